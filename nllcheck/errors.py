@@ -1,0 +1,33 @@
+"""The one exception a user may see."""
+
+from __future__ import annotations
+
+
+class NllcheckError(Exception):
+    """An unusable input: what is wrong, where, and what to do about it.
+
+    The command line prints it as one block and exits with `exit_code` (2, or 4 for something that was
+    asked for and could not be evaluated); no traceback is shown.
+    """
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+
+def did_you_mean(name: str, known: list[str] | tuple[str, ...] | set[str]) -> str:
+    """A hint that names the closest of `known`, or lists them when none is close."""
+    import difflib
+
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    shown = ", ".join(sorted(known)[:12])
+    return f"known: {shown}" + (", …" if len(known) > 12 else "") if known else ""

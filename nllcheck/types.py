@@ -1,0 +1,203 @@
+"""The vocabulary: frozen values that the stages hand to one another.
+
+Nothing here holds a tensor and nothing here imports torch, so rules, reports and the command line can
+speak these words without paying for the engine. Change a value with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+Phase = Literal["forward", "backward"]
+Zone = Literal["model", "loss"]
+Kind = Literal[
+    "nan", "inf", "raises", "negative-nll", "sign-flip", "precision", "dead-gradient", "wrong-density", "unbounded"
+]
+VerdictName = Literal["defect", "limit", "wrong-formula", "legitimate", "silent", "undecided"]
+State = Literal["finite", "inf", "nan"]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # worst first
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in source code: the user's line that made an op."""
+
+    path: str  # as Python names the file; reports shorten it against the working directory
+    line: int  # 1-based
+    function: str  # the function the line is in
+    variable: str | None = None  # the name the line assigns the value to, if any
+    source: str = ""  # the line's text, stripped at both ends
+    span: tuple[int, int] | None = None  # columns of the expression within `source`, 0-based, end excluded
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An argument that is another node's value."""
+
+    index: int
+
+
+Arg = object  # Ref | float | int | bool | str | None | tuple[Arg, ...]; spelled out in `Node.args`
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One op of the forward graph, in rule words."""
+
+    index: int  # position in `Graph.nodes`
+    op: str  # the rule name: "log", "softmax", "sub"; "input" for a placeholder, "constant" for a fixed value
+    args: tuple[Arg, ...]  # Ref, Python scalars, None, or tuples of these; normalised (rsub -> sub, ...)
+    aten: str = ""  # "aten.log.default"
+    site: Site | None = None
+    zone: Zone = "loss"
+    name: str | None = None  # the user's own name: a variable, a parameter ("head.weight"), "output", "target"
+    shape: tuple[int, ...] = ()
+    dtype: str = ""  # "float32"
+    kwargs: tuple[tuple[str, Arg], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The captured forward program as plain values; `loss` is the index of the scalar that is minimised."""
+
+    nodes: tuple[Node, ...]
+    loss: int
+    outputs: tuple[int, ...] = ()  # the nodes that are the model's outputs
+    targets: tuple[int, ...] = ()  # the nodes that are targets
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Something that can move, and how a point on it becomes a tensor.
+
+    `set` writes the value into every selected element; `scale` multiplies the batch's own values by it.
+    """
+
+    label: str  # what reports call it: "rho_raw", "output[..., 4]", "sigma"
+    node: int  # index into Graph.nodes
+    role: Literal["output", "weight", "input", "target", "intermediate"]
+    mode: Literal["set", "scale"] = "set"
+    channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
+    selector: str = ""  # what `--sweep` takes: "output[...,4]"
+    observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
+    domain: tuple[float, float] = (float("-inf"), float("inf"))  # values the node can take at all
+    requested: bool = False  # asked for by the user
+
+    @property
+    def is_boundary(self) -> bool:
+        """Can the model (or the data) put this value there by itself? An intermediate only locates."""
+        return self.role != "intermediate"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTable:
+    """One axis swept: parallel columns, one entry a point, ordered by `values`."""
+
+    axis: Axis
+    values: tuple[float, ...]
+    loss: tuple[float, ...]
+    slope: tuple[float, ...]  # directional derivative of the loss along the axis
+    gradient_state: tuple[State, ...]  # worst element of the gradient: finite slope can hide a NaN element
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStep:
+    """One station of a failure's way: what went wrong at this op, and where."""
+
+    node: int
+    op: str
+    what: Literal["overflow", "underflow", "saturation", "absorption", "inf", "nan", "loss", "gradient"]
+    site: Site | None
+    value: float = float("nan")  # the offending element
+    phase: Phase = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A failure along one axis, attributed to the op where it is born."""
+
+    kind: Kind
+    phase: Phase  # 'forward': the loss is hit; 'backward': the loss is finite and only the gradient is hit
+    node: int  # the op whose output (or whose gradient formula) is bad while its inputs are not
+    axis: Axis | None  # None: seen on the batch as it is
+    witness: float  # the simplest failing value of the axis
+    threshold: tuple[float, float] | None  # (last good, first bad), adjacent floats of the dtype
+    region: tuple[tuple[float, float], ...] = ()  # failing intervals among the points swept
+    reaches: tuple[Literal["loss", "gradient"], ...] = ()
+    loss: float = float("nan")  # at the witness
+    slope: float = float("nan")
+    chain: tuple[ChainStep, ...] = ()
+    ranges: tuple[tuple[int, float, float], ...] = ()  # (node, min, max) of every float node at the witness
+    on_batch: bool = False  # the batch itself shows it
+    detail: str = ""  # numbers that belong in the message: "changes sign 31 times over 63 steps"
+    share: float = 0.0  # failing share of the swept points
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event with its verdict."""
+
+    event: Event
+    verdict: VerdictName
+    reach: float  # smallest factor on the observed range at which it happens; <= 1 inside it; inf: not reached
+    reason: str  # one sentence with the number that decides
+    reference_loss: float = float("nan")
+    reference_slope: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a person reads: one offence, one place, one fix. Field names are a contract."""
+
+    rule: str  # "NLL101"; "NLL000" when no rule explains the failure
+    name: str  # "log-of-softmax"
+    kind: Kind
+    verdict: VerdictName
+    severity: Severity
+    phase: Phase
+    op: str
+    site: Site | None
+    message: str
+    axis: str | None = None
+    threshold: float | None = None  # the first failing value of `axis`
+    last_good: float | None = None  # its neighbour that still works
+    reach: float | None = None
+    witness: float | None = None
+    loss: float | None = None
+    slope: float | None = None
+    reference_loss: float | None = None
+    reference_slope: float | None = None
+    observed: tuple[float, float] | None = None
+    chain: tuple[ChainStep, ...] = ()
+    fix: str | None = None
+    advice: str | None = None
+    why: str = ""
+    reason: str = ""
+    reaches: tuple[str, ...] = ()
+    on_batch: bool = False
+    also: tuple[str, ...] = ()  # other axes on which the same failure was located, in words
+    command: str = ""  # reproduces it
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was checked, on what: the head of every report."""
+
+    target: str
+    loss_name: str
+    loss: float  # on the batch, in the training dtype
+    dtype: str
+    device: str
+    capture: Literal["graph", "eager"]
+    ops: int
+    points: int
+    batches: int = 1
+    flush_denormals: bool = False
+    seed: int = 0
+    versions: tuple[tuple[str, str], ...] = ()
+    seconds: tuple[tuple[str, float], ...] = ()  # per stage; left out of machine formats, which are byte-identical
+    gradient_norm: float = float("nan")
+    settings: tuple[tuple[str, str], ...] = field(default=())
