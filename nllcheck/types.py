@@ -13,7 +13,15 @@ Severity = Literal["error", "warning", "note"]
 Phase = Literal["forward", "backward"]
 Zone = Literal["model", "loss"]
 Kind = Literal[
-    "nan", "inf", "raises", "negative-nll", "sign-flip", "precision", "dead-gradient", "wrong-density", "unbounded"
+    "nan",
+    "inf",
+    "raises",
+    "negative-nll",
+    "sign-flip",
+    "precision",
+    "dead-gradient",
+    "wrong-density",
+    "unbounded",
 ]
 VerdictName = Literal["defect", "limit", "wrong-formula", "legitimate", "silent", "undecided"]
 State = Literal["finite", "inf", "nan"]

@@ -1,0 +1,156 @@
+"""What is checked: a loss, the model it is trained with, and the batches it meets, as one callable."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from nllcheck.errors import NllcheckError
+
+Style = Literal["output", "outputs", "model", "step", "function"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch: what the model is called with, and what the loss compares against.
+
+    `args` and `kwargs` are the model's inputs (for a bare function: `kwargs` are all its named tensors and
+    `targets` is unused); `targets` is handed to the loss as it is; `whole` is the batch as it was stored,
+    for losses that take it undivided.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    targets: Any = None
+    whole: Any = None
+    name: str = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A loss with everything it needs to be evaluated. `model` is None for a bare function."""
+
+    name: str
+    loss: Callable[..., Any]
+    loss_name: str
+    model: torch.nn.Module | None
+    batches: tuple[Batch, ...]
+    style: Style = "output"
+    checkpoints: tuple[tuple[str, Mapping[str, torch.Tensor]], ...] = ()  # further states of `model`, oldest first
+    target_names: tuple[str, ...] = ()  # bare functions: which of the named tensors are targets
+    command: str = ""  # the command line that would repeat this check, without sweeps
+
+
+def split_batch(batch: Any, name: str = "batch") -> Batch:
+    """A stored batch -> `Batch`: (inputs, targets), inputs a tensor, a tuple (positional) or a dict (keywords).
+
+    A dict with `inputs`/`input`/`x` and `targets`/`target`/`y`/`labels` is divided by these names; anything
+    else is kept whole, for losses that take the batch undivided.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return _from_pair(batch[0], batch[1], batch, name)
+    if isinstance(batch, Mapping):
+        inputs = next((k for k in ("inputs", "input", "x", "data", "features") if k in batch), None)
+        targets = next((k for k in ("targets", "target", "y", "labels", "label") if k in batch), None)
+        if inputs is not None and targets is not None and len(batch) == 2:
+            return _from_pair(batch[inputs], batch[targets], batch, name)
+        if targets is not None:
+            rest = {k: v for k, v in batch.items() if k != targets}
+            return Batch(kwargs=rest, targets=batch[targets], whole=batch, name=name)
+    if isinstance(batch, (tuple, list)) and len(batch) > 2:
+        return Batch(args=tuple(batch[:-1]), targets=batch[-1], whole=batch, name=name)
+    return Batch(args=(batch,), whole=batch, name=name)
+
+
+def _from_pair(inputs: Any, targets: Any, whole: Any, name: str) -> Batch:
+    if isinstance(inputs, Mapping):
+        return Batch(kwargs=dict(inputs), targets=targets, whole=whole, name=name)
+    args = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    return Batch(args=args, targets=targets, whole=whole, name=name)
+
+
+def style_of(loss: Callable[..., Any]) -> Style:
+    """How the loss wants to be called, from its signature.
+
+    A first parameter named `model`, `net`, `network` or `module` means `loss(model, batch)`; anything else
+    takes the model's output first. (`outputs`, the unpacked form, is decided by `evaluate` on the first call.)
+    """
+    names = _required(loss)
+    return "model" if names and names[0] in ("model", "net", "network", "module") else "output"
+
+
+def _required(loss: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
+
+
+def evaluate(target: Target, model: torch.nn.Module | None, batch: Batch) -> torch.Tensor:
+    """Run the model and the loss once, as training would, and return the scalar loss.
+
+    Raises NllcheckError when the result is not one real number.
+    """
+    return as_scalar(_call(target, model, batch), target.loss_name)
+
+
+def _call(target: Target, model: torch.nn.Module | None, batch: Batch) -> Any:
+    if target.style == "function" or model is None:
+        return target.loss(**batch.kwargs)
+    if target.style == "step":
+        return target.loss(batch.whole, 0)
+    if target.style == "model":
+        return _call_with_model(target.loss, model, batch)
+    return _call_with_output(target.loss, model(*batch.args, **batch.kwargs), batch)
+
+
+def _call_with_model(loss: Callable[..., Any], model: torch.nn.Module, batch: Batch) -> Any:
+    wanted = len(_required(loss))
+    if wanted <= 2:
+        return loss(model, batch.whole)
+    return (
+        loss(model, *batch.args, **batch.kwargs, **{})
+        if batch.targets is None
+        else loss(model, *batch.args, batch.targets, **batch.kwargs)
+    )
+
+
+def _call_with_output(loss: Callable[..., Any], output: Any, batch: Batch) -> Any:
+    targets = () if batch.targets is None else (batch.targets,)
+    if isinstance(output, (tuple, list)) and len(_required(loss)) == len(output) + len(targets) != 1 + len(targets):
+        return loss(*output, *targets)
+    return loss(output, *targets)
+
+
+def as_scalar(value: Any, loss_name: str) -> torch.Tensor:
+    """The loss as a 0-d real tensor. A Lightning-like dict is read at 'loss'."""
+    if isinstance(value, Mapping) and "loss" in value:
+        value = value["loss"]
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], torch.Tensor) and value[0].numel() == 1:
+        value = value[0]  # (loss, extras), as many training steps return
+    if not isinstance(value, torch.Tensor):
+        raise NllcheckError(
+            f"the loss {loss_name} returned {_describe(value)}, not a tensor",
+            hint="return the scalar tensor that training calls backward() on",
+        )
+    if value.numel() != 1:
+        raise NllcheckError(
+            f"the loss {loss_name} returned a tensor of shape {tuple(value.shape)}, not one number",
+            hint="reduce it as training does, for example with .mean() or .sum()",
+        )
+    if value.is_complex() or not value.is_floating_point():
+        raise NllcheckError(
+            f"the loss {loss_name} returned a {str(value.dtype).removeprefix('torch.')} value, not a real number",
+            hint="return a floating point tensor",
+        )
+    return value.reshape(())
+
+
+def _describe(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__} ({str(value)[:40]!r})"
