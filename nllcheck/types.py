@@ -75,6 +75,7 @@ class Graph:
     loss: int
     outputs: tuple[int, ...] = ()  # the nodes that are the model's outputs
     targets: tuple[int, ...] = ()  # the nodes that are targets
+    weights: frozenset[str] = frozenset()  # names of the leaves that are parameters or buffers
 
 
 @dataclass(frozen=True, slots=True)

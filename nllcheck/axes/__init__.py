@@ -1,0 +1,200 @@
+"""LossGraph -> axes: what can move, between which values, and the points to try."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from nllcheck import ops
+from nllcheck.axes.boundary import Boundary, boundary
+from nllcheck.axes.names import domain_of_name, is_parameter_name
+from nllcheck.capture import LossGraph
+from nllcheck.types import Axis, Graph, Node, Ref
+
+MANY = 8  # more channels than this are moved in groups
+MOST_WEIGHTS = 6  # parameter tensors that reach the loss directly; the rest is listed as skipped
+
+
+def default_axes(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
+    """All axes that are swept without any option, and what was left out, in words."""
+    edges = boundary(graph.graph)
+    axes: list[Axis] = []
+    for node in edges.outputs:
+        axes += _channel_axes(graph, node, "output", edges)
+    weights = _heaviest(graph, edges.weights)
+    axes += [_whole(graph, n, "weight") for n in weights[:MOST_WEIGHTS]]
+    for node in edges.inputs:
+        axes += _channel_axes(graph, node, "input", edges)
+    axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
+    axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
+    left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
+    skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]
+    return tuple(a for a in axes if _moves(a)), tuple(skipped if left else ())
+
+
+def _heaviest(graph: LossGraph, nodes: tuple[int, ...]) -> list[int]:
+    """Parameters by the size of their tensor: the large ones first, in a stable order."""
+    return sorted(nodes, key=lambda n: (-math.prod(graph.graph.nodes[n].shape), n))
+
+
+def _moves(axis: Axis) -> bool:
+    return axis.observed[0] == axis.observed[0] or axis.mode == "set"
+
+
+def _is_float(node: Node) -> bool:
+    return "float" in node.dtype
+
+
+def _channel_axes(graph: LossGraph, node: int, role: str, edges: Boundary) -> list[Axis]:
+    """One axis a channel of the last dimension (in at most `MANY` groups), and one for the scale of all."""
+    plain = graph.graph.nodes[node]
+    if not _is_float(plain) or math.prod(plain.shape) == 0:
+        return []
+    width = plain.shape[-1] if plain.shape else 1
+    whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
+    name_domain = domain_of_name(plain.name or "") if role == "input" else _REAL
+    whole = replace(whole, domain=_meet(whole.domain, name_domain, whole.observed))
+    if width == 1 or len(plain.shape) < 2:
+        return [whole, *_scaled(whole, plain)]
+    step = max(1, math.ceil(width / MANY))
+    parts = [_part(graph, whole, start, min(start + step, width)) for start in range(0, width, step)]
+    return [*parts, *_scaled(whole, plain)]
+
+
+def _scaled(whole: Axis, plain: Node) -> list[Axis]:
+    if math.prod(plain.shape) == 1 or whole.domain != _REAL:
+        return []
+    label = f"{whole.label} × scale"
+    return [replace(whole, label=label, mode="scale", selector=f"{whole.selector}*scale", observed=(1.0, 1.0))]
+
+
+_REAL = (-math.inf, math.inf)
+
+
+def _meet(bounds: tuple[float, float], named: tuple[float, float], seen: tuple[float, float]) -> tuple[float, float]:
+    """The narrower of two domains, unless the batch's own values contradict the one guessed from the name."""
+    if not (named[0] <= seen[0] and seen[1] <= named[1]):
+        return bounds
+    return max(bounds[0], named[0]), min(bounds[1], named[1])
+
+
+def _part(graph: LossGraph, whole: Axis, start: int, stop: int) -> Axis:
+    which = str(start) if stop == start + 1 else f"{start}:{stop}"
+    name = f"{whole.selector}[..., {which}]"
+    alias = _alias(graph.graph, whole.node, start) if stop == start + 1 else None
+    value = graph.values[whole.node][..., start:stop]
+    return replace(
+        whole,
+        label=f"{alias} = {name}" if alias else name,
+        selector=name.replace(" ", ""),
+        channel=(start, stop),
+        observed=_range(value),
+    )
+
+
+def _alias(graph: Graph, node: int, channel: int) -> str | None:
+    """The user's own name of a channel: the variable that `output[..., channel]` is assigned to."""
+    last = len(graph.nodes[node].shape) - 1
+    for user in graph.nodes[node + 1 :]:
+        if not (user.op == "select" and user.args and user.args[0] == Ref(node) and user.name):
+            continue
+        dim = user.args[1] if len(user.args) > 1 else 0
+        if dim not in (last, -1):
+            continue
+        if user.args[2:] in ((channel,), (channel, channel + 1)):
+            return user.name
+    return None
+
+
+def _whole(graph: LossGraph, node: int, role: str) -> Axis:
+    plain = graph.graph.nodes[node]
+    name = label_of(graph.graph, node)
+    observed = _range(graph.values[node])
+    named = domain_of_name(name) if role == "intermediate" else _REAL
+    domain = _meet(_meet(_REAL, _bounds(graph.graph, node), observed), named, observed)
+    if role == "target":
+        domain = _target_domain(observed)
+    return Axis(label=name, node=node, role=role, selector=name, observed=observed, domain=domain)  # type: ignore[arg-type]
+
+
+def _bounds(graph: Graph, node: int) -> tuple[float, float]:
+    return ops.row(graph.nodes[node].op).bounds or _REAL
+
+
+def _target_domain(observed: tuple[float, float]) -> tuple[float, float]:
+    """A target stays on the support its values suggest: [0, 1], the half line, or all reals."""
+    if observed[0] >= 0:
+        return (0.0, 1.0) if observed[1] <= 1 else (0.0, math.inf)
+    return _REAL
+
+
+def label_of(graph: Graph, node: int) -> str:
+    """The name reports use for a node: the user's own, else the expression on its line, else op and index."""
+    plain = graph.nodes[node]
+    if plain.name:
+        return plain.name
+    site = plain.site
+    if site and site.span and site.span[1] - site.span[0] <= 30:
+        return site.source[slice(*site.span)]
+    users = [n for n in graph.nodes[node + 1 :] if Ref(node) in n.args]
+    named = next((n for n in users if n.op not in ("view", "select")), None)
+    return f"input of {named.op}" if named else f"{plain.op} {node}"
+
+
+def _range(value: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest finite value; (nan, nan) where there is none."""
+    finite = value[torch.isfinite(value)] if value.is_floating_point() else value.double()
+    if finite.numel() == 0:
+        return (math.nan, math.nan)
+    return float(finite.min()), float(finite.max())
+
+
+def named_intermediates(graph: Graph, edges: Boundary) -> tuple[int, ...]:
+    """Nodes that the user named like a distribution's parameter and that depend on what can move.
+
+    Of several assignments to one name the last counts, and a plain view of the model's output (its channel)
+    is an axis already.
+    """
+    moved = depends_on(graph, set(edges.all))
+    named: dict[str, int] = {}
+    for node in graph.nodes:
+        wanted = node.name and node.site and is_parameter_name(node.name) and _is_float(node)
+        if wanted and node.index in moved and node.index not in edges.all and not _is_channel(graph, node):
+            named[str(node.name)] = node.index
+    return tuple(sorted(named.values()))
+
+
+def _is_channel(graph: Graph, node: Node) -> bool:
+    while ops.is_transparent(node.op) and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+        if node.index in graph.outputs or node.op == "input":
+            return True
+    return False
+
+
+def depends_on(graph: Graph, sources: set[int]) -> set[int]:
+    """Indices of all nodes whose value depends on one of `sources` (themselves included)."""
+    reached = set(sources)
+    for node in graph.nodes:
+        if any(r in reached for r in refs(node)) and not _by_shape_only(node):
+            reached.add(node.index)
+    return reached
+
+
+def _by_shape_only(node: Node) -> bool:
+    return ops.row(node.op).kind in ("create", "random") and node.aten.split(".")[1:2] != ["fill"]
+
+
+def refs(node: Node) -> tuple[int, ...]:
+    """Indices of the nodes that `node` reads, in argument order."""
+    found: list[int] = []
+    stack = list(reversed([*node.args, *(v for _, v in node.kwargs)]))
+    while stack:
+        arg = stack.pop()
+        if isinstance(arg, Ref):
+            found.append(arg.index)
+        elif isinstance(arg, tuple):
+            stack.extend(reversed(arg))
+    return tuple(found)

@@ -1,0 +1,148 @@
+"""Where the model ends and the loss begins: the raw values that training can really put anywhere.
+
+A model that ends in `exp(linear(x))` cannot produce a negative concentration, so sweeping its output would
+raise false alarms; sweeping what the last linear layer returns cannot. The boundary is found by walking
+back from the loss, through activations and views, to linear layers, parameters, inputs and targets.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from nllcheck import ops
+from nllcheck.types import Graph, Node, Ref
+
+MOST_HEADS = 8  # an output fed by more linear layers than this (an unrolled recurrent cell) is cut at itself
+_STOPS = ("linear", "norm", "linalg")
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The nodes that can move by themselves, by role, and what values they can have."""
+
+    outputs: tuple[int, ...] = ()  # raw heads: a model output, or the linear layer before its activation
+    weights: tuple[int, ...] = ()
+    inputs: tuple[int, ...] = ()
+    targets: tuple[int, ...] = ()
+    domains: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every node of the boundary, outputs first."""
+        return (*self.outputs, *self.weights, *self.inputs, *self.targets)
+
+
+def boundary(graph: Graph) -> Boundary:
+    """Walk back from the loss. A model output that is a plain view of its raw head is moved itself."""
+    heads: list[int] = []
+    for node in _walk(graph, graph.loss, through_model=False):
+        heads += [node] if graph.nodes[node].zone == "loss" else _heads(graph, node)
+    heads = list(dict.fromkeys(heads))
+    leaves = [n for n in heads if graph.nodes[n].op == "input"]
+    outputs = tuple(n for n in heads if graph.nodes[n].op != "input")
+    targets = tuple(n for n in leaves if n in graph.targets)
+    weights = tuple(n for n in leaves if n not in targets and _is_weight(graph, n))
+    inputs = tuple(n for n in leaves if n not in targets and n not in weights)
+    domains = {n: value_bounds(graph, n) for n in outputs}
+    return Boundary(outputs, weights, inputs, targets, domains)
+
+
+def _is_weight(graph: Graph, node: int) -> bool:
+    name = graph.nodes[node].name or ""
+    return bool(graph.weights and name in graph.weights)
+
+
+def _heads(graph: Graph, node: int) -> list[int]:
+    """The raw heads behind one value that the model hands over."""
+    start = graph.nodes[node]
+    source = _source(graph, node)
+    if _is_stop(graph, graph.nodes[source]) or graph.nodes[source].op == "input":
+        return [source] if node not in graph.outputs and graph.nodes[source].op == "input" else [node]
+    found = _walk(graph, node, through_model=True)
+    fanned = len([n for n in found if graph.nodes[n].op != "input"]) > MOST_HEADS
+    return [start.index] if fanned or not found else found
+
+
+def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:
+    """Nodes where the walk back from `start` ends, in program order."""
+    ends: set[int] = set()
+    seen = {start}
+    stack = [start]
+    while stack:
+        node = graph.nodes[stack.pop()]
+        for ref in _variable_refs(graph, node):
+            if ref in seen:
+                continue
+            seen.add(ref)
+            if _ends(graph, graph.nodes[ref], through_model):
+                ends.add(ref)
+            else:
+                stack.append(ref)
+    return sorted(ends)
+
+
+def _ends(graph: Graph, node: Node, through_model: bool) -> bool:
+    if node.op == "input":
+        return True
+    return _is_stop(graph, node) if through_model else node.zone == "model"
+
+
+def _is_stop(graph: Graph, node: Node) -> bool:
+    """A layer that can put its output anywhere: linear, normalising, or `x @ w + b` written out."""
+    if ops.row(node.op).kind in _STOPS:
+        return True
+    if node.op not in ("add", "sub"):
+        return False
+    parts = [graph.nodes[_source(graph, a.index)] for a in node.args[:2] if isinstance(a, Ref)]
+    return (
+        len(parts) == 2
+        and any(ops.row(p.op).kind == "linear" for p in parts)
+        and any(p.op == "input" or ops.row(p.op).kind != "linear" and _is_bias(graph, p) for p in parts)
+    )
+
+
+def _is_bias(graph: Graph, node: Node) -> bool:
+    return len(node.shape) <= 1 and node.zone == "model"
+
+
+def _source(graph: Graph, index: int) -> int:
+    """The node behind views and hand-over clones."""
+    node = graph.nodes[index]
+    while node.op == "view" and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+    return node.index
+
+
+def _variable_refs(graph: Graph, node: Node) -> list[int]:
+    if ops.row(node.op).kind in ("create", "random"):
+        return []
+    stack = [*node.args, *(v for _, v in node.kwargs)]
+    found = []
+    while stack:
+        arg = stack.pop()
+        if isinstance(arg, Ref):
+            found.append(arg.index)
+        elif isinstance(arg, tuple):
+            stack.extend(arg)
+    return found
+
+
+def value_bounds(graph: Graph, index: int, depth: int = 40) -> tuple[float, float]:
+    """Bounds on a node's rounded values that hold whatever flows in, ends included; wide where unknown.
+
+    Only what needs no thought: squashing ops, and products, views and joins of bounded values. An LSTM's
+    output (a gate times a tanh) is found to lie in [-1, 1].
+    """
+    node = graph.nodes[index]
+    row = ops.row(node.op)
+    if row.bounds is not None:
+        return row.bounds
+    parts = [value_bounds(graph, r, depth - 1) for r in _variable_refs(graph, node)] if depth else []
+    if node.op in ("view", "select", "gather", "index", "cat") and parts:
+        return min(p[0] for p in parts), max(p[1] for p in parts)
+    if node.op == "mul" and len(parts) == 2:
+        corners = [a * b for a in parts[0] for b in parts[1] if not math.isnan(a * b)]
+        bounded = all(math.isfinite(c) for p in parts for c in p)
+        return (min(corners), max(corners)) if bounded else (-math.inf, math.inf)
+    return -math.inf, math.inf

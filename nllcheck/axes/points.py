@@ -1,0 +1,85 @@
+"""The points to try on an axis: around the batch's own values, outwards, and over the dtype's number line."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from nllcheck.types import Axis
+
+_ORDINAL = {
+    torch.float64: torch.int64,
+    torch.float32: torch.int32,
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+}
+
+
+def default_points(axis: Axis, dtype: torch.dtype, count: int = 1000) -> torch.Tensor:
+    """Ascending distinct values (P,), P about `count`, in `dtype`, inside the axis' closed domain.
+
+    Two fifths lie around the batch's own range (twice its width, and outwards by factors up to 1000), one
+    fifth is even over [-128, 128] where exponentials and squashing functions break, the rest is uniform over
+    the dtype's bit patterns, both signs, so that no magnitude is left out. Zero, one, their neighbours, the
+    smallest and largest numbers and the domain's ends are always there.
+    """
+    part = max(4, count // 5)
+    if axis.mode == "scale":
+        parts = [torch.linspace(0, 10, part, dtype=torch.float64), _geometric(1e-6, 1e6, part)]
+        parts += [number_line(dtype, part).clamp(min=0)]
+    else:
+        parts = [_around(axis, 2 * part), torch.linspace(-128, 128, part, dtype=torch.float64)]
+        parts += [number_line(dtype, 2 * part)]
+    return _tidy(torch.cat([*parts, _special(dtype), _ends(axis)]), axis, dtype)
+
+
+def number_line(dtype: torch.dtype, count: int) -> torch.Tensor:
+    """`count` finite values uniform in bit pattern, from -max to max, as float64."""
+    largest = to_ordinal(torch.finfo(dtype).max, dtype)
+    steps = torch.linspace(-1, 1, count, dtype=torch.float64)
+    return torch.tensor([from_ordinal(round(s * largest), dtype) for s in steps.tolist()], dtype=torch.float64)
+
+
+def to_ordinal(value: float, dtype: torch.dtype) -> int:
+    """The rank of a float among its dtype's numbers: 0 for 0, +-1 for the smallest subnormals, and so on."""
+    bits = int(torch.tensor(abs(value), dtype=dtype).view(_ORDINAL[dtype]).item())
+    return bits if math.copysign(1.0, value) > 0 else -bits
+
+
+def from_ordinal(rank: int, dtype: torch.dtype) -> float:
+    """Inverse of `to_ordinal`."""
+    value = torch.tensor(abs(rank), dtype=_ORDINAL[dtype]).view(dtype).item()
+    return value if rank >= 0 else -value
+
+
+def _around(axis: Axis, count: int) -> torch.Tensor:
+    low, high = axis.observed
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return torch.zeros(0, dtype=torch.float64)
+    width = max(high - low, 0.1 * max(abs(low), abs(high)), 1e-3)
+    near = torch.linspace(low - width, high + width, count // 2, dtype=torch.float64)
+    outward = width * _geometric(1.0, 1e3, count // 4)
+    return torch.cat([near, low - outward, high + outward, torch.tensor([low, high], dtype=torch.float64)])
+
+
+def _geometric(low: float, high: float, count: int) -> torch.Tensor:
+    return torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
+
+
+def _special(dtype: torch.dtype) -> torch.Tensor:
+    info = torch.finfo(dtype)
+    tiny = from_ordinal(1, dtype)
+    ones = [1.0, 1.0 - info.eps / 2, 1.0 + info.eps]
+    values = [0.0, tiny, info.tiny, info.eps, *ones, 2.0, info.max]
+    return torch.tensor([*values, *(-v for v in values)], dtype=torch.float64)
+
+
+def _ends(axis: Axis) -> torch.Tensor:
+    return torch.tensor([d for d in axis.domain if math.isfinite(d)], dtype=torch.float64)
+
+
+def _tidy(values: torch.Tensor, axis: Axis, dtype: torch.dtype) -> torch.Tensor:
+    rounded = values.to(dtype)
+    inside = torch.isfinite(rounded) & (rounded >= axis.domain[0]) & (rounded <= axis.domain[1])
+    return torch.unique(rounded[inside] + 0.0)

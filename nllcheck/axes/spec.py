@@ -1,0 +1,117 @@
+"""`--sweep NAME=LOW:HIGH[:COUNT][:log]` -> an axis and its points."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+import torch
+
+from nllcheck.axes import _channel_axes, _whole, default_axes, depends_on
+from nllcheck.axes.boundary import Boundary, boundary
+from nllcheck.capture import LossGraph
+from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.types import Axis
+
+_FORM = "NAME=LOW:HIGH, NAME=LOW:HIGH:COUNT or NAME=LOW:HIGH:COUNT:log, for example rho=-1:1:1001"
+_CHANNEL = re.compile(r"(?P<name>.+?)\[\.\.\.,\s*(?P<start>-?\d+)(?::(?P<stop>-?\d+))?\]$")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A parsed sweep: which values of which name."""
+
+    name: str
+    low: float
+    high: float
+    count: int = 1001
+    log: bool = False
+
+
+def parse(text: str) -> Spec:
+    """Read one `--sweep` argument. Raises NllcheckError that shows the form."""
+    name, equals, rest = text.partition("=")
+    parts = rest.split(":")
+    log = parts[-1] == "log"
+    numbers = parts[:-1] if log else parts
+    if not (name and equals and 2 <= len(numbers) <= 3):
+        raise NllcheckError(f"cannot read the sweep '{text}'", hint=f"write {_FORM}")
+    try:
+        spec = Spec(name.strip(), float(numbers[0]), float(numbers[1]), int((numbers[2:] or ["1001"])[0]), log)
+    except ValueError as error:
+        raise NllcheckError(f"cannot read the sweep '{text}': {error}", hint=f"write {_FORM}") from None
+    return _checked(spec, text)
+
+
+def _checked(spec: Spec, text: str) -> Spec:
+    if not (math.isfinite(spec.low) and math.isfinite(spec.high) and spec.low < spec.high):
+        raise NllcheckError(f"the sweep '{text}' needs finite LOW < HIGH", hint=f"write {_FORM}")
+    if spec.log and spec.low <= 0:
+        raise NllcheckError(f"the logarithmic sweep '{text}' needs LOW > 0", hint="drop ':log' or raise LOW")
+    if not 2 <= spec.count <= 10_000_000:
+        raise NllcheckError(f"the sweep '{text}' needs between 2 and 10,000,000 points", hint=f"write {_FORM}")
+    return spec
+
+
+def spec_points(spec: Spec, dtype: torch.dtype) -> torch.Tensor:
+    """Ascending distinct points (P,) of the requested range, in `dtype`."""
+    if spec.log:
+        values = torch.logspace(math.log10(spec.low), math.log10(spec.high), spec.count, dtype=torch.float64)
+    else:
+        values = torch.linspace(spec.low, spec.high, spec.count, dtype=torch.float64)
+    rounded = values.to(dtype)
+    return torch.unique(rounded[torch.isfinite(rounded)] + 0.0)
+
+
+def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
+    """The axis a sweep names: a default axis, any named value that reaches the loss, or a channel of one.
+
+    Raises NllcheckError with exit code 4 and a did-you-mean when nothing has that name.
+    """
+    wanted = spec.name.replace(" ", "")
+    edges = boundary(graph.graph)
+    for axis in default_axes(graph)[0]:
+        if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.split(" = ")[0]):
+            return replace(axis, requested=True, domain=(-math.inf, math.inf))
+    channel = _CHANNEL.match(wanted)
+    name = channel["name"] if channel else wanted
+    node = _named_node(graph, name, edges)
+    axis = replace(_whole(graph, node, _role(node, edges)), requested=True, domain=(-math.inf, math.inf))
+    return _on_channel(graph, axis, channel) if channel else axis
+
+
+def _on_channel(graph: LossGraph, axis: Axis, channel: re.Match[str]) -> Axis:
+    shape = graph.graph.nodes[axis.node].shape
+    width = shape[-1] if shape else 1
+    start = int(channel["start"]) % width if -width <= int(channel["start"]) < width else -1
+    stop = int(channel["stop"]) if channel["stop"] else start + 1
+    if start < 0 or not start < stop <= width:
+        raise NllcheckError(
+            f"'{axis.selector}' has {width} channels, so '{channel[0]}' does not exist",
+            hint=f"choose 0 to {width - 1}",
+            exit_code=4,
+        )
+    label = f"{axis.label}[..., {start if stop == start + 1 else f'{start}:{stop}'}]"
+    value = graph.values[axis.node][..., start:stop]
+    seen = (float(value.min()), float(value.max()))
+    return replace(axis, label=label, selector=label.replace(" ", ""), channel=(start, stop), observed=seen)
+
+
+def _named_node(graph: LossGraph, name: str, edges: Boundary) -> int:
+    """The last node of that name that the loss depends on through what can move."""
+    live = depends_on(graph.graph, {n.index for n in graph.graph.nodes if n.op == "input"})
+    known = {str(n.name): n.index for n in graph.graph.nodes if n.name and n.index in live and "float" in n.dtype}
+    if name in known:
+        return known[name]
+    selectors = {a.selector for n in edges.outputs for a in _channel_axes(graph, n, "output", edges)}
+    raise NllcheckError(
+        f"there is nothing named '{name}' to sweep", hint=did_you_mean(name, set(known) | selectors), exit_code=4
+    )
+
+
+def _role(node: int, edges: Boundary) -> str:
+    for role in ("outputs", "weights", "inputs", "targets"):
+        if node in getattr(edges, role):
+            return role[:-1]
+    return "intermediate"

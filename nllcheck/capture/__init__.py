@@ -1,0 +1,55 @@
+"""Target -> LossGraph: the loss captured once, as a graph that every later stage runs in its own arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck.capture.interpret import run_all
+from nllcheck.capture.plain import plain_graph
+from nllcheck.capture.trace import Program, forward_graph, program, quiet_numerics
+from nllcheck.target import Batch, Target
+from nllcheck.types import Graph, Site
+
+
+@dataclass(frozen=True)
+class LossGraph:
+    """The captured program: `graph` for words, `module` for numbers, node i of one being node i of the other."""
+
+    graph: Graph
+    module: fx.GraphModule
+    values: tuple[Any, ...]  # every node's value on the batch, detached, in the training dtype
+    program: Program
+    seed: int
+
+    @property
+    def fx_nodes(self) -> list[fx.Node]:
+        """The fx nodes in the order of `graph.nodes`."""
+        return [n for n in self.module.graph.nodes if n.op != "output"]
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """The loss on the batch, a 0-d tensor."""
+        return self.values[self.graph.loss]
+
+    @property
+    def branches(self) -> tuple[tuple[int, Site | None], ...]:
+        """Places where Python read a tensor's value: (node read, site). The capture holds for that value."""
+        reads = [n for n in self.graph.nodes if n.op == "_local_scalar_dense"]
+        return tuple((n.args[0].index, n.site) for n in reads)  # type: ignore[union-attr]
+
+
+def capture(target: Target, batch: Batch, seed: int = 0) -> LossGraph:
+    """Trace model and loss on one batch. Raises what the user's code or torch's tracer raises."""
+    prog = program(target, batch)
+    module = forward_graph(prog, seed)
+    with quiet_numerics(seed), torch.no_grad():
+        values = tuple(_detached(v) for v in run_all(module, [leaf.value for leaf in prog.leaves]))
+    return LossGraph(plain_graph(module, prog.leaves, values), module, values, prog, seed)
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) else value

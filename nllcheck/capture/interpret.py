@@ -1,0 +1,84 @@
+"""Run a captured graph node by node, with the user's grad modes, in any dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.capture.plain import mark_of, op_of
+
+_HALVES = (torch.float16, torch.bfloat16, torch.float32)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """An in-place change under `no_grad`: the value changes, the gradient passes as if nothing happened."""
+
+    @staticmethod
+    def forward(ctx: Any, source: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return changed.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return grad, None
+
+
+class Runner(fx.Interpreter):
+    """An interpreter that keeps `no_grad` regions and, on request, a stand-in dtype for hard-coded floats."""
+
+    def __init__(self, module: fx.GraphModule, dtype: torch.dtype | None = None) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.dtype = dtype
+
+    def run_node(self, n: fx.Node) -> Any:
+        mark = mark_of(n) if n.op == "call_function" else None
+        if mark is None or mark.grad_enabled:
+            return super().run_node(n)
+        with torch.no_grad():
+            result = super().run_node(n)
+        return self._through(n, result) if mark.inplace else result
+
+    def _through(self, n: fx.Node, result: Any) -> Any:
+        source = self.env.get(n.all_input_nodes[0]) if n.all_input_nodes else None
+        same = isinstance(source, torch.Tensor) and isinstance(result, torch.Tensor)
+        if not (same and source.requires_grad and source.shape == result.shape and torch.is_grad_enabled()):
+            return result
+        return _StraightThrough.apply(source, result)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        return promoted(value, self.dtype)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if self.dtype is not None and kwargs.get("dtype") in _HALVES:
+            kwargs = {**kwargs, "dtype": self.dtype}
+        return super().call_function(target, args, kwargs)
+
+
+def promoted(value: Any, dtype: torch.dtype | None) -> Any:
+    """Float tensors in `dtype`; everything else, and everything when `dtype` is None, as it is."""
+    if dtype is None or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    return value.to(dtype)
+
+
+def run_all(module: fx.GraphModule, tensors: Sequence[torch.Tensor], dtype: torch.dtype | None = None) -> list[Any]:
+    """Every node's value, in node order, `output` left out."""
+    runner = Runner(module, dtype)
+    runner.run(*(promoted(t, dtype) for t in tensors))
+    return [runner.env[n] for n in module.graph.nodes if n.op != "output"]
+
+
+def is_fixed(node: fx.Node) -> bool:
+    """Does the node's value depend on its inputs by shape only (fresh zeros, fresh noise)?"""
+    return node.op == "call_function" and ops.row(op_of(node)).kind in ("create", "random") and not _draws(node)
+
+
+def _draws(node: fx.Node) -> bool:
+    return ops.packet(str(node.target)) in ("native_dropout", "fill", "normal", "_standard_gamma", "_sample_dirichlet")
+
+
+Evaluator = Callable[..., torch.Tensor]

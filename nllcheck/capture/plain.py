@@ -1,0 +1,95 @@
+"""The fx graph in plain values: rule names, normalised spellings, sites and names. One plain node per fx node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.capture.sites import Mark, site_of, variables
+from nllcheck.capture.trace import Leaf
+from nllcheck.types import Graph, Node, Ref
+
+
+def plain_graph(module: fx.GraphModule, leaves: tuple[Leaf, ...], values: tuple[Any, ...]) -> Graph:
+    """Translate `module` node by node.
+
+    `values` are the nodes' values on the batch (for shapes, dtypes and constants), parallel to the nodes
+    without the `output` node.
+    """
+    nodes = [n for n in module.graph.nodes if n.op != "output"]
+    index = {n: i for i, n in enumerate(nodes)}
+    names = _names(nodes, leaves)
+    plain = tuple(_node(i, n, index, names[i], values[i]) for i, n in enumerate(nodes))
+    loss = module.graph.output_node().args[0]
+    loss = loss[0] if isinstance(loss, (tuple, list)) else loss
+    targets = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "target")
+    outputs = tuple(i for i, n in enumerate(nodes) if (m := mark_of(n)) and m.output)
+    weights = frozenset(leaf.name for leaf in leaves if leaf.role in ("weight", "buffer"))
+    return Graph(plain, index[loss], outputs, targets, weights)
+
+
+def mark_of(node: fx.Node) -> Mark | None:
+    """The mark noted when the op was dispatched; None for placeholders and constants."""
+    return (node.meta.get("custom") or {}).get("mark")
+
+
+def op_of(node: fx.Node) -> str:
+    """The rule name of an fx node."""
+    if node.op == "placeholder":
+        return "input"
+    return "constant" if node.op == "get_attr" else ops.rule_name(str(node.target))
+
+
+def _names(nodes: list[fx.Node], leaves: tuple[Leaf, ...]) -> list[str | None]:
+    marks = [mark_of(n) if n.op == "call_function" else None for n in nodes]
+    selecting = [op_of(n) == "select" for n in nodes]
+    named = variables(marks, selecting)
+    for i, leaf in enumerate(leaves):
+        named[i] = leaf.name
+    for i, mark in enumerate(marks):
+        named[i] = mark.output if mark and mark.output else named[i]
+    return named
+
+
+def _node(i: int, node: fx.Node, index: dict[fx.Node, int], name: str | None, value: Any) -> Node:
+    mark = mark_of(node) if node.op == "call_function" else None
+    tensor = value if isinstance(value, torch.Tensor) else None
+    op, args = _normalised(node, index)
+    if node.op == "get_attr" and tensor is not None and tensor.numel() == 1:
+        args = (tensor.item(),)
+    return Node(
+        index=i,
+        op=op,
+        args=args,
+        aten=str(node.target) if node.op == "call_function" else node.op,
+        site=site_of(mark.frames, name) if mark else None,
+        zone="loss" if mark and not mark.in_model else "model",
+        name=name,
+        shape=() if tensor is None else tuple(tensor.shape),
+        dtype="" if tensor is None else str(tensor.dtype).removeprefix("torch."),
+        kwargs=tuple((k, _arg(v, index)) for k, v in sorted(node.kwargs.items())),
+    )
+
+
+def _normalised(node: fx.Node, index: dict[fx.Node, int]) -> tuple[str, tuple[Any, ...]]:
+    """Rule name and arguments as a person would write them: `rsub(x, 1)` is `1 - x`, `x * x` is `x ** 2`."""
+    op, args = op_of(node), tuple(_arg(a, index) for a in node.args)
+    spelled = ops.packet(str(node.target))
+    if spelled == "rsub":
+        args = (args[1], args[0], *args[2:])
+    elif spelled == "reciprocal":
+        args = (1.0, args[0])
+    elif spelled == "square" or (op == "mul" and isinstance(args[0], Ref) and args[0] == args[1]):
+        op, args = "pow", (args[0], 2)
+    return op, args
+
+
+def _arg(value: Any, index: dict[fx.Node, int]) -> Any:
+    if isinstance(value, fx.Node):
+        return Ref(index[value])
+    if isinstance(value, (tuple, list)):
+        return tuple(_arg(v, index) for v in value)
+    return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)

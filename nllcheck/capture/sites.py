@@ -1,0 +1,250 @@
+"""Which line of the user's code made an op: a frame walk at the moment the op is dispatched."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import linecache
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+import torch.fx.traceback as fx_traceback
+import torch.utils._pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nllcheck.types import Site
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_FIXTURES = os.path.join(_PACKAGE, "_data") + os.sep
+_LIBRARIES = tuple({sysconfig.get_paths()[k] + os.sep for k in ("stdlib", "purelib", "platlib")})
+_ENTRY = os.path.join(_PACKAGE, "target.py")  # the frame that calls the user's code: nothing above it is theirs
+_INPLACE = re.compile(r"\.\w*[a-z0-9]_\(|[-+*/@]=")
+
+Span = tuple[int, int, int, int]  # line, end line, column, end column; columns in bytes, as Python counts
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One user frame while an op ran: where in the file, and which call of the function it was."""
+
+    path: str
+    function: str
+    span: Span
+    call: int  # identity of the frame object: tells two calls of one function apart
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is noted for every op: the user's frames (innermost first) and the state around it."""
+
+    frames: tuple[Frame, ...]
+    in_model: bool
+    grad_enabled: bool
+    inplace: bool
+    output: str = ""  # "output", "output.mu": the model hands this value to the loss
+
+
+class SiteMode(TorchDispatchMode):
+    """While active, every op carries a `Mark` into the traced graph's `node.meta['custom']['mark']`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0  # > 0 while the model's forward runs
+        self.calls = 0  # completed calls of the model
+        self.output = ""  # set while a model output is being handed over
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        mark = mark_here(self.depth > 0 or bool(self.output))
+        fx_traceback.current_meta["custom"] = {"mark": replace(mark, output=self.output)}
+        return func(*args, **(kwargs or {}))
+
+    def hand_over(self, output: Any) -> Any:
+        """Pass the model's output through one `clone` a tensor, so that it is a node of its own with a name."""
+        self.calls += 1
+        prefix = "output" if self.calls == 1 else f"output#{self.calls}"
+        return pytree.tree_map_with_path(lambda path, leaf: self._named_clone(prefix, path, leaf), output)
+
+    def _named_clone(self, prefix: str, path: Any, leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or not leaf.is_floating_point():
+            return leaf
+        self.output = ".".join([prefix, *(str(getattr(k, "idx", getattr(k, "key", k))) for k in path)])
+        try:
+            return leaf.clone()
+        finally:
+            self.output = ""
+
+    @contextlib.contextmanager
+    def watching(self, model: torch.nn.Module | None) -> Iterator[None]:
+        """Count entries into the model's forward, so that ops know whether they belong to it."""
+        hooks = [] if model is None else _depth_hooks(self, model)
+        try:
+            with self:
+                yield
+        finally:
+            self.depth = self.calls = 0
+            for hook in hooks:
+                hook.remove()
+
+
+def _depth_hooks(mode: SiteMode, model: torch.nn.Module) -> list[Any]:
+    def enter(module: Any, args: Any) -> None:
+        mode.depth += 1
+
+    def leave(module: Any, args: Any, output: Any) -> Any:
+        mode.depth -= 1
+        return mode.hand_over(output) if mode.depth == 0 and output is not None else output
+
+    if isinstance(model, torch.jit.ScriptModule):
+        return []
+    return [model.register_forward_pre_hook(enter), model.register_forward_hook(leave, always_call=True)]
+
+
+def mark_here(in_model: bool) -> Mark:
+    """The mark of the op being dispatched now: call it from inside a `__torch_dispatch__`."""
+    frames, inplace = _walk(sys._getframe(2))
+    return Mark(frames, in_model, torch.is_grad_enabled(), inplace)
+
+
+def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool]:
+    """User frames from the innermost out to the entry; library frames only where there is no other."""
+    own: list[Frame] = []
+    library: list[Frame] = []
+    inplace: bool | None = None
+    while frame is not None and frame.f_code.co_filename != _ENTRY:
+        kind = _kind_of(frame.f_code.co_filename)
+        if kind != "machinery" and inplace is None:
+            inplace = _is_inplace(frame)
+        if kind == "own":
+            own.append(_freeze(frame))
+        elif kind == "library":
+            library.append(_freeze(frame))
+        frame = frame.f_back
+    return tuple(own) or tuple(library[:1]), bool(inplace)
+
+
+@functools.cache
+def _kind_of(path: str) -> str:
+    if path.startswith(_TORCH):
+        parts = ("nn" + os.sep + "functional", "nn" + os.sep + "modules", "distributions")
+        return "library" if path.startswith(tuple(_TORCH + p for p in parts)) else "machinery"
+    if path.startswith(_PACKAGE) and not path.startswith(_FIXTURES):
+        return "machinery"
+    if path.startswith(_LIBRARIES) and not path.startswith(_FIXTURES):
+        return "library" if "site-packages" in path else "machinery"
+    return "machinery" if path.startswith("<frozen") else "own"
+
+
+@functools.lru_cache(maxsize=4096)
+def _positions(code: CodeType) -> tuple[Any, ...]:
+    return tuple(code.co_positions())
+
+
+def _freeze(frame: FrameType) -> Frame:
+    line = frame.f_lineno
+    positions = _positions(frame.f_code)
+    at = positions[frame.f_lasti // 2] if 0 <= frame.f_lasti // 2 < len(positions) else (None,) * 4
+    span = (at[0] or line, at[1] or line, -1 if at[2] is None else at[2], -1 if at[3] is None else at[3])
+    return Frame(frame.f_code.co_filename, frame.f_code.co_name, span, id(frame))
+
+
+def _is_inplace(frame: FrameType) -> bool:
+    """Did the source spell an in-place call (`x.clamp_(...)`, `x += y`)? Needed only under `no_grad`."""
+    if torch.is_grad_enabled():
+        return False
+    return bool(_INPLACE.search(linecache.getline(frame.f_code.co_filename, frame.f_lineno)))
+
+
+def site_of(frames: tuple[Frame, ...], variable: str | None = None) -> Site | None:
+    """The report's `Site` of an op: its innermost user frame, with the expression's columns in that line."""
+    if not frames:
+        return None
+    frame = frames[0]
+    text = linecache.getline(frame.path, frame.span[0]).rstrip("\n")
+    return Site(frame.path, frame.span[0], frame.function, variable, text.strip(), _columns(text, frame.span))
+
+
+def _columns(text: str, span: Span) -> tuple[int, int] | None:
+    """The expression's columns within the stripped line; an expression over several lines ends with the first."""
+    line, end_line, start, end = span
+    if start < 0:
+        return None
+    raw = text.encode()
+    stop = len(raw.rstrip()) if end_line != line else end
+    indent = len(text) - len(text.lstrip())
+    left = len(raw[:start].decode(errors="ignore")) - indent
+    right = len(raw[:stop].decode(errors="ignore")) - indent
+    return (left, right) if 0 <= left < right else None
+
+
+@functools.lru_cache(maxsize=256)
+def assignments(path: str) -> dict[Span, tuple[str, ...]]:
+    """Spans of assigned expressions in a file -> the names they are assigned to.
+
+    `rho = torch.tanh(x)` maps the span of `torch.tanh(x)` to ('rho',); `a, b = f(x)` maps to ('a', 'b').
+    """
+    try:
+        tree = ast.parse("".join(linecache.getlines(path)))
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[Span, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            names = _names(node.targets[0])
+        elif isinstance(node, (ast.AnnAssign, ast.AugAssign)) and isinstance(node.target, ast.Name):
+            names = (node.target.id,)
+        else:
+            continue
+        if names and node.value is not None:
+            found[_span(node.value)] = names
+            if isinstance(node, ast.AugAssign):
+                found[_span(node)] = names
+    return found
+
+
+def _names(target: ast.expr) -> tuple[str, ...]:
+    if isinstance(target, ast.Name):
+        return (target.id,)
+    if isinstance(target, ast.Attribute):
+        return (target.attr,)
+    if isinstance(target, ast.Tuple) and all(isinstance(e, ast.Name) for e in target.elts):
+        return tuple(e.id for e in target.elts if isinstance(e, ast.Name))
+    return ()
+
+
+def _span(node: ast.expr | ast.stmt) -> Span:
+    return (node.lineno, node.end_lineno or node.lineno, node.col_offset, node.end_col_offset or -1)
+
+
+def variables(marks: list[Mark | None], selecting: list[bool]) -> list[str | None]:
+    """The user's variable name of every op, given the marks in program order.
+
+    The last op dispatched under an assigned expression (in one call of its function) is the value that is
+    assigned; `a, b = x.chunk(2)` names the selecting ops of that expression one by one.
+    """
+    names: list[str | None] = [None] * len(marks)
+    under: dict[tuple[str, Span, int], list[int]] = {}
+    for i, mark in enumerate(marks):
+        for frame in mark.frames if mark else ():
+            under.setdefault((frame.path, frame.span, frame.call), []).append(i)
+    for (path, span, _), ops in under.items():
+        for i, name in _named(assignments(path).get(span, ()), ops, selecting):
+            names[i] = names[i] or name
+    return names
+
+
+def _named(targets: tuple[str, ...], ops: list[int], selecting: list[bool]) -> list[tuple[int, str]]:
+    if len(targets) == 1:
+        return [(ops[-1], targets[0])]
+    parts = [i for i in ops if selecting[i]]
+    if targets and len(parts) >= len(targets):
+        return list(zip(parts[-len(targets) :], targets, strict=True))
+    return []

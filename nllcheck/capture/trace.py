@@ -1,0 +1,223 @@
+"""The forward program: `make_fx` over the user's model and loss, below autograd, free of mutation."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.fx.traceback as fx_traceback
+import torch.utils._pytree as pytree
+from torch import fx
+from torch.func import functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import stateless
+
+from nllcheck import ops
+from nllcheck.capture.sites import SiteMode
+from nllcheck.target import Batch, Target, evaluate
+
+aten = torch.ops.aten
+
+# What views become, so that a node can be run at another batch shape or stride (vmap moves strides).
+_RESHAPES = {
+    aten.view.default: aten.reshape.default,
+    aten._unsafe_view.default: aten.reshape.default,
+    aten._reshape_alias.default: aten.reshape.default,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One tensor that the program starts from."""
+
+    name: str  # "head.weight", "input", "input.1", "target", "sigma"
+    role: str  # weight | buffer | input | target
+    value: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The user's computation as a function of flat tensors: `call(*tensors) -> loss`."""
+
+    leaves: tuple[Leaf, ...]
+    call: Callable[..., torch.Tensor]
+    model: torch.nn.Module | None
+
+
+def program(target: Target, batch: Batch) -> Program:
+    """Spread model and batch into flat leaves and a function of them. The user's objects are not touched."""
+    model = _copied(target.model)
+    weights = [] if model is None else _state(model)
+    inputs, rebuild = _batch_leaves(target, batch)
+    n = len(weights)
+
+    def call(*tensors: torch.Tensor) -> torch.Tensor:
+        state = {leaf.name: t for leaf, t in zip(weights, tensors[:n], strict=True)}
+        with _reparametrized(model, state):
+            return evaluate(target_of(target, model), model, rebuild(tensors[n:]))
+
+    return Program((*weights, *inputs), call, model)
+
+
+def target_of(target: Target, model: torch.nn.Module | None) -> Target:
+    """The target with its loss bound to `model` where the loss is one of the model's own methods."""
+    owner = getattr(target.loss, "__self__", None)
+    if target.style == "step" and model is not None and owner is target.model:
+        return replace(target, loss=getattr(model, target.loss.__name__))
+    return target
+
+
+def _copied(model: torch.nn.Module | None) -> torch.nn.Module | None:
+    if model is None or isinstance(model, torch.jit.ScriptModule):
+        return model
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError, ValueError):  # state that cannot be copied (non-leaf tensors, handles)
+        return model
+
+
+def _state(model: torch.nn.Module) -> list[Leaf]:
+    weights = [Leaf(k, "weight" if p.is_floating_point() else "buffer", p.detach()) for k, p in _unique(model)]
+    return weights + [Leaf(k, "buffer", b.detach().clone()) for k, b in model.named_buffers()]
+
+
+def _unique(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return list(model.named_parameters(remove_duplicate=True))
+
+
+@contextlib.contextmanager
+def _reparametrized(model: torch.nn.Module | None, state: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    if model is None or isinstance(model, torch.jit.ScriptModule):
+        yield
+        return
+    with stateless._reparametrize_module(model, dict(state), tie_weights=True):
+        yield
+
+
+def _batch_leaves(target: Target, batch: Batch) -> tuple[list[Leaf], Callable[..., Batch]]:
+    """The batch's tensors as leaves with readable names, and the way back from tensors to a `Batch`."""
+    flat, spec = pytree.tree_flatten_with_path((batch.args, dict(batch.kwargs), batch.targets))
+    places = [i for i, (_, value) in enumerate(flat) if isinstance(value, torch.Tensor)]
+    leaves = [_leaf(target, *flat[i]) for i in places]
+    whole = _whole_builder(batch)
+
+    def rebuild(tensors: tuple[torch.Tensor, ...]) -> Batch:
+        values = [value for _, value in flat]
+        for place, tensor in zip(places, tensors, strict=True):
+            values[place] = tensor
+        args, kwargs, targets = pytree.tree_unflatten(values, spec)
+        return replace(batch, args=args, kwargs=kwargs, targets=targets, whole=whole(args, kwargs, targets))
+
+    return _distinct(leaves), rebuild
+
+
+def _leaf(target: Target, path: Any, value: torch.Tensor) -> Leaf:
+    part = path[0].idx
+    inner = [str(getattr(key, "idx", getattr(key, "key", key))) for key in path[1:]]
+    if target.style == "function":
+        return Leaf(".".join(inner), "target" if inner[0] in target.target_names else "input", value.detach())
+    if part == 1:
+        return Leaf(".".join(inner), "input", value.detach())
+    head = "target" if part == 2 else "input"
+    inner = inner[1:] if part == 0 and inner == ["0"] else inner
+    return Leaf(".".join([head, *inner]), head, value.detach())
+
+
+def _distinct(leaves: list[Leaf]) -> list[Leaf]:
+    seen: dict[str, int] = {}
+    for i, leaf in enumerate(leaves):
+        count = seen[leaf.name] = seen.get(leaf.name, 0) + 1
+        if count > 1:
+            leaves[i] = replace(leaf, name=f"{leaf.name}#{count}")
+    return leaves
+
+
+def _whole_builder(batch: Batch) -> Callable[[Any, Any, Any], Any]:
+    """How the undivided batch looks with new tensors in it: the same container, the same order."""
+    stored = batch.whole
+    if isinstance(stored, Mapping):
+        names = [k for k, v in stored.items() if v is batch.targets]
+        return lambda args, kwargs, targets: {**stored, **kwargs, **dict.fromkeys(names, targets)}
+    if isinstance(stored, (tuple, list)) and len(stored) == 2:
+        return lambda args, kwargs, targets: (_inputs_like(stored[0], args, kwargs), targets)
+    if isinstance(stored, (tuple, list)):
+        return lambda args, kwargs, targets: (*args, targets)
+    return lambda args, kwargs, targets: args[0] if args else stored
+
+
+def _inputs_like(stored: Any, args: Any, kwargs: Any) -> Any:
+    if isinstance(stored, Mapping):
+        return kwargs
+    return type(stored)(args) if isinstance(stored, (tuple, list)) else args[0]
+
+
+@contextlib.contextmanager
+def quiet_numerics(seed: int) -> Iterator[None]:
+    """One fixed way to compute: seeded, plain kernels that have batching rules, no argument validation.
+
+    Distribution arguments are not validated, since validation branches on values; a loss that would have
+    raised is looked at by `raises` separately. The user's random state and settings come back untouched.
+    """
+    validate = torch.distributions.Distribution._validate_args
+    with torch.random.fork_rng(), warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            torch.manual_seed(seed)
+            torch.distributions.Distribution.set_default_validate_args(False)
+            try:
+                yield
+            finally:
+                torch.distributions.Distribution.set_default_validate_args(validate)
+
+
+def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
+    """Trace the program to a functional ATen graph whose nodes carry `Mark`s. Raises whatever torch raises."""
+    mode = SiteMode()
+
+    def marked(*tensors: torch.Tensor) -> torch.Tensor:
+        with mode.watching(prog.model):
+            return prog.call(*tensors)
+
+    tensors = [_leaf_tensor(leaf.value) for leaf in prog.leaves]
+    with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
+        trace = make_fx(functionalize(marked, remove="mutations"), _error_on_data_dependent_ops=False)
+        module = trace(*tensors)
+    fx_traceback.current_meta.pop("custom", None)
+    return tidy(module)
+
+
+def _leaf_tensor(value: torch.Tensor) -> torch.Tensor:
+    return value.detach().clone().requires_grad_(value.is_floating_point())
+
+
+def tidy(module: fx.GraphModule) -> fx.GraphModule:
+    """Drop what nothing uses (saved-tensor detaches), and let views survive a change of strides.
+
+    Functionalisation makes a view anew at every use; the copies are folded into the first, whose line and
+    name are the user's.
+    """
+    seen: dict[Any, fx.Node] = {}
+    for node in list(module.graph.nodes):
+        node.target = _RESHAPES.get(node.target, node.target)
+        if node.op == "call_function" and ops.is_transparent(ops.rule_name(str(node.target))):
+            first = seen.setdefault((node.target, str(node.args), str(node.kwargs), _grad_mode(node)), node)
+            if first is not node:
+                node.replace_all_uses_with(first)
+    module.graph.eliminate_dead_code(is_impure_node=_is_kept)
+    module.recompile()
+    return module
+
+
+def _grad_mode(node: fx.Node) -> bool:
+    mark = (node.meta.get("custom") or {}).get("mark")
+    return mark is None or mark.grad_enabled
+
+
+def _is_kept(node: fx.Node) -> bool:
+    return node.op in ("placeholder", "output") or node.target is aten._local_scalar_dense.default

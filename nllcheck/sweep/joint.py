@@ -1,0 +1,133 @@
+"""Loss and gradient of the captured program as one graph, cut at the nodes that move.
+
+Only the forward graph is the program; the backward half is derived from it here, and every backward op
+carries the index of the forward op that it differentiates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.fx.traceback as fx_traceback
+from torch import fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from nllcheck.axes import depends_on
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner, is_fixed
+from nllcheck.capture.plain import mark_of
+from nllcheck.capture.trace import quiet_numerics, tidy
+from nllcheck.types import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class JointOp:
+    """One op of the joint graph: which forward op it computes or differentiates."""
+
+    origin: int  # index into Graph.nodes
+    phase: Phase
+    name: str  # the fx node's name
+
+
+@dataclass(frozen=True)
+class Joint:
+    """`module(*moved) -> (loss, *gradients)`, with what the batch fixes folded in as constants."""
+
+    module: fx.GraphModule
+    moved: tuple[int, ...]  # plain indices of the placeholders
+    base: tuple[torch.Tensor, ...]  # their values on the batch
+    ops: dict[str, JointOp]  # by fx node name; constants and placeholders are not in it
+
+
+class _Origins(Runner):
+    """Replays the forward graph; before each op's gradient runs, its plain node is announced to the tracer.
+
+    (The forward ops announce themselves: the tracer copies `custom` from the node being replayed.)
+    """
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        origin = (n.meta.get("custom") or {}).get("origin")
+        for tensor in _tensors(result) if n.op == "call_function" else ():
+            if tensor.grad_fn is not None:
+                tensor.grad_fn.register_prehook(lambda grads: _announce(origin))
+        return result
+
+
+def _tensors(result: Any) -> list[torch.Tensor]:
+    parts = result if isinstance(result, (tuple, list)) else (result,)
+    return [p for p in parts if isinstance(p, torch.Tensor)]
+
+
+def _announce(origin: int) -> None:
+    fx_traceback.current_meta["custom"] = {"origin": origin, "phase": "backward"}
+
+
+def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
+    """Cut the program at `moved` (plain indices) and derive loss and gradient with respect to them.
+
+    A moved integer tensor gets no gradient. What does not depend on a moved node is a constant.
+    """
+    sub = _cut(graph, tuple(moved))
+    base = tuple(graph.values[i] for i in moved)
+    runner = _Origins(sub)
+
+    def loss_and_gradients(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        loss = runner.run(*tensors)
+        wanted = [t for t in tensors if t.requires_grad]
+        if not loss.requires_grad:
+            return (loss, *(torch.zeros_like(t) for t in tensors))
+        found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+        return (loss, *(next(found) if t.requires_grad else torch.zeros(()) for t in tensors))
+
+    starts = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in base]
+    with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
+        module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
+    fx_traceback.current_meta.pop("custom", None)
+    return Joint(tidy(module), tuple(moved), base, _ops(module))
+
+
+def _ops(module: fx.GraphModule) -> dict[str, JointOp]:
+    found = {}
+    for node in module.graph.nodes:
+        note = node.meta.get("custom") or {}
+        if node.op == "call_function" and "origin" in note:
+            found[node.name] = JointOp(note["origin"], note["phase"], node.name)
+    return found
+
+
+def _cut(graph: LossGraph, moved: tuple[int, ...]) -> fx.GraphModule:
+    """The part of the forward graph that depends on `moved`, everything else a constant of the module."""
+    nodes = graph.fx_nodes
+    live = depends_on(graph.graph, set(moved))
+    root = torch.nn.Module()
+    cut = fx.Graph()
+    made: dict[fx.Node, fx.Node] = {}
+    index = {n: i for i, n in enumerate(nodes)}
+    for i in moved:
+        made[nodes[i]] = cut.placeholder(f"moved_{i}")
+
+    def lookup(node: fx.Node) -> fx.Node:
+        if node not in made:
+            made[node] = _constant(cut, root, index[node], graph.values[index[node]])
+        return made[node]
+
+    for i, node in enumerate(nodes):
+        if i in live and node not in made and node.op == "call_function" and not is_fixed(node):
+            made[node] = cut.node_copy(node, lookup)
+            made[node].meta["custom"] = {"mark": mark_of(node), "origin": i, "phase": "forward"}
+    loss = lookup(nodes[graph.graph.loss])
+    cut.output(loss)
+    module = fx.GraphModule(root, cut)
+    module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
+    return module
+
+
+def _constant(cut: fx.Graph, root: torch.nn.Module, i: int, value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    root.register_buffer(f"fixed_{i}", value)
+    return cut.get_attr(f"fixed_{i}")

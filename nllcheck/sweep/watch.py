@@ -1,0 +1,161 @@
+"""Run a joint graph at many points at once, watching the range of every op, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck.capture.interpret import Runner, promoted
+from nllcheck.capture.trace import quiet_numerics
+from nllcheck.sweep.joint import Joint
+from nllcheck.types import Axis
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One axis swept. P points, N watched ops (`names`, in program order); all tensors on the CPU."""
+
+    axis: Axis
+    points: torch.Tensor  # (P,) values of the axis, in the dtype of the sweep, ascending
+    loss: torch.Tensor  # (P,)
+    slope: torch.Tensor  # (P,) directional derivative along the axis
+    magnitude: torch.Tensor  # (P,) sum of |gradient| over the moved elements: what the slope cancels from
+    low: torch.Tensor  # (P, N) smallest element of each op's output; NaN if any element is
+    high: torch.Tensor  # (P, N)
+    gradient_low: torch.Tensor  # (P,) over all elements of all gradients
+    gradient_high: torch.Tensor  # (P,)
+    names: tuple[str, ...]  # fx node names, parallel to N
+
+
+class Watcher(Runner):
+    """Keeps (min, max) of every floating output. One `aminmax` an op: it reads once and carries NaN."""
+
+    def __init__(self, module: fx.GraphModule, watched: set[str], dtype: torch.dtype | None = None) -> None:
+        super().__init__(module, dtype)
+        self.watched = watched
+        self.ranges: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n.name in self.watched:
+            found = extent(result)
+            if found is not None:
+                self.ranges[n.name] = found
+        return result
+
+
+def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """0-d smallest and largest element of a float tensor (or of all float tensors in a tuple); None if none."""
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    tensors = [p for p in parts if isinstance(p, torch.Tensor) and p.is_floating_point() and p.numel()]
+    if not tensors:
+        return None
+    pairs = [torch.aminmax(t.reshape(-1), dim=0) for t in tensors]
+    low, high = pairs[0]
+    for other in pairs[1:]:
+        low, high = torch.minimum(low, other[0]), torch.maximum(high, other[1])
+    return low, high
+
+
+def place(axis: Axis, base: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The moved tensor at a point, and the direction in which the axis moves it."""
+    selected = torch.zeros(base.shape[-1] if base.dim() else 1, dtype=torch.bool, device=base.device)
+    start, stop = axis.channel or (0, selected.numel())
+    selected[start:stop] = True
+    mask = selected.expand(base.shape) if base.dim() else selected.reshape(())
+    point = point.to(base.dtype)
+    if axis.mode == "scale":
+        return torch.where(mask, base * point, base), torch.where(mask, base, 0)
+    return torch.where(mask, point, base), mask.to(base.dtype)
+
+
+def pointwise(
+    joint: Joint, axis: Axis, dtype: torch.dtype | None, names: tuple[str, ...]
+) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
+    """The function of one 0-d point that a sweep vectorises: see `Trace` for what it returns."""
+    which = joint.moved.index(axis.node)
+    bases = [promoted(b, dtype) for b in joint.base]
+    watched = set(names)
+
+    def at(point: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        moved, direction = place(axis, bases[which], point)
+        runner = Watcher(joint.module, watched, dtype)
+        loss, *gradients = runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
+        along = gradients[which] * direction if gradients[which].shape == direction.shape else direction * 0
+        low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
+        lows = torch.stack([_plain(runner.ranges[n][0], loss) for n in names]) if names else loss.new_zeros(0)
+        highs = torch.stack([_plain(runner.ranges[n][1], loss) for n in names]) if names else loss.new_zeros(0)
+        return loss, along.sum(), along.abs().sum(), low, high, lows, highs
+
+    return at
+
+
+def _plain(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return value.detach().to(like.dtype)
+
+
+def watched_names(joint: Joint) -> tuple[str, ...]:
+    """Ops of the joint graph that give floating values, in program order, found by one run on the batch."""
+    runner = Watcher(joint.module, set(joint.ops))
+    with torch.no_grad(), quiet_numerics(0):
+        runner.run(*joint.base)
+    return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges)
+
+
+def run_points(
+    joint: Joint,
+    axis: Axis,
+    points: torch.Tensor,
+    names: tuple[str, ...],
+    dtype: torch.dtype | None = None,
+    memory: int = 2**30,
+) -> Trace:
+    """Evaluate all `points` (P,), vectorised, in chunks that stay within `memory` bytes.
+
+    An out-of-memory error halves the chunk and goes on.
+    """
+    at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
+    chunk = chunk_size(joint, points.numel(), memory, dtype)
+    parts: list[tuple[torch.Tensor, ...]] = []
+    start = 0
+    with torch.no_grad(), quiet_numerics(0):
+        while start < points.numel():
+            try:
+                parts.append(tuple(t.cpu() for t in at(points[start : start + chunk])))
+                start += chunk
+            except torch.OutOfMemoryError:
+                if chunk == 1:
+                    raise
+                chunk = max(1, chunk // 2)
+    return _trace(axis, points, parts, names)
+
+
+def _trace(axis: Axis, points: torch.Tensor, parts: list[tuple[torch.Tensor, ...]], names: tuple[str, ...]) -> Trace:
+    loss, slope, size, g_low, g_high, low, high = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Trace(axis, points.cpu(), loss, slope, size, low, high, g_low, g_high, names)
+
+
+def run_one(joint: Joint, axis: Axis, point: float, names: tuple[str, ...], dtype: torch.dtype | None = None) -> Trace:
+    """The canonical path: one point, plain eager kernels at the batch's own shapes. Thresholds rest on it."""
+    like = joint.base[joint.moved.index(axis.node)]
+    value = torch.tensor(point, dtype=dtype or like.dtype, device=like.device)
+    with torch.no_grad(), quiet_numerics(0):
+        row = pointwise(joint, axis, dtype, names)(value)
+    return _trace(axis, value.reshape(1), [tuple(t.cpu()[None] for t in row)], names)
+
+
+def chunk_size(joint: Joint, points: int, memory: int, dtype: torch.dtype | None) -> int:
+    """Points whose live values fit in `memory`: the interpreter keeps every op's output until the chunk ends."""
+    widths = [_numel(n) for n in joint.module.graph.nodes]
+    item = torch.empty((), dtype=dtype or joint.base[0].dtype).element_size()
+    return max(1, min(points, memory // max(1, sum(widths) * item * 2)))
+
+
+def _numel(node: fx.Node) -> int:
+    value = node.meta.get("val", node.meta.get("tensor_meta"))
+    shape = getattr(value, "shape", None)
+    return int(torch.Size(shape).numel()) if shape is not None else 1
