@@ -98,7 +98,7 @@ def _is_stop(graph: Graph, node: Node) -> bool:
     return (
         len(parts) == 2
         and any(ops.row(p.op).kind == "linear" for p in parts)
-        and any(p.op == "input" or ops.row(p.op).kind != "linear" and _is_bias(graph, p) for p in parts)
+        and any(p.op == "input" or (ops.row(p.op).kind != "linear" and _is_bias(graph, p)) for p in parts)
     )
 
 

@@ -27,7 +27,7 @@ def default_points(axis: Axis, dtype: torch.dtype, count: int = 1000) -> torch.T
     part = max(4, count // 5)
     if axis.mode == "scale":
         parts = [torch.linspace(0, 10, part, dtype=torch.float64), _geometric(1e-6, 1e6, part)]
-        parts += [number_line(dtype, part).clamp(min=0)]
+        parts += [number_line(dtype, part)]
     else:
         parts = [_around(axis, 2 * part), torch.linspace(-128, 128, part, dtype=torch.float64)]
         parts += [number_line(dtype, 2 * part)]
@@ -81,5 +81,6 @@ def _ends(axis: Axis) -> torch.Tensor:
 
 def _tidy(values: torch.Tensor, axis: Axis, dtype: torch.dtype) -> torch.Tensor:
     rounded = values.to(dtype)
-    inside = torch.isfinite(rounded) & (rounded >= axis.domain[0]) & (rounded <= axis.domain[1])
+    low = max(axis.domain[0], 0.0) if axis.mode == "scale" else axis.domain[0]
+    inside = torch.isfinite(rounded) & (rounded >= low) & (rounded <= axis.domain[1])
     return torch.unique(rounded[inside] + 0.0)

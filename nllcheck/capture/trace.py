@@ -158,6 +158,14 @@ def _inputs_like(stored: Any, args: Any, kwargs: Any) -> Any:
 
 
 @contextlib.contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Kernels that have batching rules and do not depend on the machine's vendor library; no warnings."""
+    with warnings.catch_warnings(), torch.backends.mkldnn.flags(enabled=False):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
 def quiet_numerics(seed: int) -> Iterator[None]:
     """One fixed way to compute: seeded, plain kernels that have batching rules, no argument validation.
 
@@ -165,15 +173,13 @@ def quiet_numerics(seed: int) -> Iterator[None]:
     raised is looked at by `raises` separately. The user's random state and settings come back untouched.
     """
     validate = torch.distributions.Distribution._validate_args
-    with torch.random.fork_rng(), warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
-        warnings.simplefilter("ignore")
-        with torch.backends.mkldnn.flags(enabled=False):
-            torch.manual_seed(seed)
-            torch.distributions.Distribution.set_default_validate_args(False)
-            try:
-                yield
-            finally:
-                torch.distributions.Distribution.set_default_validate_args(validate)
+    with torch.random.fork_rng(), plain_kernels(), sdpa_kernel(SDPBackend.MATH):
+        torch.manual_seed(seed)
+        torch.distributions.Distribution.set_default_validate_args(False)
+        try:
+            yield
+        finally:
+            torch.distributions.Distribution.set_default_validate_args(validate)
 
 
 def forward_graph(prog: Program, seed: int) -> fx.GraphModule:

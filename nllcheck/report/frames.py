@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.report import Report
-from nllcheck.report.words import short_path
+from nllcheck.report.spelling import short_path
 from nllcheck.types import Finding, SweepTable
 
 if TYPE_CHECKING:

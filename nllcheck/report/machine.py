@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from nllcheck.report import Report
+from nllcheck.report.spelling import short_path
 from nllcheck.report.strip import slope_symbol
-from nllcheck.report.words import short_path
-from nllcheck.types import SEVERITIES, Site, SweepTable
+from nllcheck.types import SEVERITIES, Facts, Site, SweepTable
 
 SCHEMA = 1  # raise it when a reader of the old form would misread the new one
 SIGNS = {"+": "rising", "-": "falling", "0": "flat", "∞": "inf", "N": "nan"}
@@ -28,7 +28,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "schema": SCHEMA,
         "tool": "nllcheck",
         "summary": _summary(report),
-        "facts": {name: value for name, value in plain(report.facts).items() if name != "seconds"},
+        "facts": _facts(report.facts),
         "findings": plain(report.findings),
         "sweeps": [_sweep(table) for table in report.sweeps],
         "notes": list(report.notes),
@@ -49,13 +49,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return loss_state(value) if value != -math.inf else "-inf"
+        return str(value)
     return value
 
 
-def loss_state(value: float) -> str:
-    """ "finite", "inf" or "nan"; the sign of an infinity is for the value to say."""
+def _loss_state(value: float) -> str:
+    """One of "finite", "inf" or "nan"; the sign of an infinity is for the value to say."""
     return "nan" if math.isnan(value) else "inf" if math.isinf(value) else "finite"
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    told = plain(facts) | {"versions": dict(facts.versions), "settings": dict(facts.settings)}
+    return {name: value for name, value in told.items() if name != "seconds"}
 
 
 def _summary(report: Report) -> dict[str, Any]:
@@ -83,4 +88,4 @@ def _ends(table: SweepTable, run: list[int]) -> dict[str, Any]:
 def _state(table: SweepTable, point: int) -> dict[str, str]:
     loss = table.loss[point]
     slope = SIGNS[slope_symbol(table.slope[point], table.gradient_state[point])]
-    return {"loss": "negative" if math.isfinite(loss) and loss < 0 else loss_state(loss), "slope": slope}
+    return {"loss": "negative" if math.isfinite(loss) and loss < 0 else _loss_state(loss), "slope": slope}

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import PurePath
 
-from nllcheck.report.words import clean, step
+from nllcheck.report.spelling import clean
+from nllcheck.report.words import step
 from nllcheck.types import ChainStep, Finding, Site
+
+MIN_CODE = 24  # cells below which a line of code is not worth showing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +51,39 @@ def crop(site: Site, room: int) -> Crop | None:
 
 def chain_rows(finding: Finding, room: int) -> list[str]:
     """The way of the failure, one row a line of code it passes; a single row where all happens on one line."""
-    stations = [(links[0].site, _phrase(links)) for _, links in _stations(finding.chain)]
-    if len({_line(site) for site, _ in stations}) <= 1:
-        return [" → ".join(phrase for _, phrase in stations)] if stations else []
-    phrases = [f"→ {phrase}" if i else phrase for i, (_, phrase) in enumerate(stations)]
-    column = min(max(map(len, phrases)), room * 2 // 3)
-    codes = [_code(site, finding.site) for site, _ in stations]
-    return [
-        shorten(f"{phrase:<{column}}  {code}".rstrip(), room)
-        for phrase, code in zip(phrases, codes, strict=True)
-    ]
+    stations = [list(links) for _, links in groupby(finding.chain, key=_station)]
+    phrases = [_phrase(links) for links in stations]
+    if len({_line(links[0].site) for links in stations}) <= 1:
+        return [" → ".join(phrases)] if phrases else []
+    column = max((len(p) + 4 for p, links in zip(phrases, stations, strict=True) if not _arrives(links[0])), default=0)
+    rows: list[str] = []
+    for i, (phrase, links) in enumerate(zip(phrases, stations, strict=True)):
+        head = ("→ " if i else "") + phrase
+        rows += _beside(head, _code(links[0], finding.site), column, room)
+    return rows
 
 
-def _stations(chain: tuple[ChainStep, ...]) -> list[tuple[object, list[ChainStep]]]:
-    """Neighbouring steps of one line together; where it reaches loss or gradient is a station of its own."""
-    key = lambda link: (link.what in ("loss", "gradient"), link.what in ("loss", "gradient") or _line(link.site))  # noqa: E731
-    return [(station, list(links)) for station, links in groupby(chain, key=key)]
+def _beside(head: str, code: str, column: int, room: int) -> list[str]:
+    """`code` to the right of `head`, cut to fit; below it where so little room is left that it says nothing."""
+    row = f"{head}  ".ljust(column) + code
+    if len(row) <= room or room - column >= MIN_CODE or not code:
+        return [shorten(row.rstrip(), room)]
+    return [shorten(head, room), shorten(f"    {code}", room)]
+
+
+def _arrives(link: ChainStep) -> bool:
+    """Is this where the failure reaches the loss or the gradient?"""
+    return link.what in ("loss", "gradient")
+
+
+def _station(link: ChainStep) -> object:
+    """Neighbouring steps of one line are told together; the arrival is a station of its own."""
+    return "arrival" if _arrives(link) else _line(link.site)
 
 
 def _phrase(links: list[ChainStep]) -> str:
     told = list(dict.fromkeys(map(step, links)))
-    if links[0].what in ("loss", "gradient"):
+    if _arrives(links[0]):
         return " and ".join([told[0], *(text.removeprefix("reaches ") for text in told[1:])])
     return " → ".join(told)
 
@@ -77,22 +92,23 @@ def _line(site: Site | None) -> tuple[str, int] | None:
     return (site.path, site.line) if site else None
 
 
-def _code(site: Site | None, home: Site | None) -> str:
-    """Which line, against the finding's own: "line 38: rho = ..."; the path only where it is another file."""
+def _code(link: ChainStep, home: Site | None) -> str:
+    """Which line, "line 38: rho = ..."; the path only where it is another file."""
+    site = link.site
     if site is None:
         return ""
     if _line(site) == _line(home):
-        return f"line {site.line}, see above"
+        return f"line {site.line}"
     same = home is not None and site.path == home.path
     where = f"line {site.line}" if same else f"{clean(PurePath(site.path).name)}:{site.line}"
-    return f"{where}: {clean(site.source)}" if site.source else where
+    return where + (f": {clean(site.source)}" if site.source and not _arrives(link) else "")
 
 
 def shell_lines(command: str, room: int) -> list[str]:
     """A command over several lines that a shell still reads as one: cut between words, quotes kept whole."""
-    lines = [""]
+    lines: list[str] = [""]
     for word in re.findall(r"(?:'[^']*'|\"[^\"]*\"|\S)+", command):
         if lines[-1] and len(lines[-1]) + len(word) + 3 > room:
             lines.append("")
         lines[-1] += f" {word}" if lines[-1] else word
-    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+    return [f"{line} \\" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

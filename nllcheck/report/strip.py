@@ -17,6 +17,22 @@ from nllcheck.types import SweepTable
 FINITE, NEGATIVE, INFINITE, NAN = "·", "-", "∞", "N"
 RISING, FALLING, FLAT, BOTH = "+", "-", "0", "±"
 FIRST_BAD, BATCH_LEFT, BATCH_FILL, BATCH_RIGHT, BATCH_POINT = "▲", "[", "=", "]", "#"
+NO_POINT = " "
+LEGEND = {  # what each row of a `Strip` can show, in the order it is explained
+    "loss": (
+        (FINITE, "· finite"),
+        (NEGATIVE, "- below 0"),
+        (INFINITE, "∞ infinite"),
+        (NAN, "N NaN"),
+        (NO_POINT, "blank: no point there"),
+    ),
+    "slope": ((RISING, "+ rising"), (FALLING, "- falling"), (FLAT, "0 flat"), (BOTH, "± both")),
+    "marks": (
+        (BATCH_LEFT, "[==] the batch's own range"),
+        (BATCH_POINT, "# the batch's own value"),
+        (FIRST_BAD, "▲ first failing value"),
+    ),
+}
 MIN_STRETCH = 6  # cells between two cuts: room for a label
 MAX_CHANGES = 3  # cuts at changes of state beyond the threshold's own; more is noise, not structure
 
@@ -98,13 +114,17 @@ def _ruler(table: SweepTable, points: list[int], edge: float | None, cells: int)
     values = [table.values[i] for i in points]
     low, high = min(values), max(values)
     wanted = [v for v in (*table.axis.observed, edge) if v is not None and low < v < high]
-    changes = [table.values[b] for a, b in pairwise(points) if failing(table, a) != failing(table, b)]
-    changes = [v for v in changes if not (edge is not None and abs(v - edge) <= 1e-6 * abs(edge))]
+    changes = [(table.values[a], table.values[b]) for a, b in pairwise(points) if _differ(table, a, b)]
+    ends = [end for begin, end in changes if edge is None or not begin < edge <= end]
     room = cells // MIN_STRETCH - len(set(wanted)) - 1
-    extra = changes if len(changes) <= min(MAX_CHANGES, room) else []
+    extra = ends if len(ends) <= min(MAX_CHANGES, room) else []
     cuts = tuple(sorted({low, high, *wanted, *extra}))
     stretches = max(len(cuts) - 1, 1)
     return Ruler(cuts, tuple(round(i * cells / stretches) for i in range(stretches + 1)))
+
+
+def _differ(table: SweepTable, a: int, b: int) -> bool:
+    return failing(table, a) != failing(table, b)
 
 
 def _cells(ruler: Ruler, symbols: list[tuple[float, str]]) -> str:
@@ -125,7 +145,7 @@ def _fill(worst: dict[int, str], start: int, stop: int) -> str:
     """A stretch; a cell without a point shows its nearest neighbour's, a stretch without one is blank."""
     known = [cell for cell in range(start, stop) if cell in worst]
     if not known:
-        return " " * (stop - start)
+        return NO_POINT * (stop - start)
     nearest = (min(known, key=lambda other: abs(other - cell)) for cell in range(start, stop))
     return "".join(worst[cell] for cell in nearest)
 
@@ -151,9 +171,7 @@ def _marks(cells: int, batch: tuple[int, int] | None, mark: int | None) -> str:
     return "".join(row).rstrip()
 
 
-def _scale(
-    ruler: Ruler, table: SweepTable, batch: tuple[int, int] | None, mark: int | None, label: str
-) -> str:
+def _scale(ruler: Ruler, table: SweepTable, batch: tuple[int, int] | None, mark: int | None, label: str) -> str:
     """Values under the cuts; what does not fit beside something more important is left out."""
     row = [" "] * ruler.starts[-1]
     low, high = ruler.cuts[0], ruler.cuts[-1]

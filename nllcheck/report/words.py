@@ -1,19 +1,16 @@
 """The sentences of a finding, said once: terminal and notebook print these same rows.
 
-Everything here returns plain text. User strings pass through `clean` before they are shown anywhere.
+Everything here returns plain text that has passed through `spelling.clean`.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import struct
-import unicodedata
 from collections import Counter
 from itertools import dropwhile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nllcheck.report.spelling import clean, count, exact, number, prose, short_path
 from nllcheck.report.strip import failing
 from nllcheck.types import SEVERITIES, ChainStep, Facts, Finding, Site, SweepTable
 
@@ -42,71 +39,6 @@ STEPS = {
     "loss": "reaches the loss",
     "gradient": "reaches the gradient",
 }
-_SPECIAL = {"\t": " ", "\n": "\\n", "\r": "\\r"}
-
-
-def clean(text: str) -> str:
-    """`text` on one line with nothing in it that steers a terminal.
-
-    Control and format characters (ANSI, bidirectional overrides, zero width, lone surrogates, line
-    separators) become visible escapes; a tab becomes a space.
-    """
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if character.isprintable():  # false for categories C and Z, the ordinary space excepted
-        return character
-    if character in _SPECIAL:
-        return _SPECIAL[character]
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def prose(text: str) -> str:
-    """A text of sentences, where line breaks are only layout."""
-    return clean(" ".join(text.split()))
-
-
-def number(value: float, digits: int = 7) -> str:
-    """A value for people: "NaN", "inf", "-0.8312", "3.4e+38"."""
-    if math.isnan(value):
-        return "NaN"
-    return f"{value:.{digits}g}"
-
-
-def exact(value: float, dtype: str) -> str:
-    """The shortest decimal that reads back as the same float of `dtype`; float64's where it is no such float."""
-    if not math.isfinite(value) or round_to(value, dtype) != value:
-        return repr(value) if math.isfinite(value) else number(value)
-    texts = (f"{value:.{digits}g}" for digits in range(1, 18))
-    return next(text for text in texts if round_to(float(text), dtype) == value)
-
-
-def round_to(value: float, dtype: str) -> float:
-    """`value` rounded to the nearest float of `dtype`, ties to even; any other dtype counts as float64."""
-    if dtype == "bfloat16":
-        return _round_bfloat16(value)
-    code = {"float32": "f", "float16": "e"}.get(dtype, "d")
-    try:
-        return float(struct.unpack(code, struct.pack(code, value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, value)
-
-
-def _round_bfloat16(value: float) -> float:
-    single = round_to(value, "float32")
-    if not math.isfinite(single):
-        return single
-    bits = struct.unpack("I", struct.pack("f", single))[0]
-    bits += 0x7FFF + (bits >> 16 & 1)
-    return float(struct.unpack("f", struct.pack("I", bits & 0xFFFF0000))[0])
-
-
-def count(items: int, noun: str, plural: str = "") -> str:
-    """One point; 2,001 points."""
-    return f"{items:,} {noun if items == 1 else plural or noun + 's'}"
 
 
 def coverage(report: Report) -> str:
@@ -118,25 +50,16 @@ def coverage(report: Report) -> str:
 
 
 def tally(report: Report) -> str:
-    """How it ended: "2 errors, 1 warning, 4 notes"."""
+    """How it ended: "2 errors, 1 warning, 4 notes", "no errors, no warnings"."""
     found = Counter(finding.severity for finding in report.findings)
     parts = [count(found[severity], severity) for severity in SEVERITIES if found[severity]]
-    parts = parts or ["nothing found"]
+    parts = parts if report.worst in ("error", "warning") else ["no errors, no warnings", *parts]
     left = len(report.incomplete)
     return ", ".join([*parts, f"{left} asked for and not evaluated"] if left else parts)
 
 
-def short_path(path: str) -> str:
-    """`path` against the working directory where it lies below it, else as it is; with forward slashes."""
-    try:
-        path = str(Path(path).relative_to(os.getcwd()))
-    except (ValueError, OSError):
-        pass
-    return path.replace(os.sep, "/")
-
-
 def place(site: Site) -> str:
-    return clean(f"{short_path(site.path)}:{site.line} in {site.function}")
+    return clean(f"{short_path(site.path)}:{site.line}")
 
 
 def step(link: ChainStep) -> str:
@@ -162,13 +85,24 @@ def when(finding: Finding, facts: Facts, table: SweepTable | None) -> str:
     if not axis:
         return "always: the formula is off, whatever the values" if finding.verdict == "wrong-formula" else ""
     if finding.threshold is None:
-        known = finding.witness is not None
-        return f"{subject(finding)} at {axis} = {exact(finding.witness or 0.0, facts.dtype)}" if known else ""
+        value = finding.witness
+        where = axis if value is None else f"{axis} = {exact(value, facts.dtype)}"
+        return f"{subject(finding)} {'along' if value is None else 'at'} {where}"
     text = f"{subject(finding)} {_from(finding, axis, facts.dtype)}"
     if finding.last_good is not None:
-        still = "still finite" if finding.kind in ("nan", "inf") else "not yet"
+        still = "still finite" if _was_finite(finding, table) else "not yet"
         text += f"; {still} at {exact(finding.last_good, facts.dtype)}"
     return text + _recovers(finding, facts.dtype, table)
+
+
+def _was_finite(finding: Finding, table: SweepTable | None) -> bool:
+    """Is all finite just before the threshold? A NaN can follow on an infinity."""
+    if finding.kind not in ("nan", "inf") or finding.threshold is None or finding.last_good is None:
+        return False
+    sign = 1.0 if finding.last_good < finding.threshold else -1.0
+    points = enumerate(table.values) if table else ()
+    before = [(sign * value, i) for i, value in points if sign * value < sign * finding.threshold]
+    return table is None or not before or not failing(table, max(before)[1])
 
 
 def _from(finding: Finding, axis: str, dtype: str) -> str:

@@ -32,7 +32,7 @@ class JointOp:
     name: str  # the fx node's name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Joint:
     """`module(*moved) -> (loss, *gradients)`, with what the batch fixes folded in as constants."""
 

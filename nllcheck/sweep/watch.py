@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from nllcheck.capture.interpret import Runner, promoted
-from nllcheck.capture.trace import quiet_numerics
+from nllcheck.capture.trace import plain_kernels
 from nllcheck.sweep.joint import Joint
 from nllcheck.types import Axis
 
@@ -101,7 +101,7 @@ def _plain(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 def watched_names(joint: Joint) -> tuple[str, ...]:
     """Ops of the joint graph that give floating values, in program order, found by one run on the batch."""
     runner = Watcher(joint.module, set(joint.ops))
-    with torch.no_grad(), quiet_numerics(0):
+    with torch.no_grad(), plain_kernels():
         runner.run(*joint.base)
     return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges)
 
@@ -122,7 +122,7 @@ def run_points(
     chunk = chunk_size(joint, points.numel(), memory, dtype)
     parts: list[tuple[torch.Tensor, ...]] = []
     start = 0
-    with torch.no_grad(), quiet_numerics(0):
+    with torch.no_grad(), plain_kernels():
         while start < points.numel():
             try:
                 parts.append(tuple(t.cpu() for t in at(points[start : start + chunk])))
@@ -143,7 +143,7 @@ def run_one(joint: Joint, axis: Axis, point: float, names: tuple[str, ...], dtyp
     """The canonical path: one point, plain eager kernels at the batch's own shapes. Thresholds rest on it."""
     like = joint.base[joint.moved.index(axis.node)]
     value = torch.tensor(point, dtype=dtype or like.dtype, device=like.device)
-    with torch.no_grad(), quiet_numerics(0):
+    with torch.no_grad(), plain_kernels():
         row = pointwise(joint, axis, dtype, names)(value)
     return _trace(axis, value.reshape(1), [tuple(t.cpu()[None] for t in row)], names)
 

@@ -1,0 +1,39 @@
+"""Capture, checked: a graph that does not reproduce the user's own code is not used."""
+
+from __future__ import annotations
+
+import warnings
+
+from nllcheck.capture import LossGraph, capture
+from nllcheck.capture.verify import disagreements
+from nllcheck.target import Batch, Target
+from nllcheck.types import Site
+
+
+def captured(target: Target, batch: Batch, seed: int) -> tuple[LossGraph | None, tuple[str, ...]]:
+    """The loss as a graph, with remarks on what it holds for; None and the reasons when there is no such graph."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = capture(target, batch, seed)
+    except Exception as error:  # whatever the tracer or the user's code under it raises
+        text = str(error).strip().splitlines()
+        return None, (f"the loss could not be traced ({type(error).__name__}: {text[0][:160] if text else ''})",)
+    wrong = disagreements(graph)
+    if wrong:
+        return None, (*wrong, *_branch_lines(graph))
+    return graph, ()
+
+
+def _branch_lines(graph: LossGraph) -> list[str]:
+    sites = list(dict.fromkeys(site for _, site in graph.branches if site))
+    return [f"Python reads a tensor's value at {_place(site)}, so the code may branch there" for site in sites[:3]]
+
+
+def _place(site: Site) -> str:
+    return f"{site.path}:{site.line} ({site.source})"
+
+
+def guarded_branches(graph: LossGraph) -> tuple[str, ...]:
+    """Remarks on value-dependent branches in the user's own lines: the capture holds for the way taken."""
+    return tuple(f"{line}: checked for the way the batch takes" for line in _branch_lines(graph))

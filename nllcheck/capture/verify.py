@@ -1,0 +1,84 @@
+"""Is the captured graph the user's loss? Compared with eager runs on the batch and on moved weights and inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner
+from nllcheck.capture.trace import Program, quiet_numerics
+
+FACTORS = (1.0, 0.5, 1.5, -1.0, 4.0)  # the batch itself, then weights and inputs scaled
+
+
+def disagreements(graph: LossGraph) -> tuple[str, ...]:
+    """Where graph and eager differ, in words; empty when the capture is faithful as far as it was tried.
+
+    A user function that raises at a moved point (validation) is not compared there.
+    """
+    leaves = [leaf.value for leaf in graph.program.leaves]
+    found = []
+    for factor in FACTORS:
+        tensors = [t * factor if leaf.role in ("weight", "input") and t.is_floating_point() else t
+                   for leaf, t in zip(graph.program.leaves, leaves, strict=True)]  # fmt: skip
+        found += _difference(graph, tensors, factor)
+    return tuple(found)
+
+
+def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], factor: float) -> list[str]:
+    where = "on the batch" if factor == 1.0 else f"with weights and inputs times {factor:g}"
+    try:
+        loss, gradients = eager(graph.program, tensors, graph.seed)
+    except Exception:
+        return []
+    other, others = replayed(graph, tensors)
+    if not _close(loss, other):
+        return [f"{where} the loss is {loss:.7g}, the captured graph gives {other:.7g}"]
+    if math.isfinite(loss) and not all(map(_close_tensors, gradients, others)):
+        return [f"{where} the captured graph gives another gradient"]
+    return []
+
+
+def eager(program: Program, tensors: Sequence[torch.Tensor], seed: int) -> tuple[float, list[torch.Tensor]]:
+    """Loss and gradients of all floating leaves from the user's own code."""
+    starts = _starts(tensors)
+    with quiet_numerics(seed), torch.enable_grad():
+        loss = program.call(*starts)
+        return _graded(loss, starts)
+
+
+def replayed(graph: LossGraph, tensors: Sequence[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
+    """The same from the captured graph."""
+    starts = _starts(tensors)
+    with quiet_numerics(graph.seed), torch.enable_grad():
+        loss = Runner(graph.module).run(*starts)
+        return _graded(loss[0] if isinstance(loss, (tuple, list)) else loss, starts)
+
+
+def _starts(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [t.detach().clone().requires_grad_(t.is_floating_point()) for t in tensors]
+
+
+def _graded(loss: torch.Tensor, starts: list[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
+    wanted = [t for t in starts if t.requires_grad]
+    if not loss.requires_grad or not wanted:
+        return float(loss.detach()), []
+    grads = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+    return float(loss.detach()), [g.detach() for g in grads]
+
+
+def _close(a: float, b: float) -> bool:
+    if math.isfinite(a) and math.isfinite(b):
+        return abs(a - b) <= 1e-3 * max(abs(a), abs(b), 1e-3)
+    return (math.isnan(a) and math.isnan(b)) or a == b or (not math.isfinite(a) and not math.isfinite(b))
+
+
+def _close_tensors(a: torch.Tensor, b: torch.Tensor) -> bool:
+    both = torch.isfinite(a) & torch.isfinite(b)
+    if bool((torch.isfinite(a) != torch.isfinite(b)).any()):
+        return False
+    scale = float(a[both].abs().max()) if bool(both.any()) else 0.0
+    return bool(((a - b)[both].abs() <= 2e-2 * max(scale, 1e-6)).all())

@@ -1,0 +1,223 @@
+"""The whole check, in the order in which it happens. Read this first.
+
+    load -> capture -> axes -> sweep -> detect -> judge -> diagnose -> report
+
+Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
+makes the `Target` from files, `check` and `check_function` make it from live objects.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from nllcheck.diagnose import diagnose
+from nllcheck.rules import load as load_rules
+
+from nllcheck.axes import default_axes
+from nllcheck.axes.spec import Spec, parse, requested_axis
+from nllcheck.capture import LossGraph
+from nllcheck.capture.attempt import captured, guarded_branches
+from nllcheck.detect import detect
+from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.judge import signs, verdicts
+from nllcheck.judge.series import Reading, read_all
+from nllcheck.prepare import device_of, dtype_of, first_look, prepared
+from nllcheck.report import Report
+from nllcheck.summary import facts_of, sweep_table
+from nllcheck.sweep import sweep
+from nllcheck.target import Batch, Target, split_batch, style_of
+from nllcheck.types import Axis
+
+
+def _silent(text: str) -> None:
+    """Progress goes nowhere unless somebody asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to check; the same names on the command line and in Python."""
+
+    sweep: tuple[str, ...] = ()  # "rho=-1:1:1001": restricts the sweep to these names and ranges
+    rules: tuple[str, ...] = ()  # folders of rule files beside the shipped ones
+    device: str = "auto"
+    dtype: str | None = None  # None: the model's own
+    fail_on: str = "error"
+    seed: int = 0
+    memory: str = "1G"
+    points: int | None = None  # a default axis; None: by the size of the batch
+    progress: Callable[[str], None] = _silent
+
+
+def run(target: Target, options: Options | None = None) -> Report:
+    """Check one target. Raises NllcheckError for input that cannot be checked."""
+    options = options or Options()
+    clock = _Clock(options.progress)
+    specs = [parse(text) for text in options.sweep]
+    rules = load_rules(tuple(options.rules))
+    target = prepared(target, device_of(options.device), dtype_of(options.dtype))
+    losses = [first_look(target, batch, options.seed) for batch in target.batches]
+    batch = _most_telling(target.batches, losses)
+
+    clock.start("capture")
+    graph, remarks = captured(target, batch, options.seed)
+    if graph is None:
+        return _by_hand(target, batch, options, remarks)
+    clock.start("axes")
+    axes, named, skipped = _axes(graph, specs)
+    clock.start("sweep")
+    swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    clock.start("detect")
+    found, seen = detect(graph, swept)
+    clock.start("judge")
+    judged = verdicts(found, swept, graph.loss.dtype)
+    judged += signs(graph, swept, *_readings(target, graph))
+    clock.start("diagnose")
+    findings = diagnose(graph.graph, tuple(judged), rules, command=target.command)
+    clock.stop()
+    facts = facts_of(target, graph, swept, options.seed, clock.seconds, _settings(options))
+    return Report(
+        facts=facts,
+        findings=findings,
+        sweeps=tuple(sweep_table(p.trace) for p in swept.parts),
+        notes=(*seen, *guarded_branches(graph)),
+        skipped=tuple(skipped),
+        fail_on=options.fail_on,
+    )
+
+
+def check(
+    loss: Callable[..., Any], *, model: torch.nn.Module | None = None, batch: Any = None, **options: Any
+) -> Report:
+    """Check `loss` as it is trained: on `model` and one `batch`.
+
+    Args:
+        loss: called as `loss(output, target)`, `loss(*outputs, target)` or, with a first parameter named
+            `model`, as `loss(model, batch)`; returns the scalar that training minimises.
+        model: in the mode (train or eval) in which it is to be checked; it is not changed.
+        batch: `(inputs, targets)`; inputs a tensor, a tuple (positional) or a dict (keywords) for the model;
+            targets are passed to the loss as they are. A list of `Batch` values follows several of them.
+        options: see `Options`; `sweep` may also be `{"rho": (-1, 1)}`.
+
+    Raises:
+        NllcheckError: input that cannot be checked, with the place and what to do.
+    """
+    if model is None:
+        raise NllcheckError("check needs a model", hint="for a bare function use nllcheck.check_function(fn, {...})")
+    if batch is None:
+        raise NllcheckError("check needs a batch", hint="pass batch=(inputs, targets)")
+    batches = tuple(batch) if _is_batches(batch) else (split_batch(batch),)
+    name = _name_of(loss)
+    target = Target(type(model).__name__, loss, name, model, batches, style_of(loss))
+    return run(target, _options(options))
+
+
+def check_function(
+    fn: Callable[..., Any],
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    target: str | tuple[str, ...] | None = None,
+    **options: Any,
+) -> Report:
+    """Check a bare loss of named tensors, `fn(mu=..., sigma=..., y=...) -> scalar`.
+
+    `target` names the tensors that are observed data; all others move. Options and errors as in `check`.
+    """
+    names = (target,) if isinstance(target, str) else tuple(target or ())
+    unknown = [n for n in names if n not in tensors]
+    if unknown:
+        raise NllcheckError(f"there is no tensor named '{unknown[0]}'", hint=did_you_mean(unknown[0], set(tensors)))
+    batch = Batch(kwargs=dict(tensors), whole=dict(tensors))
+    name = _name_of(fn)
+    return run(Target(name, fn, name, None, (batch,), "function", target_names=names), _options(options))
+
+
+def bytes_of(text: str | int) -> int:
+    """'512M', '2G' or plain bytes -> bytes. Raises NllcheckError for anything else."""
+    units = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+    plain = str(text).strip().lower().removesuffix("b").removesuffix("i")
+    try:
+        number = float(plain[:-1]) * units[plain[-1]] if plain[-1:] in units else float(plain)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number < 2**63:
+        raise NllcheckError(f"cannot read the memory budget '{text}'", hint="write 512M, 2G or a number of bytes")
+    return int(number)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = {f.name for f in fields(Options)}
+    for name in given:
+        if name not in known:
+            raise NllcheckError(f"unknown option '{name}'", hint=did_you_mean(name, known))
+    values = dict(given)
+    if isinstance(values.get("sweep"), Mapping):
+        values["sweep"] = tuple(f"{k}={low!r}:{high!r}" for k, (low, high) in values["sweep"].items())
+    for name in ("sweep", "rules"):
+        if isinstance(values.get(name), (str, bytes)) or hasattr(values.get(name), "__fspath__"):
+            values[name] = (str(values[name]),)
+        elif name in values:
+            values[name] = tuple(map(str, values[name]))
+    return Options(**values)
+
+
+def _is_batches(batch: Any) -> bool:
+    return isinstance(batch, (list, tuple)) and bool(batch) and all(isinstance(b, Batch) for b in batch)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", None) or type(function).__name__
+
+
+def _most_telling(batches: tuple[Batch, ...], losses: list[torch.Tensor]) -> Batch:
+    """The first batch whose loss is not finite, else the first."""
+    broken = [b for b, loss in zip(batches, losses, strict=True) if not bool(torch.isfinite(loss))]
+    return (broken or list(batches))[0]
+
+
+def _axes(graph: LossGraph, specs: list[Spec]) -> tuple[tuple[Axis, ...], dict[str, Spec], tuple[str, ...]]:
+    """The axes to sweep, the requested ranges by label, and what is left out."""
+    if not specs:
+        axes, skipped = default_axes(graph)
+        return axes, {}, skipped
+    asked = [requested_axis(graph, spec) for spec in specs]
+    return tuple(asked), {axis.label: spec for axis, spec in zip(asked, specs, strict=True)}, ()
+
+
+Pair = tuple[list[Reading], list[Reading]]
+
+
+def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
+    """Loss and gradient of every batch and of every checkpoint, in the training dtype and in float64."""
+    return read_all(graph, target.batches, ()), read_all(graph, (), target.checkpoints)
+
+
+def _settings(options: Options) -> dict[str, str]:
+    shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name != "progress"}
+    return {name: str(value) for name, value in shown.items() if value not in (None, ())}
+
+
+class _Clock:
+    """Seconds a stage, and a word on standard error for whoever waits."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.seconds: dict[str, float] = {}
+        self.tell = tell
+        self.stage = ""
+        self.since = 0.0
+
+    def start(self, stage: str) -> None:
+        self.stop()
+        self.stage, self.since = stage, time.perf_counter()
+        self.tell(stage)
+
+    def stop(self) -> None:
+        if self.stage:
+            self.seconds[self.stage] = time.perf_counter() - self.since
+
+
+def _by_hand(target: Target, batch: Batch, options: Options, remarks: tuple[str, ...]) -> Report:
+    raise NllcheckError("; ".join(remarks))

@@ -1,0 +1,62 @@
+"""Swept -> events: what fails on the batch, and on every axis, each failure at the op where it is born."""
+
+from __future__ import annotations
+
+import math
+
+from nllcheck.axes.reach import reach_of
+from nllcheck.capture import LossGraph
+from nllcheck.detect.events import axis_events, batch_events
+from nllcheck.detect.leaves import leaf_events
+from nllcheck.sweep import Swept
+from nllcheck.types import Event, Graph
+
+Located = tuple[Event, int]  # an event, and which of `Swept.joints` shows it
+
+
+def detect(graph: LossGraph, swept: Swept) -> tuple[list[Located], list[str]]:
+    """All failures, and remarks on what was seen but is no alarm."""
+    broken = [e for e in leaf_events(graph)]
+    if broken and not math.isfinite(float(graph.loss)):
+        return [(e, 0) for e in broken], []
+    on_batch = batch_events(graph, swept.joints[0], swept.names[0]) if swept.joints else []
+    known = {(e.node, e.phase) for e in on_batch}
+    known |= {(n, "backward") for n, _ in known}
+    found: list[Located] = [(e, 0) for e in [*broken, *on_batch]]
+    far: dict[int, str] = {}
+    for part in swept.parts:
+        events, beyond = axis_events(graph, swept.joints[part.joint], part.trace, known)
+        found += [(e, part.joint) for e in events]
+        far.update(dict.fromkeys(beyond, part.trace.axis.label))
+    found, dropped = _reachable(found, swept)
+    return found, [*_far_note(graph.graph, far, {e.node for e, _ in found}), *dropped]
+
+
+def _far_note(graph: Graph, far: dict[int, str], told: set[int]) -> list[str]:
+    left = [n for n in far if n not in told]
+    if not left:
+        return []
+    names = ", ".join(dict.fromkeys(graph.nodes[n].op for n in left))
+    return [f"beyond a million times the batch's range {len(left)} more ops overflow ({names}): not an alarm"]
+
+
+def _reachable(found: list[Located], swept: Swept) -> tuple[list[Located], list[str]]:
+    """A failure located by moving an intermediate counts only where some boundary value leads there."""
+    kept, dropped = [], []
+    for event, joint in found:
+        axis = event.axis
+        if axis is None or axis.is_boundary or axis.requested:
+            kept.append((event, joint))
+            continue
+        at = event.threshold[1] if event.threshold else event.witness
+        low, high = swept.seen.get(axis.node, (math.nan, math.nan))
+        if low <= at <= high:
+            kept.append((event, joint))
+        else:
+            dropped.append(f"{axis.label} = {at:.6g} would fail, but no swept model output or target leads there")
+    return kept, list(dict.fromkeys(dropped))
+
+
+def nearest(events: list[Event]) -> Event:
+    """The event that the checkpoint is closest to."""
+    return min(events, key=lambda e: reach_of(e.axis, e.witness) if e.axis else 0.0)

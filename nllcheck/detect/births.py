@@ -1,0 +1,172 @@
+"""Trace -> events: each failure attributed to the op where it is born, with its region and exact threshold.
+
+A value is bad when it is NaN or infinite. An op gives birth to a failure when its output is bad while its
+inputs are not. Infinities that the user writes in on purpose (a `-inf` mask) do not count as bad until an op
+makes something else of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.capture.plain import op_of
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace
+from nllcheck.types import Phase
+
+Bools = npt.NDArray[np.bool_]
+States = npt.NDArray[np.int8]
+
+_CARRIES_INTENT = ("view", "select", "choice", "join", "clamp")
+_CARRIES_INTENT_OPS = ("add", "sub", "neg", "mul", "div", "max", "min", "maximum", "minimum", "log_softmax")
+
+
+@dataclass(frozen=True)
+class Births:
+    """Where failures start, for P points and N watched ops (columns as in `Trace.names`); boolean arrays."""
+
+    nan: Bools  # (P, N) the op's output holds a NaN
+    inf: Bools  # (P, N) ... an infinity and no NaN
+    born: Bools  # (P, N) bad output, sound inputs
+    to_loss: Bools  # (P, N) a path of bad values leads from here to the loss
+    to_gradient: Bools  # (P, N) ... to a gradient
+    loss_state: States  # (P,) 0 finite, 1 inf, 2 nan
+    gradient_state: States  # (P,)
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """An op that gives birth to failures on one axis, in one phase, and the points where it does."""
+
+    origin: int  # plain index of the forward op
+    phase: Phase
+    points: Bools  # (P,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The joint graph as column numbers: what each watched op reads, who reads it, what it may carry on."""
+
+    parents: tuple[tuple[int, ...], ...]
+    users: tuple[tuple[int, ...], ...]
+    written: tuple[bool, ...]  # takes an infinity from a constant: a mask value in the source, or a mask tensor
+    carries: tuple[bool, ...]  # hands an intended infinity on
+    loss: int  # column of the loss; -1 when it is not watched
+    gradients: tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(joint: Joint, names: tuple[str, ...]) -> _Layout:
+    column = {name: k for k, name in enumerate(names)}
+    nodes = {n.name: n for n in joint.module.graph.nodes}
+    watched = [nodes[name] for name in names]
+    loss, *gradients = joint.module.graph.output_node().args[0]  # type: ignore[union-attr, misc]
+    return _Layout(
+        parents=tuple(tuple(column[p.name] for p in n.all_input_nodes if p.name in column) for n in watched),
+        users=tuple(tuple(column[u.name] for u in n.users if u.name in column) for n in watched),
+        written=tuple(any(_infinite(joint, n)) for n in watched),
+        carries=tuple(_carries_intent(n) for n in watched),
+        loss=column.get(loss.name, -1),
+        gradients=tuple(column[g.name] for g in gradients if isinstance(g, fx.Node) and g.name in column),
+    )
+
+
+def state_of(low: Any, high: Any) -> States:
+    """0 finite, 1 infinite, 2 NaN, elementwise from ranges (a NaN range bound means a NaN element)."""
+    low, high = np.asarray(low), np.asarray(high)
+    nan = np.isnan(low) | np.isnan(high)
+    return np.where(nan, 2, np.where(np.isinf(low) | np.isinf(high), 1, 0)).astype(np.int8)
+
+
+def births(joint: Joint, trace: Trace) -> Births:
+    """Find births, and follow the bad values to loss and gradient. Loops over ops, never over points."""
+    layout = _layout(joint, trace.names)
+    states = state_of(_numpy(trace.low), _numpy(trace.high))
+    nan, inf = states == 2, states == 1
+    born = _born(layout, nan, inf)
+    to_loss, to_gradient = _reaches(layout, nan | inf)
+    gradient_state = state_of(_numpy(trace.gradient_low), _numpy(trace.gradient_high))
+    loss = _numpy(trace.loss)
+    return Births(nan, inf, born, to_loss, to_gradient, state_of(loss, loss), gradient_state)
+
+
+def _numpy(values: torch.Tensor) -> Any:
+    return values.float().numpy() if values.dtype == torch.bfloat16 else values.numpy()
+
+
+def _born(layout: _Layout, nan: Bools, inf: Bools) -> Bools:
+    bad = nan | inf
+    born, intended, alarming = np.zeros_like(nan), np.zeros_like(nan), np.zeros_like(nan)
+    for k in np.nonzero(bad.any(0))[0]:
+        parents = list(layout.parents[k])
+        bad_parent = alarming[:, parents].any(1)
+        if layout.carries[k]:
+            from_intent = intended[:, parents].any(1) | layout.written[k]
+            intended[:, k] = inf[:, k] & from_intent & ~bad_parent
+        born[:, k] = bad[:, k] & ~bad_parent & ~intended[:, k]
+        alarming[:, k] = bad[:, k] & ~intended[:, k]
+    return born
+
+
+def _reaches(layout: _Layout, bad: Bools) -> tuple[Bools, Bools]:
+    """From every bad value, does a path of bad values lead to the loss, to a gradient?"""
+    to_loss, to_gradient = np.zeros_like(bad), np.zeros_like(bad)
+    for k in np.nonzero(bad.any(0))[0][::-1]:
+        users = list(layout.users[k])
+        to_loss[:, k] = bad[:, k] & (to_loss[:, users].any(1) | (k == layout.loss))
+        to_gradient[:, k] = bad[:, k] & (to_gradient[:, users].any(1) | (k in layout.gradients))
+    return to_loss, to_gradient
+
+
+def _carries_intent(node: fx.Node) -> bool:
+    name = op_of(node)
+    return ops.row(name).kind in _CARRIES_INTENT or name in _CARRIES_INTENT_OPS
+
+
+def _infinite(joint: Joint, node: fx.Node) -> Iterable[bool]:
+    for arg in [*node.args, *node.kwargs.values()]:
+        if isinstance(arg, float):
+            yield math.isinf(arg)
+        elif isinstance(arg, fx.Node) and arg.op == "get_attr":
+            value = _attribute(joint.module, str(arg.target))
+            yield value.is_floating_point() and bool(torch.isinf(value).any())
+
+
+def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
+    value = module
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value  # type: ignore[return-value]
+
+
+def culprits(joint: Joint, trace: Trace, found: Births) -> list[Culprit]:
+    """Births that reach the loss, or only the gradient while the loss is finite; one entry an op and phase."""
+    sound = (found.loss_state == 0)[:, None]
+    forward = found.born & found.to_loss
+    backward = found.born & found.to_gradient & sound
+    grouped: dict[tuple[int, Phase], Bools] = {}
+    phases: tuple[tuple[Bools, Phase], ...] = ((forward, "forward"), (backward, "backward"))
+    for table, phase in phases:
+        for k in np.nonzero(table.any(0))[0]:
+            op = joint.ops.get(trace.names[k])
+            if op is not None:
+                old = grouped.get((op.origin, phase))
+                grouped[op.origin, phase] = table[:, k] if old is None else old | table[:, k]
+    return [Culprit(origin, phase, points) for (origin, phase), points in sorted(grouped.items(), key=lambda g: g[0])]
+
+
+def intervals(failing: Bools) -> list[tuple[int, int]]:
+    """Maximal runs of failing points, as (first, last) positions."""
+    edges = np.diff(np.concatenate([[0], failing.astype(np.int8), [0]]))
+    starts, stops = np.nonzero(edges == 1)[0], np.nonzero(edges == -1)[0]
+    return [(int(a), int(b) - 1) for a, b in zip(starts, stops, strict=True)]

@@ -1,0 +1,113 @@
+"""The way of a failure at one point: the first overflow, underflow or saturation, the birth, and where it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from nllcheck import ops
+from nllcheck.axes import refs
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner, promoted
+from nllcheck.capture.trace import plain_kernels
+from nllcheck.detect.births import Births, Culprit
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace, place
+from nllcheck.types import Axis, ChainStep, Graph, Phase
+
+
+def values_at(joint: Joint, axis: Axis, point: float, dtype: torch.dtype | None) -> dict[str, Any]:
+    """Every value of the joint graph at one point, by fx node name, on the canonical path."""
+    which = joint.moved.index(axis.node)
+    bases = [promoted(b, dtype) for b in joint.base]
+    runner = Runner(joint.module, dtype)
+    with torch.no_grad(), plain_kernels():
+        moved, _ = place(axis, bases[which], torch.tensor(point, dtype=dtype or bases[which].dtype))
+        runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
+    return {n.name: v for n, v in runner.env.items()}
+
+
+def chain_at(
+    graph: LossGraph, joint: Joint, axis: Axis, point: float, culprit: Culprit, one: Trace, states: Births
+) -> tuple[ChainStep, ...]:
+    """First the op where rounding first did harm before the birth, then the birth, the first NaN, and the end."""
+    computed = values_at(joint, axis, point, None)
+    reference = values_at(joint, axis, point, torch.float64)
+    steps = _harm_before(graph.graph, joint, culprit, computed, reference)
+    steps += _born(graph.graph, joint, culprit, one, states)
+    end = "loss" if int(states.loss_state[0]) else "gradient"
+    value = float(one.loss[0]) if end == "loss" else float(one.gradient_high[0])
+    last = ChainStep(graph.graph.loss, graph.graph.nodes[graph.graph.loss].op, end, _loss_site(graph.graph), value)  # type: ignore[arg-type]
+    return (*steps, last)
+
+
+def _loss_site(graph: Graph) -> Any:
+    """The line of the last op that has one: the loss itself may be a view without a line."""
+    return next((n.site for n in reversed(graph.nodes[: graph.loss + 1]) if n.site), None)
+
+
+def ancestors(graph: Graph, node: int) -> list[int]:
+    """Plain indices that `node` depends on, itself included, in program order."""
+    seen = {node}
+    for index in range(node, -1, -1):
+        if index in seen:
+            seen.update(refs(graph.nodes[index]))
+    return sorted(seen)
+
+
+def _harm_before(
+    graph: Graph, joint: Joint, culprit: Culprit, computed: dict[str, Any], reference: dict[str, Any]
+) -> list[ChainStep]:
+    """The first ancestor of the birth whose rounded value left the reference behind."""
+    by_origin = {op.origin: op.name for op in reversed(joint.ops.values()) if op.phase == "forward"}
+    for index in ancestors(graph, culprit.origin):
+        name = by_origin.get(index)
+        if name is None or index == culprit.origin:
+            continue
+        harm = harm_of(graph.nodes[index].op, computed.get(name), reference.get(name))
+        if harm:
+            return [ChainStep(index, graph.nodes[index].op, harm[0], graph.nodes[index].site, harm[1])]  # type: ignore[arg-type]
+    return []
+
+
+def harm_of(op: str, computed: Any, reference: Any) -> tuple[str, float] | None:
+    """What rounding did to an op's output, if it did harm: (what, the offending element)."""
+    if not isinstance(computed, torch.Tensor) or not computed.is_floating_point() or not computed.numel():
+        return None
+    rounded, exact = computed.double().reshape(-1), reference.double().reshape(-1)
+    saturated = torch.zeros_like(rounded, dtype=torch.bool)
+    for end in ops.row(op).saturates:
+        saturated |= (rounded == end) & (exact != end)
+    sound = torch.isfinite(exact)
+    cases = (
+        ("overflow", torch.isinf(rounded) & sound),
+        ("underflow", (rounded == 0) & (exact != 0) & sound & (op not in ("add", "sub"))),
+        ("absorption", (rounded == 0) & (exact != 0) & sound & (op in ("add", "sub"))),
+        ("saturation", saturated),
+    )
+    for what, mask in cases:
+        if bool(mask.any()):
+            return what, float(rounded[mask][0])
+    return None
+
+
+def _born(graph: Graph, joint: Joint, culprit: Culprit, one: Trace, states: Births) -> list[ChainStep]:
+    """The birth itself and, when the birth is an infinity, the first NaN that it leads to."""
+    ops_of = [joint.ops.get(name) for name in one.names]
+    here = [k for k, op in enumerate(ops_of) if op and op.origin == culprit.origin and bool(states.born[0, k])]
+    if not here:
+        return []
+    k = here[0]
+    steps = [_step(graph, culprit.origin, "nan" if bool(states.nan[0, k]) else "inf", one, k, ops_of[k].phase)]  # type: ignore[union-attr]
+    ends = states.to_loss[0] if culprit.phase == "forward" else states.to_gradient[0]
+    later = [j for j in range(k + 1, len(one.names)) if bool(states.nan[0, j]) and bool(ends[j]) and ops_of[j]]
+    if not bool(states.nan[0, k]) and later:
+        steps.append(_step(graph, ops_of[later[0]].origin, "nan", one, later[0], ops_of[later[0]].phase))  # type: ignore[union-attr]
+    return steps
+
+
+def _step(graph: Graph, node: int, what: str, one: Trace, k: int, phase: Phase) -> ChainStep:
+    low, high = float(one.low[0, k]), float(one.high[0, k])
+    value = high if abs(high) == float("inf") or high != high else low
+    return ChainStep(node, graph.nodes[node].op, what, graph.nodes[node].site, value, phase)  # type: ignore[arg-type]

@@ -1,0 +1,161 @@
+"""Culprits -> events: region, exact threshold, simplest witness, and the way of the failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nllcheck.axes.reach import reach_of
+from nllcheck.capture import LossGraph
+from nllcheck.detect.births import Culprit, births, culprits, intervals
+from nllcheck.detect.chain import ancestors, chain_at
+from nllcheck.detect.threshold import Question, bisect, failing_at, simplest
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace, run_one
+from nllcheck.types import Axis, Event, Kind
+
+_KINDS: tuple[Kind | None, ...] = (None, "inf", "nan")
+
+
+def batch_axis(joint: Joint) -> Axis:
+    """The axis that moves nothing: the first moved tensor times one."""
+    return Axis("batch", joint.moved[0], "output", mode="scale", observed=(1.0, 1.0))
+
+
+def batch_events(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> list[Event]:
+    """Failures that the batch shows as it is."""
+    trace = run_one(joint, batch_axis(joint), 1.0, names)
+    found = culprits(joint, trace, births(joint, trace))
+    return [replace(_witnessed(graph, joint, trace, c, 1.0), axis=None, on_batch=True, share=1.0) for c in found]
+
+
+FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is only counted
+
+
+def axis_events(
+    graph: LossGraph, joint: Joint, trace: Trace, known: set[tuple[int, str]]
+) -> tuple[list[Event], list[int]]:
+    """Failures along one axis, and the ops that fail only far beyond anything the checkpoint could give.
+
+    `known` are the (op, phase) that fail on the batch itself already: they have no threshold.
+    """
+    found = [c for c in culprits(joint, trace, births(joint, trace)) if (c.origin, c.phase) not in known]
+    found = _without_fringes(graph, found)
+    near = [c for c in found if not _is_far(trace, c)]
+    events = [e for c in near if (e := _located(graph, joint, trace, c))]
+    return _without_onsets(events), [c.origin for c in found if _is_far(trace, c)]
+
+
+ONSET = 0.05  # a gradient that fails this little (of the value) before the loss does is the same failure
+
+
+def _without_onsets(events: list[Event]) -> list[Event]:
+    """Fold gradient failures that merely precede a failing loss on the same side into that failure."""
+    forward = [e for e in events if e.phase == "forward" and e.threshold]
+    onsets = {id(e): f for e in events if e.phase == "backward" for f in forward if _precedes(e, f)}
+    kept = []
+    for event in events:
+        first = [e for e in events if onsets.get(id(e)) is event]
+        at = min((e.threshold[1] for e in first if e.threshold), key=lambda v: _distance(event, v), default=None)
+        note = "" if at is None else f"the gradient fails a little earlier, from {at:.9g}"
+        kept += [] if id(event) in onsets else [replace(event, detail=event.detail or note)]
+    return kept
+
+
+def _precedes(onset: Event, failure: Event) -> bool:
+    if not onset.threshold or not failure.threshold:
+        return False
+    same_side = (onset.threshold[1] > onset.threshold[0]) == (failure.threshold[1] > failure.threshold[0])
+    return same_side and abs(onset.threshold[1] - failure.threshold[1]) <= ONSET * max(abs(failure.threshold[1]), 1e-3)
+
+
+def _distance(event: Event, value: float) -> float:
+    return -abs(value - event.threshold[1]) if event.threshold else 0.0
+
+
+def _is_far(trace: Trace, culprit: Culprit) -> bool:
+    values = trace.points.numpy()[culprit.points].tolist()
+    return all(reach_of(trace.axis, v) > FAR and abs(v) > 1e3 for v in values) and not trace.axis.requested
+
+
+def _without_fringes(graph: LossGraph, found: list[Culprit]) -> list[Culprit]:
+    """Drop an op that fails only on the rim of where an op before it fails: a sum overflows just before its terms."""
+    kept = []
+    for culprit in found:
+        before = set(ancestors(graph.graph, culprit.origin)) - {culprit.origin}
+        rims = [c for c in found if c.origin in before and c.phase == culprit.phase and _is_rim(culprit, c)]
+        kept += [] if rims else [culprit]
+    return kept
+
+
+def _is_rim(rim: Culprit, body: Culprit) -> bool:
+    """Are all failing runs of `rim` at most two points wide and next to failing points of `body`?"""
+    runs = intervals(rim.points)
+    padded = np.concatenate([[False], body.points, [False]])
+    return all(b - a < 2 and bool(padded[a] | padded[b + 2]) for a, b in runs)
+
+
+def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit) -> Event | None:
+    """The event at the failing edge nearest to the batch; None when the canonical evaluation shows none."""
+    runs = intervals(culprit.points)
+    values = trace.points.tolist()
+    pair = None
+    question = failing_at(joint, trace, culprit)
+    for good, bad in _edges(trace, runs)[:3]:
+        pair = bisect(question, good, bad, trace.points.dtype)
+        if pair:
+            break
+    run = min(runs, key=lambda r: min(reach_of(trace.axis, values[r[0]]), reach_of(trace.axis, values[r[1]])))
+    if pair:
+        run = next((r for r in runs if values[r[0]] <= pair[1] <= values[r[1]]), run)
+    witness = _simple_witness(question, pair, (values[run[0]], values[run[1]]))
+    if witness is None:
+        return None
+    event = _witnessed(graph, joint, trace, culprit, witness)
+    region = tuple((values[a], values[b]) for a, b in runs[:6])
+    return replace(event, threshold=pair, region=region, share=float(culprit.points.mean()))
+
+
+def _edges(trace: Trace, runs: list[tuple[int, int]]) -> list[tuple[float, float]]:
+    """(sound, failing) neighbours at the edges of the failing runs, nearest to the batch first."""
+    values = trace.points.tolist()
+    pairs = [(values[a - 1], values[a]) for a, _ in runs if a > 0]
+    pairs += [(values[b + 1], values[b]) for _, b in runs if b + 1 < len(values)]
+    return sorted(pairs, key=lambda p: (reach_of(trace.axis, p[1]), abs(p[1]), p[1] < 0))
+
+
+def _simple_witness(question: Question, pair: tuple[float, float] | None, run: tuple[float, float]) -> float | None:
+    inside = (min(run[0], pair[1]), max(run[1], pair[1])) if pair else run
+    tried = simplest(*pair, inside) if pair else [run[0], run[1]]
+    return next((v for v in tried if question.at(v)), None)
+
+
+def _witnessed(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, witness: float) -> Event:
+    one = run_one(joint, trace.axis, witness, trace.names)
+    states = births(joint, one)
+    state = int(states.loss_state[0] if culprit.phase == "forward" else states.gradient_state[0])
+    reaches = [w for w, s in (("loss", states.loss_state), ("gradient", states.gradient_state)) if int(s[0])]
+    return Event(
+        kind=_KINDS[state] or "nan",
+        phase=culprit.phase,
+        node=culprit.origin,
+        axis=trace.axis,
+        witness=witness,
+        threshold=None,
+        reaches=tuple(reaches),  # type: ignore[arg-type]
+        loss=float(one.loss[0]),
+        slope=float(one.slope[0]),
+        chain=chain_at(graph, joint, trace.axis, witness, culprit, one, states),
+        ranges=ranges_at(joint, one),
+    )
+
+
+def ranges_at(joint: Joint, one: Trace) -> tuple[tuple[int, float, float], ...]:
+    """(plain node, min, max) of every forward op at a single point, and of the moved tensors."""
+    found: dict[int, tuple[float, float]] = {}
+    for k, name in enumerate(one.names):
+        op = joint.ops.get(name)
+        if op is not None and op.phase == "forward":
+            found[op.origin] = (float(one.low[0, k]), float(one.high[0, k]))
+    return tuple((i, low, high) for i, (low, high) in sorted(found.items()))

@@ -1,0 +1,53 @@
+"""Events -> verdicts, and the signs that worry people, compared with the reference."""
+
+from __future__ import annotations
+
+import torch
+
+from nllcheck.capture import LossGraph
+from nllcheck.detect import Located
+from nllcheck.judge.series import Reading, over_readings, over_samples
+from nllcheck.judge.signs import flips_along, negative_loss
+from nllcheck.judge.verdict import float64_reference, judge
+from nllcheck.sweep import Swept
+from nllcheck.types import Judged
+
+
+def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Judged]:
+    """Every failure with its verdict, judged on the joint graph that shows it."""
+    references = [float64_reference(joint) for joint in swept.joints]
+    judged = []
+    for event, k in found:
+        if event.chain and event.chain[0].op == "input":
+            judged.append(_given(event.reaches, event, dtype))
+        else:
+            judged.append(judge(event, swept.joints[k], references[k], dtype))
+    return judged
+
+
+def _given(reaches: tuple[str, ...], event, dtype: torch.dtype) -> Judged:  # type: ignore[no-untyped-def]
+    """Non-finite data is nobody's rounding: it is a limit where it spoils the loss, else left out on purpose."""
+    if reaches:
+        return Judged(event, "limit", 1.0, "the value is there before anything is computed")
+    return Judged(event, "legitimate", 1.0, "it reaches neither the loss nor a gradient")
+
+
+def signs(
+    graph: LossGraph,
+    swept: Swept,
+    batches: tuple[list[Reading], list[Reading]],
+    checkpoints: tuple[list[Reading], list[Reading]],
+) -> list[Judged]:
+    """Negative losses and sign changes: along axes, over samples and time, over batches, over checkpoints.
+
+    `batches` and `checkpoints` hold readings in the training dtype and the same in float64.
+    """
+    boundary = [p for p in swept.parts if p.trace.axis.is_boundary]
+    found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary]) if swept.joints else []
+    for part in boundary:
+        if part.wide is not None and part.trace.axis.role != "target":
+            found += flips_along(graph, part.trace, part.wide)
+    if batches[0]:
+        found += over_samples(graph, batches[0][0], batches[1][0])
+    found += over_readings(graph, *batches, "batches")
+    return found + over_readings(graph, *checkpoints, "checkpoints")

@@ -1,0 +1,117 @@
+"""Events -> verdicts. The reference is the same graph in float64; exact arithmetic can take its place.
+
+`Reference` is the seam: anything that can tell the loss and the slope at a point judges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from nllcheck.axes.reach import reach_of
+from nllcheck.detect.events import batch_axis
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace, run_one
+from nllcheck.types import Axis, Event, Judged, VerdictName
+
+DEEPER = 0.1  # a verdict must hold this much further into the failing region, too
+_WIDER = torch.float64
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the formula gives at one point, free of the training dtype's rounding as far as it goes."""
+
+    loss: float
+    slope: float
+    gradient: float  # largest magnitude among all gradient elements; NaN or inf if any element is
+    is_exact: bool = False
+
+
+Evaluate = Callable[[Axis, float], Reference]
+
+
+def float64_reference(joint: Joint) -> Evaluate:
+    """The graph itself in float64, at one point."""
+
+    def evaluate(axis: Axis, value: float) -> Reference:
+        one = run_one(joint, axis, value, (), _WIDER)
+        return Reference(float(one.loss[0]), float(one.slope[0]), _largest(one))
+
+    return evaluate
+
+
+def _largest(one: Trace) -> float:
+    low, high = float(one.gradient_low[0]), float(one.gradient_high[0])
+    return math.nan if math.isnan(low) or math.isnan(high) else max(abs(low), abs(high))
+
+
+def judge(event: Event, joint: Joint, reference: Evaluate, dtype: torch.dtype) -> Judged:
+    """The verdict on one failure (NaN or Inf), taken nearest to the threshold and once more deeper inside."""
+    axis = event.axis or batch_axis(joint)
+    at = event.threshold[1] if event.threshold else event.witness
+    reach = 1.0 if event.on_batch else reach_of(axis, at)
+    here = reference(axis, at)
+    verdict, reason = _verdict(event, here, dtype)
+    if verdict == "undecided" and event.phase == "backward":
+        verdict, reason = _by_difference(axis, at, here, reference, dtype)
+    if verdict == "defect" and event.threshold and not _holds_deeper(event, axis, reference, dtype):
+        verdict, reason = "limit", _limit_reason(dtype)
+    return Judged(event, verdict, reach, reason, here.loss, here.slope)
+
+
+def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> tuple[VerdictName, str]:
+    largest = torch.finfo(dtype).max
+    name = str(dtype).removeprefix("torch.")
+    if not math.isfinite(here.loss) or (event.phase == "backward" and not math.isfinite(here.gradient)):
+        what = "loss" if not math.isfinite(here.loss) else "gradient"
+        return "undecided", f"float64 gives no finite {what} here either, so only exact arithmetic could tell"
+    if abs(here.loss) > largest or (event.phase == "backward" and here.gradient > largest):
+        return "limit", _limit_reason(dtype)
+    if event.phase == "forward":
+        return "defect", f"in float64 the same loss is {here.loss:.7g}, which {name} can hold"
+    return "defect", f"in float64 the gradient is finite (largest element {here.gradient:.4g}), which {name} can hold"
+
+
+def _limit_reason(dtype: torch.dtype) -> str:
+    name, largest = str(dtype).removeprefix("torch."), torch.finfo(dtype).max
+    return f"the value itself grows beyond what {name} can hold ({largest:.3g})"
+
+
+def _holds_deeper(event: Event, axis: Axis, reference: Evaluate, dtype: torch.dtype) -> bool:
+    """Is it still a defect a tenth further in? Else the exact value was only just leaving the dtype's range."""
+    good, bad = event.threshold or (0.0, 0.0)
+    deeper = bad + math.copysign(DEEPER * max(abs(bad), 1e-300), bad - good)
+    inside = any(low <= deeper <= high for low, high in event.region)
+    low, high = axis.domain
+    if not inside or not low <= deeper <= high:
+        return True
+    return _verdict(event, reference(axis, deeper), dtype)[0] != "limit"
+
+
+def _by_difference(
+    axis: Axis, at: float, here: Reference, reference: Evaluate, dtype: torch.dtype
+) -> tuple[VerdictName, str]:
+    """The gradient formula fails in float64, too: does the loss itself have a slope there?
+
+    One-sided difference quotients at two steps; they must agree with each other on both sides. That shows a
+    finite slope (a kink counts as none), it certifies no value.
+    """
+    if not math.isfinite(here.loss):
+        return "undecided", "float64 gives no finite loss here either, so only exact arithmetic could tell"
+    scale = max(abs(at), 1e-3)
+    quotients = [_quotient(axis, at, here.loss, step * scale, reference) for step in (1e-5, -1e-5, 1e-6, -1e-6)]
+    finite = all(math.isfinite(q) for q in quotients)
+    size = max(1e-6, *(abs(q) for q in quotients)) if finite else math.inf
+    if finite and max(quotients) - min(quotients) <= 0.02 * size and size <= torch.finfo(dtype).max:
+        return "defect", f"the loss is smooth there (slope {quotients[0]:.3g} by differences in float64)"
+    if finite and abs(quotients[2]) > 2.5 * abs(quotients[0]):
+        return "limit", "the slope itself grows without bound at this point"
+    return "undecided", "float64 gives no finite gradient here either, so only exact arithmetic could tell"
+
+
+def _quotient(axis: Axis, at: float, loss: float, step: float, reference: Evaluate) -> float:
+    return (reference(axis, at + step).loss - loss) / step

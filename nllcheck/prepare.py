@@ -1,0 +1,129 @@
+"""The target on one device in one dtype, and a first plain look at its loss before anything clever happens."""
+
+from __future__ import annotations
+
+import math
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.utils._pytree as pytree
+
+from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.target import Batch, Target, evaluate
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def device_of(name: str) -> torch.device:
+    """'auto', 'cpu', 'cuda' or 'cuda:n'. Raises NllcheckError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise NllcheckError(f"unknown device '{name}'", hint="use auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise NllcheckError(f"there is no device '{name}' here", hint="use --device cpu, or see nllcheck doctor")
+    return device
+
+
+def dtype_of(name: str | None) -> torch.dtype | None:
+    """The torch dtype of a name; None stays None. Raises NllcheckError for other names."""
+    if name is None or name in DTYPES:
+        return DTYPES[name] if name else None
+    raise NllcheckError(f"unknown dtype '{name}'", hint=did_you_mean(name, set(DTYPES)))
+
+
+def prepared(target: Target, device: torch.device, dtype: torch.dtype | None) -> Target:
+    """Model and batches on `device`; floating values in `dtype`, or in the model's own dtype when None."""
+    model = target.model
+    wanted = dtype or _dtype_of_model(model)
+    batches = tuple(_moved(batch, device, wanted) for batch in target.batches)
+    if model is not None and not isinstance(model, torch.jit.ScriptModule):
+        model = model.to(device=device, dtype=dtype) if dtype else model.to(device)
+    _refuse_empty(batches)
+    return replace(target, model=model, batches=batches)
+
+
+def _dtype_of_model(model: torch.nn.Module | None) -> torch.dtype | None:
+    floats = [p.dtype for p in model.parameters() if p.is_floating_point()] if model is not None else []
+    return floats[0] if floats else None
+
+
+def _moved(batch: Batch, device: torch.device, dtype: torch.dtype | None) -> Batch:
+    moved: dict[int, torch.Tensor] = {}
+
+    def move(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        wanted = dtype if value.is_floating_point() and dtype else value.dtype
+        return moved.setdefault(id(value), value.detach().to(device=device, dtype=wanted))
+
+    fields = {f: pytree.tree_map(move, getattr(batch, f)) for f in ("args", "targets", "whole")}
+    kwargs = {name: pytree.tree_map(move, value) for name, value in batch.kwargs.items()}
+    return replace(batch, kwargs=kwargs, **fields)
+
+
+def _refuse_empty(batches: tuple[Batch, ...]) -> None:
+    if not batches:
+        raise NllcheckError("no batch was given", hint="pass batch=(inputs, targets), or --batch FILE")
+    for batch in batches:
+        tensors = [t for t in pytree.tree_leaves((batch.args, dict(batch.kwargs), batch.targets)) if _is_tensor(t)]
+        empty = [t for t in tensors if t.numel() == 0]
+        if empty:
+            shape = tuple(empty[0].shape)
+            raise NllcheckError(
+                f"{batch.name} is empty: it holds a tensor of shape {shape}", hint="give at least one row"
+            )
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def first_look(target: Target, batch: Batch, seed: int) -> torch.Tensor:
+    """The loss of one batch as training computes it. Raises NllcheckError with the user's line if that fails."""
+    call = _called(target, batch)
+    with torch.random.fork_rng(), torch.enable_grad():
+        torch.manual_seed(seed)
+        loss = call()
+    if not loss.requires_grad and not _has_floats(batch) and target.model is None:
+        raise NllcheckError("no floating point tensor reaches the loss", hint="pass float tensors to check_function")
+    return loss.detach()
+
+
+def _has_floats(batch: Batch) -> bool:
+    leaves = pytree.tree_leaves((batch.args, dict(batch.kwargs), batch.targets))
+    return any(_is_tensor(t) and t.is_floating_point() for t in leaves)
+
+
+def _called(target: Target, batch: Batch) -> Callable[[], torch.Tensor]:
+    def call() -> torch.Tensor:
+        try:
+            return evaluate(target, target.model, batch)
+        except NllcheckError:
+            raise
+        except Exception as error:
+            raise _told(target, error) from error
+
+    return call
+
+
+def _told(target: Target, error: Exception) -> NllcheckError:
+    """The user's exception as one message with the innermost line that is theirs."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package, libraries = os.path.dirname(os.path.abspath(__file__)), os.path.dirname(torch.__file__)
+    own = [f for f in frames if not f.filename.startswith((package, libraries, "<frozen"))]
+    where = f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+    text = str(error).strip().splitlines()
+    message = f"the loss {target.loss_name} raised {type(error).__name__}: {text[0] if text else 'no message'}"
+    return NllcheckError(message, where=where, hint="model and loss must run on the batch before they can be checked")
+
+
+def is_finite(loss: torch.Tensor) -> bool:
+    """Is the 0-d loss a finite number?"""
+    return math.isfinite(float(loss))

@@ -1,0 +1,207 @@
+"""The page of a report: its lines as `rich.text.Text`, laid out to a width.
+
+Only `Text` objects are made, never markup: a user's `[nan]` or `[..., 4]` stays what it is. Colour repeats
+what words and symbols say; it carries nothing alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from nllcheck.report import Report, source, spelling, strip, words
+from nllcheck.types import Facts, Finding, SweepTable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+LABEL = 9  # "instead" and two blanks
+INDENT = 2
+BADGES = {"error": "bold white on red", "warning": "black on yellow", "note": "black on cyan"}
+STYLES = {strip.NAN: "bold red", strip.INFINITE: "bold red", strip.FIRST_BAD: "bold red"}
+
+
+def console(width: int) -> Console:
+    from rich.console import Console
+
+    return Console(
+        width=width,
+        color_system="standard",
+        force_terminal=True,
+        force_jupyter=False,  # in a notebook it would display instead of returning text
+        no_color=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+def styled(*parts: str | Text | tuple[str, str]) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(*parts)
+
+
+class Page:
+    """The lines of one report; every method returns lines that fit `width`."""
+
+    def __init__(self, report: Report, width: int, verbose: bool) -> None:
+        self.report, self.width, self.verbose = report, width, verbose
+        self.room = width - INDENT - LABEL - 1  # cells for what stands beside a label; one stays free
+        self.console = console(width)
+        self.shown: dict[str, str] = {}  # every symbol of the strips so far, a row each
+
+    def lines(self) -> list[Text]:
+        loud = [finding for finding in self.report.findings if finding.severity != "note" or self.verbose]
+        quiet = [finding for finding in self.report.findings if finding not in loud]
+        body = self.head()
+        for finding in loud:
+            body += self.finding(finding)
+        return body + self.notes(quiet) + self.remarks() + self.legend() + self.summary()
+
+    # --- building blocks
+
+    def wrap(self, text: str | Text, room: int) -> list[Text]:
+        body = styled(text) if isinstance(text, str) else text
+        return list(body.wrap(self.console, room, overflow="fold", tab_size=1))
+
+    def block(self, label: str, *texts: str | Text) -> list[Text]:
+        """A dim label and, hanging beside it, the texts: each on lines of its own, wrapped."""
+        wrapped = [line for text in texts for line in self.wrap(text, self.room)]
+        heads = [label, *[""] * len(wrapped)]
+        margin = " " * INDENT
+        return [styled((margin + head.ljust(LABEL), "dim"), line) for head, line in zip(heads, wrapped, strict=False)]
+
+    def paragraph(self, text: str) -> list[Text]:
+        return [styled(" " * INDENT).append_text(line) for line in self.wrap(text, self.width - INDENT - 1)]
+
+    def rule(self, head: Text) -> Text:
+        head.truncate(self.width - 4, overflow="ellipsis")
+        return head.append(" " + "─" * (self.width - head.cell_len - 1), "dim")
+
+    # --- head
+
+    def head(self) -> list[Text]:
+        facts = self.report.facts
+        title = styled(("nllcheck", "bold"), f"  {spelling.clean(facts.target)}")
+        found = [*self.wrap(title, self.width), *self.block("loss", spelling.clean(facts.loss_name))]
+        found += self.block("batch", _on_batch(facts)) + self.block("checked", words.coverage(self.report))
+        if facts.capture == "eager":
+            found += self.block("", "op by op: the loss could not be captured as a graph")
+        if facts.flush_denormals:
+            found += self.block("", "subnormal numbers are flushed to zero")
+        return found + (self.details(facts) if self.verbose else [])
+
+    def details(self, facts: Facts) -> list[Text]:
+        pairs = [("seed", str(facts.seed)), *facts.versions, *facts.settings]
+        return self.block("with", ", ".join(spelling.clean(f"{name} {value}") for name, value in pairs))
+
+    # --- one finding
+
+    def finding(self, finding: Finding) -> list[Text]:
+        table = next((t for t in self.report.sweeps if t.axis.label == finding.axis), None)
+        head = [self.rule(_title(finding)), *self.paragraph(spelling.prose(finding.message))]
+        groups = [head, self.where(finding), self.when(finding, table), self.what(finding, table)]
+        return [line for group in groups if group for line in (styled(""), *group)]
+
+    def where(self, finding: Finding) -> list[Text]:
+        """The line to edit, and the lines the failure passes."""
+        found: list[str | Text] = []
+        if finding.site:
+            place = styled((words.place(finding.site), "bold"), f" in {spelling.clean(finding.site.function)}")
+            found.append(place)
+            found += _code(source.crop(finding.site, self.room))
+        return self.block("at", *found) + self.block("how", *source.chain_rows(finding, self.room))
+
+    def when(self, finding: Finding, table: SweepTable | None) -> list[Text]:
+        """The threshold in words, then the axis drawn."""
+        sentence = words.when(finding, self.report.facts, table)
+        return (self.block("when", styled((sentence, "bold"))) if sentence else []) + self.strip(finding, table)
+
+    def strip(self, finding: Finding, table: SweepTable | None) -> list[Text]:
+        bad, good = finding.threshold, finding.last_good
+        label = "" if bad is None else spelling.exact(bad, self.report.facts.dtype)
+        built = strip.build(table, self.room, bad=bad, good=good, label=label) if table else None
+        if built is None:
+            return []
+        self.shown = {row: self.shown.get(row, "") + getattr(built, row) for row in strip.LEGEND}
+        rows = (("loss", built.loss), ("slope", built.slope), ("", built.marks), ("", built.scale))
+        return [line for label, row in rows if row for line in self.block(label, _painted(row))]
+
+    def what(self, finding: Finding, table: SweepTable | None) -> list[Text]:
+        """How near it is, what would be right, what to write instead, how to see it again."""
+        rows = words.rows(finding, self.report.facts, table, self.verbose)
+        found = [line for label, sentence in rows for line in self.block(label, sentence)]
+        if finding.fix:
+            code = [styled((spelling.clean(row), "bold")) for row in finding.fix.strip("\n").splitlines()]
+            found += self.block("instead", *code, "(a suggestion, not yet tried on your code)")
+        return found + self.block("rerun", *source.shell_lines(spelling.clean(finding.command), self.room))
+
+    # --- after the findings
+
+    def notes(self, quiet: list[Finding]) -> list[Text]:
+        """Two or three lines a note: what and where, then the sentence, cut where it runs on."""
+        found: list[Text] = []
+        for note in quiet:
+            place = f"  {words.place(note.site)}" if note.site else ""
+            head = _title(note).append(place)
+            head.truncate(self.width - 1, overflow="ellipsis")
+            sentence = self.wrap(spelling.prose(note.message), self.width - INDENT - 3)
+            if len(sentence) > 2:
+                sentence = [sentence[0], styled(sentence[1].plain.rstrip() + " …")]
+            found += [styled(""), head, *(styled(" " * INDENT).append_text(line) for line in sentence)]
+        return found
+
+    def remarks(self) -> list[Text]:
+        report = self.report
+        found = [line for said in report.notes for line in self.block("remark", spelling.prose(said))]
+        found += [line for said in report.skipped for line in self.block("skipped", spelling.prose(said))]
+        for said in report.incomplete:
+            found += self.block("MISSING", styled((spelling.prose(said), "bold")))
+        return [styled(""), *found] if found else []
+
+    def legend(self) -> list[Text]:
+        """The symbols that were shown, and no others."""
+        said = {row: [told for symbol, told in strip.LEGEND[row] if symbol in self.shown[row]] for row in self.shown}
+        rows = [f"{row:<7}" + "   ".join(told) for row, told in said.items() if told]
+        return [styled(""), *self.block("legend", *rows)] if rows else []
+
+    def summary(self) -> list[Text]:
+        """The tally; where nothing fails, also what "nothing" was looked for in."""
+        report = self.report
+        good = report.exit_code == 0 and report.facts.points > 0
+        said = styled(
+            ("OK  " if good else "", "bold green"), (words.tally(report), "bold"), f" · exit {report.exit_code}"
+        )
+        if report.worst in (None, "note"):
+            swept = f"covered {words.coverage(report)}" if report.facts.points else "nothing was swept: the batch only"
+            said.append(f"\n{swept}")
+        return [styled(""), self.rule(styled("")), *self.wrap(said, self.width)]
+
+
+def _title(finding: Finding) -> Text:
+    badge = (f" {finding.severity.upper()} ", BADGES[finding.severity])
+    return styled(
+        badge, (f" {spelling.clean(finding.rule)} {spelling.clean(finding.name)}", "bold"), f" · {finding.verdict}"
+    )
+
+
+def _on_batch(facts: Facts) -> Text:
+    line = styled("loss ", (spelling.number(facts.loss), "bold" if math.isfinite(facts.loss) else "bold red"))
+    norm = facts.gradient_norm
+    return line if math.isnan(norm) else line.append(f", gradient norm {spelling.number(norm, 3)}")
+
+
+def _code(crop: source.Crop | None) -> list[str | Text]:
+    """The guilty expression in bold and, for those who see no bold, underlined by a line of its own."""
+    if crop is None:
+        return []
+    code = styled(crop.text)
+    code.stylize("bold", crop.start, crop.stop)
+    return [code, styled((crop.marker, "bold red"))] if crop.marker else [code]
+
+
+def _painted(row: str) -> Text:
+    return styled(*((character, STYLES.get(character, "")) for character in row))
