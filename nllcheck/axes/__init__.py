@@ -109,7 +109,6 @@ def _alias(graph: Graph, node: int, channel: int) -> str | None:
 
 
 def _whole(graph: LossGraph, node: int, role: str) -> Axis:
-    plain = graph.graph.nodes[node]
     name = label_of(graph.graph, node)
     observed = _range(graph.values[node])
     named = domain_of_name(name) if role == "intermediate" else _REAL

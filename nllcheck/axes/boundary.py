@@ -72,7 +72,7 @@ def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:
     while stack:
         node = graph.nodes[stack.pop()]
         for ref in _variable_refs(graph, node):
-            if ref in seen:
+            if ref in seen or graph.nodes[ref].op == "constant":
                 continue
             seen.add(ref)
             if _ends(graph, graph.nodes[ref], through_model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
@@ -16,7 +15,7 @@ Located = tuple[Event, int]  # an event, and which of `Swept.joints` shows it
 
 def detect(graph: LossGraph, swept: Swept) -> tuple[list[Located], list[str]]:
     """All failures, and remarks on what was seen but is no alarm."""
-    broken = [e for e in leaf_events(graph)]
+    broken = leaf_events(graph)
     if broken and not math.isfinite(float(graph.loss)):
         return [(e, 0) for e in broken], []
     on_batch = batch_events(graph, swept.joints[0], swept.names[0]) if swept.joints else []
@@ -55,8 +54,3 @@ def _reachable(found: list[Located], swept: Swept) -> tuple[list[Located], list[
         else:
             dropped.append(f"{axis.label} = {at:.6g} would fail, but no swept model output or target leads there")
     return kept, list(dict.fromkeys(dropped))
-
-
-def nearest(events: list[Event]) -> Event:
-    """The event that the checkpoint is closest to."""
-    return min(events, key=lambda e: reach_of(e.axis, e.witness) if e.axis else 0.0)

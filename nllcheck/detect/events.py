@@ -8,7 +8,7 @@ import numpy as np
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
-from nllcheck.detect.births import Culprit, births, culprits, intervals
+from nllcheck.detect.births import Bools, Culprit, births, culprits, intervals
 from nllcheck.detect.chain import ancestors, chain_at
 from nllcheck.detect.threshold import Question, bisect, failing_at, simplest
 from nllcheck.sweep.joint import Joint
@@ -40,10 +40,12 @@ def axis_events(
 
     `known` are the (op, phase) that fail on the batch itself already: they have no threshold.
     """
-    found = [c for c in culprits(joint, trace, births(joint, trace)) if (c.origin, c.phase) not in known]
+    born = births(joint, trace)
+    sound = (born.loss_state == 0) & (born.gradient_state == 0)
+    found = [c for c in culprits(joint, trace, born) if (c.origin, c.phase) not in known]
     found = _without_fringes(graph, found)
     near = [c for c in found if not _is_far(trace, c)]
-    events = [e for c in near if (e := _located(graph, joint, trace, c))]
+    events = [e for c in near if (e := _located(graph, joint, trace, c, sound))]
     return _without_onsets(events), [c.origin for c in found if _is_far(trace, c)]
 
 
@@ -51,14 +53,14 @@ ONSET = 0.05  # a gradient that fails this little (of the value) before the loss
 
 
 def _without_onsets(events: list[Event]) -> list[Event]:
-    """Fold gradient failures that merely precede a failing loss on the same side into that failure."""
+    """Fold gradient failures that merely precede a failing loss (the same op, or just before it) into that failure."""
     forward = [e for e in events if e.phase == "forward" and e.threshold]
     onsets = {id(e): f for e in events if e.phase == "backward" for f in forward if _precedes(e, f)}
     kept = []
     for event in events:
         first = [e for e in events if onsets.get(id(e)) is event]
         at = min((e.threshold[1] for e in first if e.threshold), key=lambda v: _distance(event, v), default=None)
-        note = "" if at is None else f"the gradient fails a little earlier, from {at:.9g}"
+        note = "" if at is None else f"the gradient fails earlier, from {at:.9g}"
         kept += [] if id(event) in onsets else [replace(event, detail=event.detail or note)]
     return kept
 
@@ -66,6 +68,8 @@ def _without_onsets(events: list[Event]) -> list[Event]:
 def _precedes(onset: Event, failure: Event) -> bool:
     if not onset.threshold or not failure.threshold:
         return False
+    if onset.node == failure.node:
+        return True
     same_side = (onset.threshold[1] > onset.threshold[0]) == (failure.threshold[1] > failure.threshold[0])
     return same_side and abs(onset.threshold[1] - failure.threshold[1]) <= ONSET * max(abs(failure.threshold[1]), 1e-3)
 
@@ -96,13 +100,13 @@ def _is_rim(rim: Culprit, body: Culprit) -> bool:
     return all(b - a < 2 and bool(padded[a] | padded[b + 2]) for a, b in runs)
 
 
-def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit) -> Event | None:
+def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, sound: Bools) -> Event | None:
     """The event at the failing edge nearest to the batch; None when the canonical evaluation shows none."""
     runs = intervals(culprit.points)
     values = trace.points.tolist()
     pair = None
     question = failing_at(joint, trace, culprit)
-    for good, bad in _edges(trace, runs)[:3]:
+    for good, bad in _edges(trace, runs, sound)[:3]:
         pair = bisect(question, good, bad, trace.points.dtype)
         if pair:
             break
@@ -117,12 +121,17 @@ def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit) -> 
     return replace(event, threshold=pair, region=region, share=float(culprit.points.mean()))
 
 
-def _edges(trace: Trace, runs: list[tuple[int, int]]) -> list[tuple[float, float]]:
-    """(sound, failing) neighbours at the edges of the failing runs, nearest to the batch first."""
+def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[tuple[float, float]]:
+    """(good, failing) neighbours at the edges of the failing runs: those next to a sound point first, then
+    the nearest to the batch."""
     values = trace.points.tolist()
-    pairs = [(values[a - 1], values[a]) for a, _ in runs if a > 0]
-    pairs += [(values[b + 1], values[b]) for _, b in runs if b + 1 < len(values)]
-    return sorted(pairs, key=lambda p: (reach_of(trace.axis, p[1]), abs(p[1]), p[1] < 0))
+    pairs = [(a - 1, a) for a, _ in runs if a > 0] + [(b + 1, b) for _, b in runs if b + 1 < len(values)]
+
+    def rank(pair: tuple[int, int]) -> tuple[bool, float, float, bool]:
+        at = values[pair[1]]
+        return not sound[pair[0]], reach_of(trace.axis, at), abs(at), at < 0
+
+    return [(values[good], values[bad]) for good, bad in sorted(pairs, key=rank)]
 
 
 def _simple_witness(question: Question, pair: tuple[float, float] | None, run: tuple[float, float]) -> float | None:

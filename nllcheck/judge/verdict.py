@@ -55,15 +55,45 @@ def judge(event: Event, joint: Joint, reference: Evaluate, dtype: torch.dtype) -
     at = event.threshold[1] if event.threshold else event.witness
     reach = 1.0 if event.on_batch else reach_of(axis, at)
     here = reference(axis, at)
-    verdict, reason = _verdict(event, here, dtype)
-    if verdict == "undecided" and event.phase == "backward":
-        verdict, reason = _by_difference(axis, at, here, reference, dtype)
-    if verdict == "defect" and event.threshold and not _holds_deeper(event, axis, reference, dtype):
-        verdict, reason = "limit", _limit_reason(dtype)
+    verdict, reason = _verdict_at(event, axis, at, here, reference, dtype)
+    deeper = _deeper(event, axis)
+    if (deeper is not None and verdict != "defect") or (deeper is not None and event.phase == "forward"):
+        inside, why = _verdict_at(event, axis, deeper, reference(axis, deeper), reference, dtype)
+        verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper:.6g})"))
     return Judged(event, verdict, reach, reason, here.loss, here.slope)
 
 
-def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> tuple[VerdictName, str]:
+Ruling = tuple[VerdictName, str]
+
+
+def _combined(edge: Ruling, inside: Ruling) -> Ruling:
+    """A defect that is a limit a little further in was only leaving the dtype's range; one that shows only
+    further in (the edge itself being singular) is a defect all the same."""
+    if edge[0] == "defect":
+        return inside if inside[0] == "limit" else edge
+    return inside if inside[0] == "defect" else edge
+
+
+def _verdict_at(
+    event: Event, axis: Axis, at: float, here: Reference, reference: Evaluate, dtype: torch.dtype
+) -> Ruling:
+    verdict, reason = _verdict(event, here, dtype)
+    if verdict == "undecided" and event.phase == "backward":
+        return _by_difference(axis, at, here, reference, dtype)
+    return verdict, reason
+
+
+def _deeper(event: Event, axis: Axis) -> float | None:
+    """A value a tenth further into the failing region than its threshold, if it fails there, too."""
+    if not event.threshold:
+        return None
+    good, bad = event.threshold
+    seen = max((abs(v) for v in axis.observed if math.isfinite(v)), default=1.0)
+    value = bad + math.copysign(DEEPER * (abs(bad) or seen), bad - good)
+    return value if any(low <= value <= high for low, high in event.region) else None
+
+
+def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:
     largest = torch.finfo(dtype).max
     name = str(dtype).removeprefix("torch.")
     if not math.isfinite(here.loss) or (event.phase == "backward" and not math.isfinite(here.gradient)):
@@ -81,20 +111,7 @@ def _limit_reason(dtype: torch.dtype) -> str:
     return f"the value itself grows beyond what {name} can hold ({largest:.3g})"
 
 
-def _holds_deeper(event: Event, axis: Axis, reference: Evaluate, dtype: torch.dtype) -> bool:
-    """Is it still a defect a tenth further in? Else the exact value was only just leaving the dtype's range."""
-    good, bad = event.threshold or (0.0, 0.0)
-    deeper = bad + math.copysign(DEEPER * max(abs(bad), 1e-300), bad - good)
-    inside = any(low <= deeper <= high for low, high in event.region)
-    low, high = axis.domain
-    if not inside or not low <= deeper <= high:
-        return True
-    return _verdict(event, reference(axis, deeper), dtype)[0] != "limit"
-
-
-def _by_difference(
-    axis: Axis, at: float, here: Reference, reference: Evaluate, dtype: torch.dtype
-) -> tuple[VerdictName, str]:
+def _by_difference(axis: Axis, at: float, here: Reference, reference: Evaluate, dtype: torch.dtype) -> Ruling:
     """The gradient formula fails in float64, too: does the loss itself have a slope there?
 
     One-sided difference quotients at two steps; they must agree with each other on both sides. That shows a

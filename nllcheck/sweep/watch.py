@@ -32,7 +32,7 @@ class Trace:
 
 
 class Watcher(Runner):
-    """Keeps (min, max) of every floating output. One `aminmax` an op: it reads once and carries NaN."""
+    """Keeps (min, max) of every floating output."""
 
     def __init__(self, module: fx.GraphModule, watched: set[str], dtype: torch.dtype | None = None) -> None:
         super().__init__(module, dtype)
@@ -54,11 +54,20 @@ def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     tensors = [p for p in parts if isinstance(p, torch.Tensor) and p.is_floating_point() and p.numel()]
     if not tensors:
         return None
-    pairs = [torch.aminmax(t.reshape(-1), dim=0) for t in tensors]
+    pairs = [_extent(t.reshape(-1)) for t in tensors]
     low, high = pairs[0]
     for other in pairs[1:]:
         low, high = torch.minimum(low, other[0]), torch.maximum(high, other[1])
     return low, high
+
+
+def _extent(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest element, NaN if there is one.
+
+    On a GPU one `aminmax` reads the data once. On CPU its kernel is not vectorised: for 10,000 x 64 floats it
+    takes 0.61 ms where `amin` and `amax` together take 0.07 ms (torch 2.13, 2 cores).
+    """
+    return tuple(torch.aminmax(flat, dim=0)) if flat.is_cuda else (flat.amin(0), flat.amax(0))  # type: ignore[return-value]
 
 
 def place(axis: Axis, base: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,130 @@
+"""How long the watched sweep takes, against what a person would write instead. Ratios within one run.
+
+    python benchmarks/sweep.py [--device cpu|cuda] [--points 10000] [--markdown FILE]
+
+Measured on one loss (bivariate Gaussian mixture component, 64 rows), at the same points on the same device:
+- loop + detect_anomaly: a Python loop, forward and backward of each point under `torch.autograd.detect_anomaly`;
+- loop: the same without it;
+- bare: the hand-batched loss, forward and backward of all points at once, nothing watched;
+- sweep: nllcheck's vectorised sweep of loss, gradient, and range and finiteness of every op, both ways.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from nllcheck.axes import default_axes
+from nllcheck.capture import capture
+from nllcheck.sweep.joint import joint_graph
+from nllcheck.sweep.watch import run_points, watched_names
+from nllcheck.target import Target, split_batch
+
+ROWS = 64
+
+
+def bivariate(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """-log N(target | mu, sigma, rho), averaged over rows; extra leading dimensions are points."""
+    return bivariate_rows(output, target).mean()
+
+
+def bivariate_rows(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    mu, sigma, rho = output[..., :2], torch.exp(output[..., 2:4]), torch.tanh(output[..., 4])
+    z = (target - mu) / sigma
+    one_minus = 1 - rho**2
+    quad = (z[..., 0] ** 2 + z[..., 1] ** 2 - 2 * rho * z[..., 0] * z[..., 1]) / one_minus
+    return 0.5 * quad + torch.log(sigma).sum(-1) + 0.5 * torch.log(one_minus) + math.log(2 * math.pi)
+
+
+def loop(base: torch.Tensor, target: torch.Tensor, points: torch.Tensor, anomaly: bool) -> None:
+    for point in points:
+        output = base.clone()
+        output[..., 4] = point
+        output.requires_grad_()
+        with torch.autograd.set_detect_anomaly(anomaly, check_nan=False):
+            loss = bivariate(output, target)
+            torch.autograd.grad(loss, output)
+
+
+def bare(base: torch.Tensor, target: torch.Tensor, points: torch.Tensor) -> None:
+    output = base.expand(len(points), *base.shape).clone()
+    output[..., 4] = points[:, None]
+    output.requires_grad_()
+    loss = bivariate_rows(output, target).mean(-1)
+    torch.autograd.grad(loss.sum(), output)
+
+
+def seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])  # the first run warms up
+
+
+def measure(device: torch.device, count: int) -> dict[str, float]:
+    torch.manual_seed(0)
+    base, target = torch.randn(ROWS, 5, device=device), torch.randn(ROWS, 2, device=device)
+    model = torch.nn.Identity()
+    checked = Target("bench", bivariate, "bivariate", model, (split_batch((base, target)),))
+    graph = capture(checked, checked.batches[0])
+    axis = next(a for a in default_axes(graph)[0] if a.channel == (4, 5))
+    joint = joint_graph(graph, (axis.node,))
+    names = watched_names(joint)
+    points = torch.linspace(-8, 8, count, device=device)
+    few = points[:: max(1, count // 300)]
+    share = count / len(few)
+    return {
+        "loop + detect_anomaly": share * seconds(lambda: loop(base, target, few, True), device, 2),
+        "loop": share * seconds(lambda: loop(base, target, few, False), device, 2),
+        "bare": seconds(lambda: bare(base, target, points), device, 5),
+        "sweep": seconds(lambda: run_points(joint, axis, points, names), device, 5),
+        "sweep, nothing watched": seconds(lambda: run_points(joint, axis, points, ()), device, 5),
+    }
+
+
+HEAD = "| points | loop + anomaly | loop | bare | sweep | anomaly / sweep | sweep / bare |"
+
+
+def machine(device: torch.device) -> str:
+    cpu = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else cpu
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{datetime.date.today()}, {device.type} ({name}), {versions}"
+
+
+def table(device: torch.device, counts: list[int]) -> str:
+    lines = [machine(device), "", HEAD, "|--:" * 7 + "|"]
+    for count in counts:
+        m = measure(device, count)
+        columns = [m["loop + detect_anomaly"], m["loop"], m["bare"], m["sweep"]]
+        ratios = f"{columns[0] / columns[3]:.0f} x | {columns[3] / columns[2]:.2f} x"
+        lines.append(f"| {count} | " + " | ".join(f"{c:.3g} s" for c in columns) + f" | {ratios} |")
+    return "\n".join([*lines, "", "Loops are timed at every n-th of the points (about 300) and scaled up.", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--points", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
+    arguments = parser.parse_args()
+    text = table(torch.device(arguments.device), arguments.points)
+    print(text)
+    if arguments.markdown:
+        arguments.markdown.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

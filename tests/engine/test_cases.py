@@ -1,0 +1,93 @@
+"""Laws that hold for every loss of the table: right culprit, no false alarm, and agreement with the serial loop."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from cases import ALL, BAD, GOOD, batch_for, model_for, report_of
+
+import nllcheck
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda c: c.name)
+def test_culprit_is_named_with_op_phase_and_line(case):
+    found = [(f.op, f.phase, f.site.line, f.severity) for f in report_of(case.name).findings if f.site]
+    alarms = [f[:3] for f in found if f[3] in ("error", "warning")]
+    assert (case.op, case.phase, case.line) in alarms, found
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda c: c.name)
+def test_alarms_on_bad_losses_point_at_the_marked_line_only(case):
+    lines = {f.site.line for f in report_of(case.name).findings if f.site and f.severity != "note"}
+    assert lines == {case.line}
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda c: c.name)
+def test_good_losses_raise_no_alarm(case):
+    report = report_of(case.name)
+    assert [f for f in report.findings if f.severity != "note"] == []
+    assert report.ok
+
+
+def serial(case, axis, value: float) -> tuple[float, torch.Tensor]:
+    """Loss and gradient at one point by the user's own code: the model's output with one channel set."""
+    inputs, targets = batch_for(case)
+    with torch.no_grad():
+        output = model_for(case)(inputs)
+    if axis.mode == "scale":
+        output = output * value
+    else:
+        start, stop = axis.channel
+        output[..., start:stop] = value
+    output.requires_grad_()
+    loss = case.loss(output, targets)
+    return float(loss.detach()), torch.autograd.grad(loss, output)[0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_sweep_agrees_with_the_serial_loop(name):
+    case = ALL[name]
+    for table in report_of(name).sweeps:
+        if table.axis.role != "output":
+            continue
+        for k in range(0, len(table.values), 37):
+            loss, gradient = serial(case, table.axis, table.values[k])
+            assert_same(table.loss[k], loss)
+            finite = bool(torch.isfinite(gradient).all())
+            assert (table.gradient_state[k] == "finite") == finite, (table.axis.label, table.values[k])
+
+
+def assert_same(swept: float, alone: float) -> None:
+    if math.isfinite(alone):
+        assert swept == pytest.approx(alone, rel=2e-5, abs=1e-6)
+    else:
+        assert swept == alone or (math.isnan(swept) and math.isnan(alone))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_thresholds_are_exact_floats_of_the_users_own_code(name):
+    case = ALL[name]
+    report = report_of(name)
+    axes = {t.axis.label: t.axis for t in report.sweeps}
+    for finding in report.findings:
+        axis = axes.get(finding.axis or "")
+        if axis is None or axis.role != "output" or finding.last_good is None or finding.kind not in ("nan", "inf"):
+            continue
+        good, bad = (torch.tensor(v, dtype=torch.float32) for v in (finding.last_good, finding.threshold))
+        assert torch.nextafter(good, bad) == bad
+        assert is_bad(case, axis, finding.threshold, finding.phase)
+        assert not is_bad(case, axis, finding.last_good, finding.phase)
+
+
+def is_bad(case, axis, value: float, phase: str) -> bool:
+    loss, gradient = serial(case, axis, value)
+    return not math.isfinite(loss) if phase == "forward" else not bool(torch.isfinite(gradient).all())
+
+
+@pytest.mark.parametrize("name", ["pdf_then_log", "cross_entropy"])
+def test_same_seed_same_bytes(name):
+    case = ALL[name]
+    again = nllcheck.check(case.loss, model=model_for(case), batch=batch_for(case))
+    assert again.to_json() == report_of(name).to_json()
