@@ -166,7 +166,9 @@ _BY_ATEN: dict[str, Op] = {aten: row for row in TABLE for aten in row.aten}
 
 def packet(aten: str) -> str:
     """`aten.log_.default` -> `log`: the packet's name, in-place and `.out` spellings folded."""
-    name = aten.split(".")[1] if aten.startswith(("aten.", "prims.", "c10d.")) else aten.split(".", maxsplit=1)[0]
+    if "getitem" in aten:
+        return "getitem"
+    name = aten.split(".")[1] if aten.startswith(("aten.", "prims.")) else aten.partition(".")[0]
     return name if name in _BY_ATEN or name.startswith("__") else name.rstrip("_")
 
 

@@ -22,6 +22,7 @@ RANKS = (
     ("axes",),
     ("sweep",),
     ("detect",),
+    ("exact",),
     ("judge",),
     ("diagnose",),
     ("summary", "report"),

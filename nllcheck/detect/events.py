@@ -58,11 +58,22 @@ def _without_onsets(events: list[Event]) -> list[Event]:
     onsets = {id(e): f for e in events if e.phase == "backward" for f in forward if _precedes(e, f)}
     kept = []
     for event in events:
-        first = [e for e in events if onsets.get(id(e)) is event]
-        at = min((e.threshold[1] for e in first if e.threshold), key=lambda v: _distance(event, v), default=None)
-        note = "" if at is None else f"the gradient fails earlier, from {at:.9g}"
-        kept += [] if id(event) in onsets else [replace(event, detail=event.detail or note)]
+        folded = [e for e in events if onsets.get(id(e)) is event]
+        note = "; ".join(filter(None, [event.detail, *(_onset_note(e, event) for e in folded[:1])]))
+        kept += [] if id(event) in onsets else [replace(event, detail=note)]
     return kept
+
+
+def _onset_note(onset: Event, failure: Event) -> str:
+    if not onset.threshold or not failure.threshold:
+        return ""
+    word = "fails earlier" if _same_side(onset, failure) else "also fails"
+    return f"the gradient {word}, from {onset.threshold[1]:.9g}"
+
+
+def _same_side(a: Event, b: Event) -> bool:
+    up = [e.threshold[1] > e.threshold[0] for e in (a, b) if e.threshold]
+    return len(up) == 2 and up[0] == up[1]
 
 
 def _precedes(onset: Event, failure: Event) -> bool:
@@ -70,12 +81,8 @@ def _precedes(onset: Event, failure: Event) -> bool:
         return False
     if onset.node == failure.node:
         return True
-    same_side = (onset.threshold[1] > onset.threshold[0]) == (failure.threshold[1] > failure.threshold[0])
-    return same_side and abs(onset.threshold[1] - failure.threshold[1]) <= ONSET * max(abs(failure.threshold[1]), 1e-3)
-
-
-def _distance(event: Event, value: float) -> float:
-    return -abs(value - event.threshold[1]) if event.threshold else 0.0
+    near = abs(onset.threshold[1] - failure.threshold[1]) <= ONSET * max(abs(failure.threshold[1]), 1e-3)
+    return near and _same_side(onset, failure)
 
 
 def _is_far(trace: Trace, culprit: Culprit) -> bool:

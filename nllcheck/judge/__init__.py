@@ -8,20 +8,19 @@ from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.judge.series import Reading, over_readings, over_samples
 from nllcheck.judge.signs import flips_along, negative_loss
-from nllcheck.judge.verdict import float64_reference, judge
+from nllcheck.judge.verdict import judge
 from nllcheck.sweep import Swept
 from nllcheck.types import Judged
 
 
 def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Judged]:
     """Every failure with its verdict, judged on the joint graph that shows it."""
-    references = [float64_reference(joint) for joint in swept.joints]
     judged = []
     for event, k in found:
         if event.chain and event.chain[0].op == "input":
             judged.append(_given(event.reaches, event, dtype))
         else:
-            judged.append(judge(event, swept.joints[k], references[k], dtype))
+            judged.append(judge(event, swept.joints[k], dtype))
     return judged
 
 

@@ -1,7 +1,4 @@
-"""Events -> verdicts. The reference is the same graph in float64; exact arithmetic can take its place.
-
-`Reference` is the seam: anything that can tell the loss and the slope at a point judges.
-"""
+"""Events -> verdicts: the same graph in float64 where that answers, in exact arithmetic where it does not."""
 
 from __future__ import annotations
 
@@ -13,12 +10,14 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
+from nllcheck.exact import SingularError, certain
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Judged, VerdictName
 
 DEEPER = 0.1  # a verdict must hold this much further into the failing region, too
 _WIDER = torch.float64
+EXACT = "exact arithmetic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +26,10 @@ class Reference:
 
     loss: float
     slope: float
-    gradient: float  # largest magnitude among all gradient elements; NaN or inf if any element is
-    is_exact: bool = False
+    gradient: float  # a size of the whole gradient; NaN or inf if any of its elements is
+    name: str = "float64"
+    why_not: str = ""  # why this reference has no answer here
+    is_singular: bool = False  # certain: the formula has no value here, `why_not` is the op at its pole
 
 
 Evaluate = Callable[[Axis, float], Reference]
@@ -44,20 +45,46 @@ def float64_reference(joint: Joint) -> Evaluate:
     return evaluate
 
 
+def exact_reference(joint: Joint) -> Evaluate:
+    """The graph in ball arithmetic, at one point; NaN with the reason where that is undecided."""
+
+    def evaluate(axis: Axis, value: float) -> Reference:
+        along = certain(joint, axis, value)
+        if isinstance(along, SingularError):
+            return Reference(math.nan, math.nan, math.nan, EXACT, along.reason, is_singular=True)
+        if isinstance(along, str):
+            return Reference(math.nan, math.nan, math.nan, EXACT, along)
+        everywhere = certain(joint, axis, value, everywhere=True)
+        if isinstance(everywhere, tuple):
+            return Reference(along[0], along[1], abs(everywhere[1]), EXACT)
+        return Reference(along[0], along[1], math.nan, EXACT, str(everywhere))
+
+    return evaluate
+
+
 def _largest(one: Trace) -> float:
     low, high = float(one.gradient_low[0]), float(one.gradient_high[0])
     return math.nan if math.isnan(low) or math.isnan(high) else max(abs(low), abs(high))
 
 
-def judge(event: Event, joint: Joint, reference: Evaluate, dtype: torch.dtype) -> Judged:
-    """The verdict on one failure (NaN or Inf), taken nearest to the threshold and once more deeper inside."""
+def judge(event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
+    """The verdict on one failure (NaN or Inf): by float64, and where that has no answer by exact arithmetic."""
+    judged = judged_by(float64_reference(joint), event, joint, dtype)
+    if judged.verdict != "undecided":
+        return judged
+    exact = judged_by(exact_reference(joint), event, joint, dtype)
+    return exact if exact.verdict != "undecided" or not math.isfinite(judged.reference_loss) else judged
+
+
+def judged_by(reference: Evaluate, event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
+    """The verdict of one reference, taken nearest to the threshold and once more deeper inside."""
     axis = event.axis or batch_axis(joint)
     at = event.threshold[1] if event.threshold else event.witness
     reach = 1.0 if event.on_batch else reach_of(axis, at)
     here = reference(axis, at)
     verdict, reason = _verdict_at(event, axis, at, here, reference, dtype)
     deeper = _deeper(event, axis)
-    if (deeper is not None and verdict != "defect") or (deeper is not None and event.phase == "forward"):
+    if deeper is not None and (verdict != "defect" or event.phase == "forward"):
         inside, why = _verdict_at(event, axis, deeper, reference(axis, deeper), reference, dtype)
         verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper:.6g})"))
     return Judged(event, verdict, reach, reason, here.loss, here.slope)
@@ -78,7 +105,7 @@ def _verdict_at(
     event: Event, axis: Axis, at: float, here: Reference, reference: Evaluate, dtype: torch.dtype
 ) -> Ruling:
     verdict, reason = _verdict(event, here, dtype)
-    if verdict == "undecided" and event.phase == "backward":
+    if verdict == "undecided" and event.phase == "backward" and math.isfinite(here.loss):
         return _by_difference(axis, at, here, reference, dtype)
     return verdict, reason
 
@@ -96,14 +123,19 @@ def _deeper(event: Event, axis: Axis) -> float | None:
 def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:
     largest = torch.finfo(dtype).max
     name = str(dtype).removeprefix("torch.")
-    if not math.isfinite(here.loss) or (event.phase == "backward" and not math.isfinite(here.gradient)):
-        what = "loss" if not math.isfinite(here.loss) else "gradient"
-        return "undecided", f"float64 gives no finite {what} here either, so only exact arithmetic could tell"
+    if here.is_singular:
+        return "limit", f"the formula itself has no value here: {here.why_not} meets its pole"
+    if math.isnan(here.loss) or (event.phase == "backward" and math.isnan(here.gradient)):
+        return "undecided", here.why_not or f"{here.name} gives no number here either"
+    if math.isinf(here.loss) and here.name == "float64":
+        return "undecided", f"{here.name} gives no finite loss here either"
     if abs(here.loss) > largest or (event.phase == "backward" and here.gradient > largest):
+        if here.name == "float64" and math.isinf(here.gradient):
+            return "undecided", "float64 gives no finite gradient here either"
         return "limit", _limit_reason(dtype)
     if event.phase == "forward":
-        return "defect", f"in float64 the same loss is {here.loss:.7g}, which {name} can hold"
-    return "defect", f"in float64 the gradient is finite (largest element {here.gradient:.4g}), which {name} can hold"
+        return "defect", f"in {here.name} the same loss is {here.loss:.7g}, which {name} can hold"
+    return "defect", f"in {here.name} the gradient is finite (size {here.gradient:.4g}), which {name} can hold"
 
 
 def _limit_reason(dtype: torch.dtype) -> str:
@@ -117,17 +149,15 @@ def _by_difference(axis: Axis, at: float, here: Reference, reference: Evaluate, 
     One-sided difference quotients at two steps; they must agree with each other on both sides. That shows a
     finite slope (a kink counts as none), it certifies no value.
     """
-    if not math.isfinite(here.loss):
-        return "undecided", "float64 gives no finite loss here either, so only exact arithmetic could tell"
     scale = max(abs(at), 1e-3)
     quotients = [_quotient(axis, at, here.loss, step * scale, reference) for step in (1e-5, -1e-5, 1e-6, -1e-6)]
     finite = all(math.isfinite(q) for q in quotients)
     size = max(1e-6, *(abs(q) for q in quotients)) if finite else math.inf
     if finite and max(quotients) - min(quotients) <= 0.02 * size and size <= torch.finfo(dtype).max:
-        return "defect", f"the loss is smooth there (slope {quotients[0]:.3g} by differences in float64)"
+        return "defect", f"the loss is smooth there (slope {quotients[0]:.3g} by differences)"
     if finite and abs(quotients[2]) > 2.5 * abs(quotients[0]):
         return "limit", "the slope itself grows without bound at this point"
-    return "undecided", "float64 gives no finite gradient here either, so only exact arithmetic could tell"
+    return "undecided", here.why_not or f"{here.name} gives no finite gradient here either"
 
 
 def _quotient(axis: Axis, at: float, loss: float, step: float, reference: Evaluate) -> float:

@@ -40,6 +40,7 @@ class Joint:
     moved: tuple[int, ...]  # plain indices of the placeholders
     base: tuple[torch.Tensor, ...]  # their values on the batch
     ops: dict[str, JointOp]  # by fx node name; constants and placeholders are not in it
+    forward: fx.GraphModule  # `forward(*moved) -> loss`: the program itself, which exact arithmetic runs
 
 
 class _Origins(Runner):
@@ -87,7 +88,7 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
     with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
         module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
     fx_traceback.current_meta.pop("custom", None)
-    return Joint(tidy(module), tuple(moved), base, _ops(module))
+    return Joint(tidy(module), tuple(moved), base, _ops(module), sub)
 
 
 def _ops(module: fx.GraphModule) -> dict[str, JointOp]:

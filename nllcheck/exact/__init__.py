@@ -1,0 +1,238 @@
+"""The captured forward graph in ball arithmetic: the exact loss and its exact directional derivative.
+
+The precision is raised until the answer is certain or the limit is reached; an op without an exact form makes
+the answer "undecided", never a guess. Only the forward graph is evaluated: the derivative comes from first-order
+jets through it, so that a singular backward formula cannot spoil the reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from flint import arb, ctx
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.capture.plain import op_of
+from nllcheck.exact import forms, reduce
+from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, lift, unary
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import place
+from nllcheck.types import Axis
+
+PRECISIONS = (128, 512, 2048)  # bits; tried in turn
+ENOUGH = 40  # relative bits after which a value counts as known
+MOST = 3_000_000  # scalar ball operations in one evaluation; larger graphs stay undecided
+
+_FORMS: dict[str, Any] = {
+    "add": forms.add, "sub": forms.sub, "mul": forms.mul, "div": forms.div, "pow": forms.power,
+    "abs": forms.absolute, "relu": forms.relu, "maximum": forms.maximum, "fmax": forms.maximum,
+    "minimum": forms.minimum, "fmin": forms.minimum, "clamp": forms.clamp, "clamp_min": forms.clamp,
+    "logaddexp": forms.logaddexp, "xlogy": forms.xlogy, "special_xlogy": forms.xlogy,
+    "clamp_max": lambda x, high: forms.clamp(x, None, high),
+    "rsub": lambda x, y, alpha=1: forms.sub(y, x, alpha),
+    "sum": reduce.total, "mean": reduce.mean, "logsumexp": reduce.logsumexp, "cumsum": reduce.cumsum,
+    "prod": reduce.prod, "amax": reduce.extreme, "max": reduce.extreme,
+    "amin": lambda *a, **k: reduce.extreme(*a, **k, largest=False),
+    "min": lambda *a, **k: reduce.extreme(*a, **k, largest=False),
+    "_softmax": reduce.softmax, "_log_softmax": reduce.log_softmax, "linalg_vector_norm": reduce.vector_norm,
+    "var": reduce.variance, "mm": reduce.matmul, "bmm": reduce.matmul, "mv": reduce.matmul,
+    "dot": reduce.matmul, "addmm": reduce.addmm, "baddbmm": reduce.addmm,
+    "nll_loss_forward": lambda *a: (reduce.nll_loss(*a), None),
+    "binary_cross_entropy": reduce.binary_cross_entropy, "mse_loss": reduce.mse_loss,
+    "huber_loss": reduce.huber_loss,
+    "log_sigmoid_forward": lambda x: (_unary("logsigmoid", x), None),
+    "softplus": lambda x, beta=1, threshold=20: forms.div(_unary("softplus", forms.mul(x, beta)), beta),
+}  # fmt: skip
+
+
+def _unary(name: str, x: Any) -> Ball:
+    return unary(ball_of(x), *forms.UNARY[name])
+
+
+class _Exact(fx.Interpreter):
+    """Runs a forward graph on balls. Whatever holds no float runs as it is."""
+
+    singular = ""  # the first op that has no value at exact arguments: a pole, not a want of precision
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op != "call_function":
+            value = super().run_node(n)
+            return ball_of(value) if _is_float(value) else value
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        spelled = ops.packet(str(n.target))
+        if not _holds_balls([*args, *kwargs.values()]):
+            value = n.target(*args, **kwargs)  # type: ignore[operator]
+            return ball_of(value) if _is_float(value) else value
+        value = _apply(n, spelled, args, kwargs)
+        if not self.singular and _is_pole(args, value):
+            self.singular = op_of(n)
+        return value
+
+
+def _is_pole(args: Sequence[Any], value: Any) -> bool:
+    """No finite value, though every argument is known without error."""
+    if not isinstance(value, Ball) or all(v.is_finite() for v in value.value.flat):
+        return False
+    given = [v for a in args if isinstance(a, Ball) for v in a.value.flat]
+    return all(v.is_finite() and v.is_exact() for v in given)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _holds_balls(values: Sequence[Any]) -> bool:
+    return any(isinstance(v, Ball) or (isinstance(v, (tuple, list)) and _holds_balls(v)) for v in values)
+
+
+def _apply(node: fx.Node, spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if spelled in forms.UNARY:
+        return _unary(spelled, args[0])
+    if spelled in forms.COMPARE:
+        answer = forms.compared(spelled, args[0], args[1])
+        return torch.as_tensor(np.asarray(answer, dtype=bool))
+    if spelled in _FORMS:
+        return _FORMS[spelled](*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
+    if spelled == "getitem":
+        return args[0][args[1]]
+    if spelled in ("_to_copy", "detach", "clone", "alias", "lift_fresh_copy", "_local_scalar_dense"):
+        return _same(spelled, args[0], kwargs)
+    if ops.row(op_of(node)).kind in ("view", "select", "join", "choice"):
+        return _rearranged(node.target, args, kwargs)
+    raise UndecidedError(f"no exact form of {op_of(node)}")
+
+
+def _same(spelled: str, x: Any, kwargs: dict[str, Any]) -> Any:
+    dtype = kwargs.get("dtype")
+    if isinstance(x, Ball) and dtype is not None and not dtype.is_floating_point:
+        raise UndecidedError("a float turned into an integer")
+    if spelled in ("detach", "_local_scalar_dense") and isinstance(x, Ball):
+        return Ball(x.value)
+    return x
+
+
+def _rearranged(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ball:
+    """Views, selections, joins and choices: the op itself is run on the positions, then the balls are fetched.
+
+    Position 0 holds a zero, for ops that fill up.
+    """
+    pool: list[Any] = [Ball(np.asarray([arb(0)], dtype=object))]
+    offset = 1
+
+    def positions(value: Any) -> Any:
+        nonlocal offset
+        if isinstance(value, (tuple, list)) and _holds_balls(value):
+            return [positions(v) for v in value]
+        if not isinstance(value, Ball):
+            return value
+        count = value.value.size
+        pool.append(Ball(value.value.reshape(-1), None if value.slope is None else value.slope.reshape(-1)))
+        offset += count
+        return torch.arange(offset - count, offset).reshape(value.shape)
+
+    name = ops.packet(str(target))
+    if name in ("where", "masked_fill", "constant_pad_nd"):
+        args = tuple(ball_of(a) if isinstance(a, float) else a for a in args)
+    moved = [positions(a) for a in args]
+    if name in ("masked_fill", "constant_pad_nd") and isinstance(moved[-1], torch.Tensor) and not moved[-1].dim():
+        moved[-1] = int(moved[-1])
+    where = target(*moved, **{k: positions(v) for k, v in kwargs.items()})
+    return _fetched(pool, where)
+
+
+def _fetched(pool: list[Ball], where: Any) -> Any:
+    if isinstance(where, (tuple, list)):
+        return tuple(_fetched(pool, w) if isinstance(w, torch.Tensor) else w for w in where)
+    index = where.numpy()
+    values = np.concatenate([p.value for p in pool])
+    if all(p.slope is None for p in pool):
+        return Ball(_take(values, index))
+    zero = lift(lambda a: arb(0), values)
+    spans = np.cumsum([0, *(p.value.size for p in pool)])
+    for part, start in zip(pool, spans, strict=False):
+        if part.slope is not None:
+            zero[start : start + part.value.size] = part.slope
+    return Ball(_take(values, index), _take(zero, index))
+
+
+def _take(values: Any, index: Any) -> Any:
+    out = np.empty(index.shape, dtype=object)
+    out[...] = values[index]
+    return out
+
+
+def evaluate(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -> tuple[arb, arb]:
+    """Exact (loss, derivative) at a point, as balls at the current precision.
+
+    The derivative is along the axis; with `everywhere` along a fixed generic direction over all moved
+    values, which is finite only if every element of the gradient is. Raises UndecidedError.
+    """
+    which = joint.moved.index(axis.node)
+    base = joint.base[which].cpu()
+    moved, along = place(axis, base, torch.tensor(point, dtype=base.dtype))
+    starts = []
+    for i, value in enumerate(joint.base):
+        here = moved if i == which else value.cpu()
+        direction = _generic(here, i) if everywhere else along if i == which else None
+        starts.append(Ball(ball_of(here).value, None if direction is None else ball_of(direction).value))
+    runner = _Exact(joint.forward)
+    loss = runner.run(*starts)
+    if runner.singular and not loss.value.item().is_finite():
+        raise SingularError(runner.singular)
+    return loss.value.item(), (arb(0) if loss.slope is None else loss.slope.item())
+
+
+def _generic(value: torch.Tensor, seed: int) -> torch.Tensor:
+    """A direction without symmetry, so that infinite contributions cannot cancel by chance."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    return torch.rand(value.shape, generator=generator, dtype=torch.float64) + 0.5
+
+
+def certain(
+    joint: Joint, axis: Axis, point: float, everywhere: bool = False
+) -> tuple[float, float] | str | SingularError:
+    """Loss and derivative as floats (infinite where too large for float64), or why they are undecided, or
+    the op at whose pole the formula has no value."""
+    work = sum(_numel(n) for n in joint.forward.graph.nodes)
+    if work > MOST:
+        return f"exact arithmetic would take {work:,} operations, more than {MOST:,}"
+    reason = "undecided"
+    for bits in PRECISIONS:
+        with ctx.workprec(bits):
+            try:
+                loss, slope = evaluate(joint, axis, point, everywhere)
+            except SingularError as error:
+                return error
+            except UndecidedError as error:
+                reason = error.reason
+                continue
+            except (ValueError, TypeError, ZeroDivisionError, NotImplementedError, RuntimeError) as error:
+                return f"exact arithmetic does not cover this graph ({type(error).__name__})"
+            if _known(loss) and _known(slope):
+                return _float(loss), _float(slope)
+            reason = "the exact value is singular or undefined here" if not loss.is_finite() else "no certain slope"
+    return reason
+
+
+def _known(value: arb) -> bool:
+    if not value.is_finite():
+        return False
+    tiny = value.rad() < arb(2) ** -2000
+    return bool(value.is_zero()) or value.rel_accuracy_bits() >= ENOUGH or bool(tiny)
+
+
+def _float(value: arb) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, 1.0 if value > 0 else -1.0)
+
+
+def _numel(node: fx.Node) -> int:
+    value = node.meta.get("val")
+    return int(value.numel()) if isinstance(value, torch.Tensor) else 1

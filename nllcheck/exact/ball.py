@@ -1,0 +1,115 @@
+"""Arrays of real balls with a first-order derivative: the numbers of the exact evaluation.
+
+A ball is a midpoint with a rigorous error radius (Johansson, "Arb", IEEE Trans. Computers 2017); exponents do
+not overflow. A `Ball` holds an array of them and, for each, its derivative along one direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from flint import arb
+
+Array = npt.NDArray[Any]  # of arb, dtype object
+
+
+class UndecidedError(Exception):
+    """The question has no certain answer at this precision, or an op has no exact form."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason  # kept apart from `args`, to which the interpreter adds its own text
+
+
+class SingularError(UndecidedError):
+    """The formula has no value here: `reason` is the op that meets its pole with exact arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """Values and derivatives, arrays of `arb` of the same shape; `slope` None means zero everywhere."""
+
+    value: Array
+    slope: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensor that this stands for."""
+        return self.value.shape
+
+
+def ball_of(value: Any) -> Ball:
+    """A float tensor (or a number) as exact balls: every float is a number without error."""
+    if isinstance(value, Ball):
+        return value
+    plain = value.detach().cpu().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(float(value))
+    return Ball(_array(arb, plain))
+
+
+def _array(make: Callable[[float], arb], plain: Any) -> Array:
+    out = np.empty(plain.shape, dtype=object)
+    out[...] = np.frompyfunc(lambda v: make(float(v)), 1, 1)(plain) if plain.shape else make(float(plain))
+    return out
+
+
+def unary(x: Ball, f: Callable[[arb], arb], df: Callable[[arb, arb], arb]) -> Ball:
+    """Elementwise `f`; `df(x, f(x))` is its derivative."""
+    value = lift(f, x.value)
+    return Ball(value, None if x.slope is None else lift(lambda a, y, s: _times(df, a, y, s), x.value, value, x.slope))
+
+
+def _times(df: Callable[[arb, arb], arb], a: arb, y: arb, s: arb) -> arb:
+    """df * s, where a slope of exactly zero stays zero whatever the factor: the input does not move."""
+    return s if s.is_zero() else df(a, y) * s
+
+
+def lift(f: Callable[..., Any], *arrays: Array) -> Array:
+    """Apply `f` elementwise over broadcast object arrays; always an array, also for 0-d."""
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    out = np.empty(shape, dtype=object)
+    out[...] = np.frompyfunc(f, len(arrays), 1)(*arrays)
+    return out
+
+
+def binary(x: Ball, y: Ball, f: Callable[[arb, arb], arb], dx: Callable, dy: Callable) -> Ball:
+    """Elementwise `f(x, y)` with partial derivatives `dx(x, y)` and `dy(x, y)`."""
+    value = lift(f, x.value, y.value)
+    parts = []
+    for slope, partial in ((x.slope, dx), (y.slope, dy)):
+        if slope is not None:
+            parts.append(lift(lambda s, a, b, p=partial: s if s.is_zero() else p(a, b) * s, slope, x.value, y.value))
+    if not parts:
+        return Ball(value)
+    total = parts[0] if len(parts) == 1 else lift(lambda a, b: a + b, *parts)
+    return Ball(value, total)
+
+
+def slope_of(x: Ball) -> Array:
+    """The derivative array, zeros written out."""
+    return lift(lambda a: arb(0), x.value) if x.slope is None else x.slope
+
+
+def mapped(x: Ball, move: Callable[[Array], Array]) -> Ball:
+    """Apply a rearrangement or linear reduction to value and derivative alike."""
+    return Ball(as_array(move(x.value)), None if x.slope is None else as_array(move(x.slope)))
+
+
+def as_array(value: Any) -> Array:
+    """An object array, also from the scalar that numpy makes of a full reduction."""
+    if isinstance(value, np.ndarray):
+        return value
+    out = np.empty((), dtype=object)
+    out[()] = value
+    return out
+
+
+def decided(answer: bool, otherwise: bool) -> bool:
+    """A comparison of balls that is certain one way or the other. Raises UndecidedError."""
+    if answer or otherwise:
+        return answer
+    raise UndecidedError("a comparison of two values that are too close to tell apart")

@@ -1,0 +1,192 @@
+"""Exact forms of reductions, softmax families, products of matrices and the losses that stay one op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from flint import arb
+
+from nllcheck.exact import forms
+from nllcheck.exact.ball import Ball, UndecidedError, as_array, ball_of, decided, lift, mapped, slope_of, unary
+
+
+def _dims(dim: Any, rank: int) -> tuple[int, ...]:
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+        return tuple(range(rank))
+    many = dim if isinstance(dim, (tuple, list)) else (dim,)
+    return tuple(d % rank for d in many) if rank else ()
+
+
+def total(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
+    """Sum over `dim` (None: all)."""
+    ball = ball_of(x)
+    axes = _dims(dim, len(ball.shape))
+    if not axes:
+        return ball
+    return mapped(ball, lambda a: np.add.reduce(a, axis=axes, keepdims=keepdim, initial=arb(0)))
+
+
+def mean(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
+    """Average over `dim`."""
+    ball = ball_of(x)
+    count = int(np.prod([ball.shape[d] for d in _dims(dim, len(ball.shape))])) if ball.shape else 1
+    return forms.div(total(ball, dim, keepdim), float(count)) if count else total(ball, dim, keepdim)
+
+
+def extreme(x: Any, dim: Any = None, keepdim: bool = False, largest: bool = True) -> Ball:
+    """Maximum or minimum over `dim`, by pairwise certain choices."""
+    ball = ball_of(x)
+    choose = forms.maximum if largest else forms.minimum
+    for axis in sorted(_dims(dim, len(ball.shape)), reverse=True):
+        parts = [mapped(ball, lambda a, i=i, axis=axis: np.take(a, [i], axis=axis)) for i in range(ball.shape[axis])]
+        folded = parts[0]
+        for part in parts[1:]:
+            folded = choose(folded, part)
+        ball = folded if keepdim else mapped(folded, lambda a, axis=axis: np.squeeze(a, axis=axis))
+    return ball
+
+
+def logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Ball:
+    """log sum exp. Balls do not overflow, so no shift is needed; a row of -inf alone stays -inf."""
+    return unary(total(_exp(x), dim, keepdim), lambda a: a.log(), lambda a, y: 1 / a)
+
+
+def _exp(x: Any) -> Ball:
+    return unary(ball_of(x), _exp_masked, lambda a, y: y)
+
+
+def _exp_masked(x: arb) -> arb:
+    """e^x with e^-inf = 0: a mask."""
+    return arb(0) if x == arb.neg_inf() else x.exp()
+
+
+def log_softmax(x: Any, dim: int, *_: Any) -> Ball:
+    """x - logsumexp(x)."""
+    return forms.sub(x, logsumexp(x, dim, True))
+
+
+def softmax(x: Any, dim: int, *_: Any) -> Ball:
+    """exp(x) / sum exp(x)."""
+    e = _exp(x)
+    return forms.div(e, total(e, dim, True))
+
+
+def cumsum(x: Any, dim: int) -> Ball:
+    """Running sum."""
+    return mapped(ball_of(x), lambda a: np.add.accumulate(a, axis=dim))
+
+
+def prod(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
+    """Product over one dimension or all."""
+    ball = ball_of(x)
+    for axis in sorted(_dims(dim, len(ball.shape)), reverse=True):
+        parts = [mapped(ball, lambda a, i=i, axis=axis: np.take(a, [i], axis=axis)) for i in range(ball.shape[axis])]
+        folded = parts[0]
+        for part in parts[1:]:
+            folded = forms.mul(folded, part)
+        ball = folded if keepdim else mapped(folded, lambda a, axis=axis: np.squeeze(a, axis=axis))
+    return ball
+
+
+def vector_norm(x: Any, order: float = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Ball:
+    """The p-norm for p = 1, 2 or inf; at 0 the derivative is torch's subgradient 0."""
+    ball = ball_of(x)
+    if order == 2:
+        return unary(total(forms.mul(ball, ball), dim, keepdim), lambda a: a.sqrt(), _half_inverse)
+    if order == 1:
+        return total(forms.absolute(ball), dim, keepdim)
+    if order == float("inf"):
+        return extreme(forms.absolute(ball), dim, keepdim)
+    raise UndecidedError(f"no exact form of the norm of order {order}")
+
+
+def _half_inverse(square: arb, root: arb) -> arb:
+    return arb(0) if square.is_zero() else 1 / (2 * root)
+
+
+def variance(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False) -> Ball:
+    """Mean square deviation with `correction` taken off the count."""
+    ball = ball_of(x)
+    count = int(np.prod([ball.shape[d] for d in _dims(dim, len(ball.shape))]))
+    away = forms.sub(ball, mean(ball, dim, True))
+    return forms.div(total(forms.mul(away, away), dim, keepdim), float(count - correction))
+
+
+def matmul(x: Any, y: Any) -> Ball:
+    """Matrix product over the last two dimensions (or vectors), batched."""
+    a, b = ball_of(x), ball_of(y)
+    value = as_array(np.matmul(a.value, b.value))
+    if a.slope is None and b.slope is None:
+        return Ball(value)
+    return Ball(value, as_array(np.matmul(slope_of(a), b.value) + np.matmul(a.value, slope_of(b))))
+
+
+def addmm(bias: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Ball:
+    """beta * bias + alpha * x @ y."""
+    return forms.add(forms.mul(bias, beta), forms.mul(matmul(x, y), alpha))
+
+
+def nll_loss(x: Any, target: torch.Tensor, weight: Any, reduction: int, ignore: int) -> Ball:
+    """-weight[target] x[target], averaged by the weights (1), summed (2) or as it is (0); last-but-spatial class."""
+    ball = ball_of(x)
+    if len(ball.shape) != 2:
+        raise UndecidedError("no exact form of nll_loss beyond two dimensions")
+    labels = target.cpu().numpy()
+    keep = [i for i, label in enumerate(labels) if label != ignore]
+    rows = np.asarray(keep, dtype=np.int64)
+    picked = mapped(ball, lambda a: -a[rows, labels[rows]])
+    scale = np.ones(len(rows)) if weight is None else weight.detach().cpu().double().numpy()[labels[rows]]
+    picked = forms.mul(picked, torch.as_tensor(scale))
+    if reduction == 0:
+        return picked
+    return forms.div(total(picked), float(scale.sum())) if reduction == 1 else total(picked)
+
+
+def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: int = 1) -> Ball:
+    """-(t log p + (1 - t) log(1 - p)) with each log at least -100, as torch defines it."""
+    one = ball_of(1.0)
+    logs = [_log_from(ball_of(x)), _log_from(forms.sub(one, x))]
+    loss = forms.add(forms.mul(target, logs[0]), forms.mul(forms.sub(one, target), logs[1]))
+    return reduced(forms.mul(loss, -1.0 if weight is None else forms.mul(weight, -1.0)), reduction)
+
+
+def _log_from(p: Ball) -> Ball:
+    floor = arb(-100)
+
+    def value(a: arb) -> arb:
+        return floor if a.is_zero() or not decided(bool(a.log() > floor), bool(a.log() <= floor)) else a.log()
+
+    return unary(p, value, lambda a, y: 1 / a)
+
+
+def mse_loss(x: Any, target: Any, reduction: int = 1) -> Ball:
+    """Squared differences."""
+    away = forms.sub(x, target)
+    return reduced(forms.mul(away, away), reduction)
+
+
+def huber_loss(x: Any, target: Any, reduction: int = 1, delta: float = 1.0) -> Ball:
+    """Quadratic within `delta`, linear beyond."""
+    size = forms.absolute(forms.sub(x, target))
+    inside = forms.mul(forms.mul(size, size), 0.5)
+    outside = forms.mul(forms.sub(size, 0.5 * delta), delta)
+    small = lift(lambda a: decided(bool(a <= delta), bool(a > delta)), size.value)
+    return reduced(_where(small, inside, outside), reduction)
+
+
+def _where(pick: Any, x: Ball, y: Ball) -> Ball:
+    value = lift(lambda p, a, b: a if p else b, pick, x.value, y.value)
+    return Ball(value, lift(lambda p, a, b: a if p else b, pick, slope_of(x), slope_of(y)))
+
+
+def reduced(loss: Ball, reduction: int) -> Ball:
+    """torch's reduction codes: 0 none, 1 mean, 2 sum."""
+    return (loss, mean(loss), total(loss))[reduction]
+
+
+def shape_of(values: Sequence[int]) -> tuple[int, ...]:
+    """A shape as a tuple of ints."""
+    return tuple(int(v) for v in values)
