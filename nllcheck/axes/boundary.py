@@ -58,10 +58,19 @@ def _heads(graph: Graph, node: int) -> list[int]:
     start = graph.nodes[node]
     source = _source(graph, node)
     if _is_stop(graph, graph.nodes[source]) or graph.nodes[source].op == "input":
-        return [source] if node not in graph.outputs and graph.nodes[source].op == "input" else [node]
+        return [source] if node not in graph.outputs or _is_shared(graph, node, source) else [node]
     found = _walk(graph, node, through_model=True)
     fanned = len([n for n in found if graph.nodes[n].op != "input"]) > MOST_HEADS
     return [start.index] if fanned or not found else found
+
+
+def _is_shared(graph: Graph, node: int, source: int) -> bool:
+    """Does something besides `node` read the raw value? Then moving `node` alone could never happen."""
+    way = [node]
+    while way[-1] != source:
+        way.append(_variable_refs(graph, graph.nodes[way[-1]])[0])
+    readers = {n.index for n in graph.nodes for r in _variable_refs(graph, n) if r in way[1:]}
+    return bool(readers - set(way))
 
 
 def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,13 +23,22 @@ def plain_graph(module: fx.GraphModule, leaves: tuple[Leaf, ...], values: tuple[
     nodes = [n for n in module.graph.nodes if n.op != "output"]
     index = {n: i for i, n in enumerate(nodes)}
     names = _names(nodes, leaves)
-    plain = tuple(_node(i, n, index, names[i], values[i]) for i, n in enumerate(nodes))
+    plain = _with_output_sites([_node(i, n, index, names[i], values[i]) for i, n in enumerate(nodes)], nodes)
     loss = module.graph.output_node().args[0]
     loss = loss[0] if isinstance(loss, (tuple, list)) else loss
     targets = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "target")
     outputs = tuple(i for i, n in enumerate(nodes) if (m := mark_of(n)) and m.output)
     weights = frozenset(leaf.name for leaf in leaves if leaf.role in ("weight", "buffer"))
     return Graph(plain, index[loss], outputs, targets, weights)
+
+
+def _with_output_sites(plain: list[Node], nodes: list[fx.Node]) -> tuple[Node, ...]:
+    """A hand-over clone is the tool's own op: it takes the line of the value that it hands over."""
+    for i, node in enumerate(nodes):
+        mark = mark_of(node)
+        if mark and mark.output and isinstance(plain[i].args[0], Ref):
+            plain[i] = replace(plain[i], site=plain[plain[i].args[0].index].site)
+    return tuple(plain)
 
 
 def mark_of(node: fx.Node) -> Mark | None:

@@ -45,7 +45,7 @@ def axis_events(
     found = [c for c in culprits(joint, trace, born) if (c.origin, c.phase) not in known]
     found = _without_fringes(graph, found)
     near = [c for c in found if not _is_far(trace, c)]
-    events = [e for c in near if (e := _located(graph, joint, trace, c, sound))]
+    events = [e for c in near for e in _located(graph, joint, trace, c, sound)]
     return _without_onsets(events), [c.origin for c in found if _is_far(trace, c)]
 
 
@@ -67,8 +67,7 @@ def _without_onsets(events: list[Event]) -> list[Event]:
 def _onset_note(onset: Event, failure: Event) -> str:
     if not onset.threshold or not failure.threshold:
         return ""
-    word = "fails earlier" if _same_side(onset, failure) else "also fails"
-    return f"the gradient {word}, from {onset.threshold[1]:.9g}"
+    return f"the gradient fails earlier, from {onset.threshold[1]:.9g}"
 
 
 def _same_side(a: Event, b: Event) -> bool:
@@ -79,10 +78,8 @@ def _same_side(a: Event, b: Event) -> bool:
 def _precedes(onset: Event, failure: Event) -> bool:
     if not onset.threshold or not failure.threshold:
         return False
-    if onset.node == failure.node:
-        return True
     near = abs(onset.threshold[1] - failure.threshold[1]) <= ONSET * max(abs(failure.threshold[1]), 1e-3)
-    return near and _same_side(onset, failure)
+    return _same_side(onset, failure) and (near or onset.node == failure.node)
 
 
 def _is_far(trace: Trace, culprit: Culprit) -> bool:
@@ -107,16 +104,26 @@ def _is_rim(rim: Culprit, body: Culprit) -> bool:
     return all(b - a < 2 and bool(padded[a] | padded[b + 2]) for a, b in runs)
 
 
-def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, sound: Bools) -> Event | None:
-    """The event at the failing edge nearest to the batch; None when the canonical evaluation shows none."""
-    runs = intervals(culprit.points)
+def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, sound: Bools) -> list[Event]:
+    """One event for each side of the batch's range (below, within, above) on which the culprit fails."""
     values = trace.points.tolist()
-    pair = None
+    sides: dict[int, list[tuple[int, int]]] = {}
+    for a, b in intervals(culprit.points):
+        low, high = trace.axis.observed
+        side = 1 if values[a] > high else -1 if values[b] < low else 0
+        sides.setdefault(side, []).append((a, b))
+    found = [_on_side(graph, joint, trace, culprit, runs, sound) for _, runs in sorted(sides.items())]
+    return [e for e in found if e]
+
+
+def _on_side(
+    graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, runs: list[tuple[int, int]], sound: Bools
+) -> Event | None:
+    """The event at the failing edge nearest to the batch; None when the canonical evaluation shows none."""
+    values = trace.points.tolist()
     question = failing_at(joint, trace, culprit)
-    for good, bad in _edges(trace, runs, sound)[:3]:
-        pair = bisect(question, good, bad, trace.points.dtype)
-        if pair:
-            break
+    tried = (bisect(question, good, bad, trace.points.dtype) for good, bad in _edges(trace, runs, sound)[:3])
+    pair = next((p for p in tried if p), None)
     run = min(runs, key=lambda r: min(reach_of(trace.axis, values[r[0]]), reach_of(trace.axis, values[r[1]])))
     if pair:
         run = next((r for r in runs if values[r[0]] <= pair[1] <= values[r[1]]), run)

@@ -133,8 +133,12 @@ def _crossing(
     a, b = min(changes, key=lambda c: reach_of(axis, float(points[c[0]])))
     kind = "a minimum" if float(exact[a]) < 0 else "a maximum"
     times = "once" if len(changes) == 1 else f"{len(changes)} times"
-    detail = f"changes sign {times} near the batch: {kind} between {float(points[a]):.4g} and {float(points[b]):.4g}"
+    detail = f"changes sign {times} near the batch: {kind} {_between(float(points[a]), float(points[b]))}"
     sides = f"{float(exact[a]):.3g} before, {float(exact[b]):.3g} after"
     event = Event("sign-flip", "backward", graph.graph.loss, axis, float(points[b]), None, detail=f"{detail} ({sides})")
     reason = "float64 changes sign at the same place, so this is the loss' own shape and not rounding"
     return Judged(event, "legitimate", reach_of(axis, float(points[b])), reason)
+
+
+def _between(a: float, b: float) -> str:
+    return "at 0" if max(abs(a), abs(b)) < 1e-9 else f"between {a:.4g} and {b:.4g}"

@@ -15,6 +15,7 @@ from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Judged, VerdictName
 
+HEADROOM = 0.75  # an exact loss above max**0.75 (8e28 in float32) has left any useful range: nobody's defect
 DEEPER = 0.1  # a verdict must hold this much further into the failing region, too
 _WIDER = torch.float64
 EXACT = "exact arithmetic"
@@ -129,6 +130,8 @@ def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:
         return "undecided", here.why_not or f"{here.name} gives no number here either"
     if math.isinf(here.loss) and here.name == "float64":
         return "undecided", f"{here.name} gives no finite loss here either"
+    if abs(here.loss) > largest**HEADROOM:
+        return "limit", f"the loss itself is {here.loss:.3g} here, at the end of what {name} can hold"
     if abs(here.loss) > largest or (event.phase == "backward" and here.gradient > largest):
         if here.name == "float64" and math.isinf(here.gradient):
             return "undecided", "float64 gives no finite gradient here either"

@@ -1,0 +1,57 @@
+"""The words for what needs no rule file: failures that no rule explains, signs, and data that is not finite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """An id that `explain` knows and that stands in reports, with its texts."""
+
+    id: str
+    name: str
+    why: str
+    advice: str
+
+
+UNEXPLAINED = Builtin(
+    "NLL000",
+    "unexplained-failure",
+    "The loss or its gradient stops being finite here and no rule names the pattern. The op, the line, the exact "
+    "threshold and the way of the failure are measured all the same.",
+    "Look at the first station of the chain: the overflow, underflow or saturation there is where to rewrite. If the "
+    "pattern is a common one, a rule file for it can be added without touching Python.",
+)
+NEGATIVE = Builtin(
+    "NLL001",
+    "negative-nll",
+    "A density can exceed 1, so the negative logarithm of a continuous likelihood can be below zero in a correct "
+    "model: a Gaussian with sigma 0.05 has density 8 at its mean. The probability of a label cannot exceed 1.",
+    "For continuous targets compare with the spread of the data: a loss that keeps falling without end means a scale "
+    "that shrinks to nothing. For labels look for a missing log or a wrong sign.",
+)
+SIGNS = Builtin(
+    "NLL002",
+    "gradient-sign-changes",
+    "A gradient changes sign wherever a parameter passes its optimum, and from sample to sample because each sample "
+    "has an optimum of its own. That is how training works. It is a fault only where the computed sign differs from "
+    "the sign of the exact slope.",
+    "Where the sign is wrong, digits are lost to cancellation: rewrite the expression at the line, or compute it in "
+    "a wider type.",
+)
+DATA = Builtin(
+    "NLL003",
+    "non-finite-data",
+    "A value is NaN or infinite before anything is computed, so nothing the loss does can help.",
+    "Find where the value comes from: a division in the preprocessing, a missing entry, or weights saved after the "
+    "training had diverged already.",
+)
+RAISES = Builtin(
+    "NLL004",
+    "raises",
+    "The code raises an exception at this value, where training would stop.",
+    "Keep the value inside the range that the check demands, or widen the check.",
+)
+
+BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES)

@@ -1,0 +1,76 @@
+"""Which rule explains a failure: patterns over the graph, anchored at the op where it is born."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from nllcheck import expr, match
+from nllcheck.rules import Rule
+from nllcheck.types import Graph, Judged, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A rule with the place where its pattern lies."""
+
+    rule: Rule
+    found: match.Match
+
+
+Table = tuple[tuple[Rule, tuple[match.Match, ...]], ...]
+
+
+def matches(graph: Graph, rules: Sequence[Rule]) -> Table:
+    """All matches of all rules, computed once a graph."""
+    return tuple(
+        (rule, tuple(m for text in rule.match for m in match.find(match.parse(text), graph))) for rule in rules
+    )
+
+
+def explain(graph: Graph, table: Table, judged: Judged) -> Explanation | None:
+    """The most specific rule whose pattern holds the birth, else one that holds a station of its chain."""
+    event = judged.event
+    chain = {step.node for step in event.chain if step.what not in ("loss", "gradient")}
+    best: tuple[tuple[bool, int, int], Explanation] | None = None
+    for rule, found in table:
+        if rule.on != "event" or (rule.op and graph.nodes[event.node].op not in rule.op):
+            continue
+        for one in found:
+            if not (event.node in one.nodes or chain & one.nodes) or not _applies(rule, graph, judged, one):
+                continue
+            numbers = sum(isinstance(v, float) for v in one.captures.values())
+            score = (event.node in one.nodes, len(one.nodes), numbers)
+            if best is None or score > best[0]:
+                best = (score, Explanation(rule, one))
+    return best[1] if best else None
+
+
+def _applies(rule: Rule, graph: Graph, judged: Judged, found: match.Match) -> bool:
+    if not rule.when:
+        return True
+    return bool(expr.compile(rule.when).evaluate(_names(graph, judged, found)))
+
+
+def _names(graph: Graph, judged: Judged, found: match.Match) -> dict[str, object]:
+    event, axis = judged.event, judged.event.axis
+    ranges = {i: (low, high) for i, low, high in event.ranges}
+    names: dict[str, object] = {}
+    for name, value in found.captures.items():
+        low, high = ranges.get(value.index, (float("nan"),) * 2) if isinstance(value, Ref) else (value, value)
+        names[name] = expr.Range(low, high)
+    at = event.threshold[1] if event.threshold else event.witness
+    names["event"] = SimpleNamespace(
+        kind=event.kind,
+        phase=event.phase,
+        op=graph.nodes[event.node].op,
+        verdict=judged.verdict,
+        threshold=at,
+        reach=judged.reach,
+        on_batch=event.on_batch,
+        chain=tuple(step.op for step in event.chain),
+        what=tuple(step.what for step in event.chain),
+    )
+    names["axis"] = SimpleNamespace(role=axis.role if axis else "", label=axis.label if axis else "")
+    return names

@@ -1,0 +1,91 @@
+"""Names and numbers as a person would write them: captures, thresholds, templates."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Mapping
+
+from nllcheck.types import Event, Graph, Ref
+
+Captures = Mapping[str, Ref | float]
+_FIELD = re.compile(r"\{([^{}]+)\}")
+
+
+def number(value: float) -> str:
+    """The shortest decimal that a float32 reads back as the same number; 6 digits where it is none."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    try:
+        exact = struct.pack("f", value)
+        shortest = (f"{value:.{digits}g}" for digits in range(1, 10))
+        return next(s for s in shortest if struct.pack("f", float(s)) == exact)
+    except (OverflowError, StopIteration):
+        return f"{value:.6g}"
+
+
+def spelled(graph: Graph, value: Ref | float) -> str:
+    """A capture in the user's own words: a variable, the expression on its line, else what it is."""
+    if not isinstance(value, Ref):
+        return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    node = graph.nodes[value.index]
+    while node.name is None and node.op in ("view",) and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+    if node.name:
+        return node.name
+    if node.site and node.site.span:
+        return node.site.source[slice(*node.site.span)]
+    return f"the {node.op}" if node.op not in ("input", "constant") else "the input"
+
+
+def filled(template: str, graph: Graph, event: Event | None, captures: Captures, reach: float) -> str:
+    """A rule's message with its fields replaced; a field without a value reads as a plain word."""
+    ranges = {i: (low, high) for i, low, high in event.ranges} if event else {}
+
+    def field(match: re.Match[str]) -> str:
+        return _field(match[1].strip(), graph, event, captures, reach, ranges)
+
+    return _FIELD.sub(field, " ".join(template.split()))
+
+
+def _field(
+    name: str,
+    graph: Graph,
+    event: Event | None,
+    captures: Captures,
+    reach: float,
+    ranges: Mapping[int, tuple[float, float]],
+) -> str:
+    inner = re.fullmatch(r"range\((\w+)\)", name)
+    if inner:
+        return _range(captures.get(inner[1]), ranges)
+    if name in captures:
+        return spelled(graph, captures[name])
+    at = (event.threshold[1] if event.threshold else event.witness) if event else math.nan
+    node = graph.nodes[event.node] if event else None
+    words = {
+        "threshold": number(at) if not math.isnan(at) else "some value",
+        "axis": event.axis.label if event and event.axis else "the batch",
+        "reach": f"{reach:.3g}",
+        "op": node.op if node else "the expression",
+        "line": str(node.site.line) if node and node.site else "?",
+    }
+    return words.get(name, name)
+
+
+def _range(capture: Ref | float | None, ranges: Mapping[int, tuple[float, float]]) -> str:
+    if isinstance(capture, Ref) and capture.index in ranges:
+        low, high = ranges[capture.index]
+        return f"[{low:.4g}, {high:.4g}]"
+    return f"{capture:g}" if isinstance(capture, (int, float)) else "its values"
+
+
+def substituted(expression: str, graph: Graph, captures: Captures) -> str:
+    """A rule's fix with the captures replaced by the user's own names."""
+    names = {name: spelled(graph, value) for name, value in captures.items()}
+    return re.sub(r"\b[a-z_]\w*\b(?!\s*\()", lambda m: _bracketed(names.get(m[0], m[0])), expression)
+
+
+def _bracketed(text: str) -> str:
+    return text if re.fullmatch(r"[\w.\[\], :]+|.*\)", text) and not re.search(r"[-+*/] ", text) else f"({text})"
