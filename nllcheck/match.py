@@ -130,7 +130,8 @@ class _Search:
             return
         if pattern.number is not None:
             number = self._number(value)
-            if number is not None and math.isclose(number, pattern.number, rel_tol=1e-6):
+            tolerance = 1e-12 if pattern.number.is_integer() else 1e-6  # 1 + 1e-10 is not 1: that is a finding
+            if number is not None and math.isclose(number, pattern.number, rel_tol=tolerance):
                 yield state
             return
         source = self._source(value)

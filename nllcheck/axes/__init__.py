@@ -135,11 +135,9 @@ def label_of(graph: Graph, node: int) -> str:
     if plain.name:
         return plain.name
     site = plain.site
-    if site and site.span and site.span[1] - site.span[0] <= 30:
+    if site and site.span and site.span[1] - site.span[0] <= 30 and "site-packages" not in site.path:
         return site.source[slice(*site.span)]
-    users = [n for n in graph.nodes[node + 1 :] if Ref(node) in n.args]
-    named = next((n for n in users if n.op not in ("view", "select")), None)
-    return f"input of {named.op}" if named else f"{plain.op} {node}"
+    return f"raw_output_{node}" if plain.zone == "model" else f"{plain.op}_{node}"
 
 
 def _range(value: torch.Tensor) -> tuple[float, float]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from nllcheck.diagnose.builtin import DATA, NEGATIVE, RAISES, SIGNS, UNEXPLAINED, Builtin
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.severity import severity_of
-from nllcheck.diagnose.wording import filled, number, spelled, substituted
+from nllcheck.diagnose.wording import filled, is_library, number, spelled, substituted
 from nllcheck.rules import Rule
-from nllcheck.types import SEVERITIES, Event, Finding, Graph, Judged, Severity, Site
+from nllcheck.types import SEVERITIES, Event, Finding, Graph, Judged, Node, Ref, Severity, Site
 
 _VERDICTS = ("defect", "wrong-formula", "silent", "limit", "undecided", "legitimate")
 
@@ -79,8 +79,8 @@ def _base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Fin
         verdict=judged.verdict,
         severity=severity,
         phase=event.phase,
-        op=node.op,
-        site=node.site or _site_near(graph, event),
+        op=_op(graph, node),
+        site=_site(graph, event),
         message="",
         axis=axis.label if axis else None,
         threshold=event.threshold[1] if event.threshold else None,
@@ -104,11 +104,27 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _site_near(graph: Graph, event: Event) -> Site | None:
-    """A leaf has no line: the first line that reads it; the loss: the last line that has one."""
-    later = (n.site for n in graph.nodes[event.node :] if n.site and n.zone == "loss")
-    earlier = (n.site for n in reversed(graph.nodes[: event.node + 1]) if n.site)
-    return next(earlier, None) if event.node >= graph.loss else next(later, None) or next(earlier, None)
+def _op(graph: Graph, node: Node) -> str:
+    """The rule name of the op; behind a mere view, of what it shows."""
+    while node.op == "view" and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+    return node.op
+
+
+def _site(graph: Graph, event: Event) -> Site | None:
+    """The op's own line. A leaf has none: the first line that reads it; nor has the loss: the last line.
+
+    A line inside an installed package is no place to edit: then the last line of the loss, if there is one.
+    """
+    node = graph.nodes[event.node]
+    lines = [n.site for n in graph.nodes if n.site and n.zone == "loss"]
+    own = [s for s in lines if not is_library(s)]
+    if node.site and not (is_library(node.site) and own):
+        return node.site
+    later = (
+        [n.site for n in graph.nodes[event.node :] if n.site in own and n.op != "view"] if node.op == "input" else []
+    )
+    return (later or own[::-1] or lines[::-1] or [None])[0]
 
 
 def _command(event: Event, command: str) -> str:

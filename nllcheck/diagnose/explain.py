@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -33,15 +33,14 @@ def explain(graph: Graph, table: Table, judged: Judged) -> Explanation | None:
     """The most specific rule whose pattern holds the birth, else one that holds a station of its chain."""
     event = judged.event
     chain = {step.node for step in event.chain if step.what not in ("loss", "gradient")}
-    best: tuple[tuple[bool, int, int], Explanation] | None = None
+    best: tuple[tuple[bool, int, bool, int], Explanation] | None = None
     for rule, found in table:
         if rule.on != "event" or (rule.op and graph.nodes[event.node].op not in rule.op):
             continue
         for one in found:
             if not (event.node in one.nodes or chain & one.nodes) or not _applies(rule, graph, judged, one):
                 continue
-            numbers = sum(isinstance(v, float) for v in one.captures.values())
-            score = (event.node in one.nodes, len(one.nodes), numbers)
+            score = (event.node in one.nodes, len(one.nodes), bool(rule.when), -len(one.captures))
             if best is None or score > best[0]:
                 best = (score, Explanation(rule, one))
     return best[1] if best else None

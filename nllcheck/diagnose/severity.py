@@ -18,7 +18,7 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
     | any | only reached by moving an intermediate | note |
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200 | error for a rule that is one, warning without a rule, else note |
-    | limit | within 2 x | warning |
+    | limit | within 2 x | the rule's, else warning |
     | silent | the batch shows it | warning |
     | all others | | note |
     """
@@ -30,7 +30,7 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
     if judged.verdict == "defect":
         return _defect(judged, rule)
     if judged.verdict == "limit" and judged.reach <= CLOSE and event.axis.role != "target":
-        return "warning"
+        return rule or "warning"
     return "note"
 
 

@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 
-from nllcheck.types import Event, Graph, Ref
+from nllcheck.types import Event, Graph, Ref, Site
 
 Captures = Mapping[str, Ref | float]
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -34,9 +34,14 @@ def spelled(graph: Graph, value: Ref | float) -> str:
         node = graph.nodes[node.args[0].index]
     if node.name:
         return node.name
-    if node.site and node.site.span:
+    if node.site and node.site.span and not is_library(node.site):
         return node.site.source[slice(*node.site.span)]
     return f"the {node.op}" if node.op not in ("input", "constant") else "the input"
+
+
+def is_library(site: Site) -> bool:
+    """Is the line inside an installed package, and so not one for the user to edit?"""
+    return "site-packages" in site.path or "dist-packages" in site.path
 
 
 def filled(template: str, graph: Graph, event: Event | None, captures: Captures, reach: float) -> str:

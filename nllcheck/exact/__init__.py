@@ -69,7 +69,7 @@ class _Exact(fx.Interpreter):
             value = n.target(*args, **kwargs)  # type: ignore[operator]
             return ball_of(value) if _is_float(value) else value
         value = _apply(n, spelled, args, kwargs)
-        if not self.singular and _is_pole(args, value):
+        if not self.singular and (_is_pole(args, value) or _is_outside(spelled, args)):
             self.singular = op_of(n)
         return value
 
@@ -80,6 +80,13 @@ def _is_pole(args: Sequence[Any], value: Any) -> bool:
         return False
     given = [v for a in args if isinstance(a, Ball) for v in a.value.flat]
     return all(v.is_finite() and v.is_exact() for v in given)
+
+
+def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
+    """Is an argument certainly outside the op's domain?"""
+    if spelled not in ("log", "log2", "log10", "sqrt", "rsqrt", "logit") or not isinstance(args[0], Ball):
+        return False
+    return any(bool(v < 0) for v in args[0].value.flat)
 
 
 def _is_float(value: Any) -> bool:
