@@ -14,19 +14,20 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from nllcheck.diagnose import diagnose
-from nllcheck.rules import load as load_rules
 
 from nllcheck.axes import default_axes
 from nllcheck.axes.spec import Spec, parse, requested_axis
+from nllcheck.callable_module import make_callable
 from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import captured, guarded_branches
 from nllcheck.detect import detect
+from nllcheck.diagnose import diagnose
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
 from nllcheck.report import Report
+from nllcheck.rules import load as load_rules
 from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import sweep
 from nllcheck.target import Batch, Target, split_batch, style_of
@@ -221,3 +222,6 @@ class _Clock:
 
 def _by_hand(target: Target, batch: Batch, options: Options, remarks: tuple[str, ...]) -> Report:
     raise NllcheckError("; ".join(remarks))
+
+
+make_callable(__name__)

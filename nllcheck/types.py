@@ -153,8 +153,9 @@ class Judged:
     verdict: VerdictName
     reach: float  # smallest factor on the observed range at which it happens; <= 1 inside it; inf: not reached
     reason: str  # one sentence with the number that decides
-    reference_loss: float = float("nan")
+    reference_loss: float = float("nan")  # at the event's witness
     reference_slope: float = float("nan")
+    reference: str = "float64"  # what they were computed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,7 @@ class Finding:
     slope: float | None = None
     reference_loss: float | None = None
     reference_slope: float | None = None
+    reference: str = "float64"  # what the reference values were computed with
     observed: tuple[float, float] | None = None
     chain: tuple[ChainStep, ...] = ()
     fix: str | None = None

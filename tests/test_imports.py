@@ -15,9 +15,11 @@ PACKAGE = Path(__file__).parents[1] / "nllcheck"
 RANKS = (
     ("errors",),
     ("types",),
-    ("ops", "resources", "expr"),
+    ("ops", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
-    ("load", "save", "prepare", "rules"),
+    ("config", "rules", "prepare"),
+    ("load",),
+    ("save",),
     ("capture",),
     ("axes",),
     ("sweep",),
@@ -27,11 +29,11 @@ RANKS = (
     ("diagnose",),
     ("summary", "report"),
     ("check",),
-    ("ruletest", "doctor", "config", "demo"),
+    ("ruletest", "doctor"),
     ("cli", "__init__", "__main__"),
 )
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}
-WORDS = ("errors", "types", "ops", "expr", "match", "rules", "diagnose", "report", "resources", "config")
+WORDS = ("errors", "types", "ops", "expr", "match", "rules", "diagnose", "report", "resources", "config", "yamltree")
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -160,9 +160,10 @@ def _inputs_like(stored: Any, args: Any, kwargs: Any) -> Any:
 @contextlib.contextmanager
 def plain_kernels() -> Iterator[None]:
     """Kernels that have batching rules and do not depend on the machine's vendor library; no warnings."""
-    with warnings.catch_warnings(), torch.backends.mkldnn.flags(enabled=False):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 @contextlib.contextmanager

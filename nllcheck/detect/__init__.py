@@ -52,5 +52,6 @@ def _reachable(found: list[Located], swept: Swept) -> tuple[list[Located], list[
         if low <= at <= high:
             kept.append((event, joint))
         else:
-            dropped.append(f"{axis.label} = {at:.6g} would fail, but no swept model output or target leads there")
-    return kept, list(dict.fromkeys(dropped))
+            dropped.append(f"{axis.label} = {at:.6g}")
+    left = ", ".join(dict.fromkeys(dropped))
+    return kept, [f"these would fail, but nothing the model or data was swept over leads there: {left}"] if left else []

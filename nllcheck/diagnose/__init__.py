@@ -47,18 +47,30 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
     ranked = sorted(told, key=lambda pair: _lead(*pair))
     (lead, explanation), rest = ranked[0], [j for j, _ in ranked[1:]]
     base = _base(graph, lead, severity_of(lead, explanation.rule.severity if explanation else None), command)
-    also = tuple(dict.fromkeys(_where(j.event) for j in rest if j.event.axis))
+    also = _also(rest)
     texts = _ruled(graph, lead, explanation) if explanation else _unruled(graph, lead)
     return _with(base, also=also, **texts)
 
 
-def _lead(judged: Judged, explanation: Explanation | None) -> tuple[int, bool, int, float, bool]:
+MOST_ALSO = 6
+
+
+def _also(rest: list[Judged]) -> tuple[str, ...]:
+    """Where else the same failure was met, the nearest first, absurdly far ones left out."""
+    near = [j for j in rest if j.event.axis and j.reach <= 1e4]
+    near.sort(key=lambda j: (not (j.event.axis and j.event.axis.is_boundary), j.reach))
+    words = list(dict.fromkeys(_where(j.event) for j in near))
+    left = len(words) - MOST_ALSO
+    return (*words[:MOST_ALSO], *([f"{left} more"] if left > 0 else []))
+
+
+def _lead(judged: Judged, explanation: Explanation | None) -> tuple[int, bool, int, bool, float]:
     """Worst severity first; then what the model can reach by itself, the firmer verdict, the nearest."""
     severity = severity_of(judged, explanation.rule.severity if explanation else None)
     axis = judged.event.axis
     inner = axis is not None and not axis.is_boundary
     scaled = axis is not None and axis.mode == "scale"
-    return SEVERITIES.index(severity), inner, _VERDICTS.index(judged.verdict), judged.reach, scaled
+    return SEVERITIES.index(severity), inner, _VERDICTS.index(judged.verdict), scaled, judged.reach
 
 
 def _with(finding: Finding, **changes: object) -> Finding:
@@ -91,6 +103,7 @@ def _base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Fin
         slope=event.slope if axis else None,
         reference_loss=_known(judged.reference_loss),
         reference_slope=_known(judged.reference_slope),
+        reference=judged.reference,
         observed=axis.observed if axis and not math.isnan(axis.observed[0]) else None,
         chain=event.chain,
         reason=judged.reason,

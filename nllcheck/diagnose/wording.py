@@ -20,9 +20,14 @@ def number(value: float) -> str:
     try:
         exact = struct.pack("f", value)
         shortest = (f"{value:.{digits}g}" for digits in range(1, 10))
-        return next(s for s in shortest if struct.pack("f", float(s)) == exact)
+        return _plain(next(s for s in shortest if struct.pack("f", float(s)) == exact))
     except (OverflowError, StopIteration):
         return f"{value:.6g}"
+
+
+def _plain(text: str) -> str:
+    """Without an exponent where a person would write none: 10, not 1e+01."""
+    return repr(float(text)).removesuffix(".0") if "e" in text and 1e-4 <= abs(float(text)) < 1e7 else text
 
 
 def spelled(graph: Graph, value: Ref | float) -> str:
@@ -51,7 +56,16 @@ def filled(template: str, graph: Graph, event: Event | None, captures: Captures,
     def field(match: re.Match[str]) -> str:
         return _field(match[1].strip(), graph, event, captures, reach, ranges)
 
-    return _FIELD.sub(field, " ".join(template.split()))
+    return sentence(_FIELD.sub(field, " ".join(template.split())))
+
+
+def sentence(text: str) -> str:
+    """With a full stop, and a capital unless it begins with code."""
+    first = text.split(" ", 1)[0]
+    head = (
+        text[0].upper() + text[1:] if (first.isalpha() and first.islower() and len(first) > 1) or first == "a" else text
+    )
+    return head if head.endswith((".", "!", "?")) else f"{head}."
 
 
 def _field(

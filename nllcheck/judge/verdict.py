@@ -88,7 +88,10 @@ def judged_by(reference: Evaluate, event: Event, joint: Joint, dtype: torch.dtyp
     if deeper is not None and (verdict != "defect" or event.phase == "forward"):
         inside, why = _verdict_at(event, axis, deeper, reference(axis, deeper), reference, dtype)
         verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper:.6g})"))
-    return Judged(event, verdict, reach, reason, here.loss, here.slope)
+    shown = here if at == event.witness else reference(axis, event.witness)
+    return Judged(
+        event, verdict, reach, reason, shown.loss, shown.slope, "exact" if shown.name == EXACT else shown.name
+    )
 
 
 Ruling = tuple[VerdictName, str]

@@ -48,7 +48,9 @@ def exact(value: float, dtype: str) -> str:
     if not math.isfinite(value) or round_to(value, dtype) != value:
         return repr(value) if math.isfinite(value) else number(value)
     texts = (f"{value:.{digits}g}" for digits in range(1, 18))
-    return next(text for text in texts if round_to(float(text), dtype) == value)
+    shortest = next(text for text in texts if round_to(float(text), dtype) == value)
+    plain = "e" in shortest and 1e-4 <= abs(value) < 1e7
+    return repr(float(shortest)).removesuffix(".0") if plain else shortest  # 10, not 1e+01
 
 
 def round_to(value: float, dtype: str) -> float:

@@ -17,7 +17,6 @@ from nllcheck.types import SEVERITIES, ChainStep, Facts, Finding, Site, SweepTab
 if TYPE_CHECKING:
     from nllcheck.report import Report
 
-REFERENCE = "float64"
 KINDS = {
     "nan": "NaN",
     "inf": "infinite",
@@ -169,7 +168,7 @@ def rows(finding: Finding, facts: Facts, table: SweepTable | None, verbose: bool
     verdict = f"{finding.verdict}: {prose(finding.reason)}" if finding.reason else ""
     found = [
         ("reach", reach(finding)),
-        (REFERENCE, better),
+        (finding.reference, better),
         ("verdict", verdict if verbose or not better else ""),
         ("also", ", ".join(map(clean, finding.also))),
         ("why", prose(finding.why) if verbose else ""),
