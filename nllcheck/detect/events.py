@@ -49,7 +49,8 @@ def axis_events(
     return _without_onsets(events), [c.origin for c in found if _is_far(trace, c)]
 
 
-ONSET = 0.05  # a gradient that fails this little (of the value) before the loss does is the same failure
+ONSET = 0.05  # a gradient that fails this little (of the value) before the loss does is the same failure;
+OWN_ONSET = 0.15  # at the very same op also a little more
 
 
 def _without_onsets(events: list[Event]) -> list[Event]:
@@ -78,8 +79,9 @@ def _same_side(a: Event, b: Event) -> bool:
 def _precedes(onset: Event, failure: Event) -> bool:
     if not onset.threshold or not failure.threshold:
         return False
-    near = abs(onset.threshold[1] - failure.threshold[1]) <= ONSET * max(abs(failure.threshold[1]), 1e-3)
-    return _same_side(onset, failure) and (near or onset.node == failure.node)
+    share = OWN_ONSET if onset.node == failure.node else ONSET
+    near = abs(onset.threshold[1] - failure.threshold[1]) <= share * max(abs(failure.threshold[1]), 1e-3)
+    return near and _same_side(onset, failure)
 
 
 def _is_far(trace: Trace, culprit: Culprit) -> bool:

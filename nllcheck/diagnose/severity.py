@@ -6,6 +6,7 @@ from nllcheck.types import SEVERITIES, Judged, Severity
 
 NEAR = 10.0  # within this factor of the batch's range a defect counts in full
 PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
+LOST = 1e12  # where the exact loss is this large training is lost already, whatever the gradient does
 CLOSE = 2.0  # a limit this close deserves a word
 
 
@@ -16,6 +17,7 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
     |---|---|---|
     | any | the batch itself is not finite | error |
     | any | only reached by moving an intermediate | note |
+    | defect | the exact loss is above 1e12 there | note |
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200 | error for a rule that is one, warning without a rule, else note |
     | limit | within 2 x | the rule's, else warning |
@@ -36,6 +38,8 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
 
 def _defect(judged: Judged, rule: Severity | None) -> Severity:
     event = judged.event
+    if abs(judged.reference_loss) > LOST:
+        return "note"
     if judged.reach <= NEAR:
         return rule or "error"
     at = event.threshold[1] if event.threshold else event.witness
