@@ -120,10 +120,10 @@ def _written(content: Mapping[str, Any], path: Path) -> Path:
     try:
         torch.save(dict(content), aside)
         aside.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for a missing folder
         aside.unlink(missing_ok=True)
         raise NllcheckError(
-            f"cannot write it: {error.strerror}", where=str(path), hint="check folder and disk"
+            f"cannot write it: {str(error).splitlines()[0]}", where=str(path), hint="check folder and disk"
         ) from None
     return path
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 from nllcheck import expr, match
 from nllcheck.rules import Rule
-from nllcheck.types import Graph, Judged, Ref
+from nllcheck.types import Graph, Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +48,5 @@ def explain(graph: Graph, table: Table, judged: Judged) -> Explanation | None:
 def _applies(rule: Rule, graph: Graph, judged: Judged, found: match.Match) -> bool:
     if not rule.when:
         return True
-    return bool(expr.compile(rule.when).evaluate(_names(graph, judged, found)))
-
-
-def _names(graph: Graph, judged: Judged, found: match.Match) -> dict[str, object]:
-    event, axis = judged.event, judged.event.axis
-    ranges = {i: (low, high) for i, low, high in event.ranges}
-    names: dict[str, object] = {}
-    for name, value in found.captures.items():
-        low, high = ranges.get(value.index, (float("nan"),) * 2) if isinstance(value, Ref) else (value, value)
-        names[name] = expr.Range(low, high)
-    at = event.threshold[1] if event.threshold else event.witness
-    names["event"] = SimpleNamespace(
-        kind=event.kind,
-        phase=event.phase,
-        op=graph.nodes[event.node].op,
-        verdict=judged.verdict,
-        threshold=at,
-        reach=judged.reach,
-        on_batch=event.on_batch,
-        chain=tuple(step.op for step in event.chain),
-        what=tuple(step.what for step in event.chain),
-    )
-    names["axis"] = SimpleNamespace(role=axis.role if axis else "", label=axis.label if axis else "")
-    return names
+    condition, names = expr.compile(rule.when), _names(graph, judged, found)
+    return condition.names <= set(names) and bool(condition.evaluate(names))

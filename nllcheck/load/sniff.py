@@ -108,8 +108,8 @@ def pickled_globals(path: Path, kind: FileKind) -> list[str]:
     """Names of everything a pickle would import, read from its opcodes without running it, plainest torch left out."""
     try:
         found = _globals(_pickle_bytes(path, kind))
-    except (ValueError, OSError, zipfile.BadZipFile, IndexError):
-        return []
+    except (ValueError, OSError, zipfile.BadZipFile, IndexError, StopIteration):
+        return []  # no pickle inside, or one that cannot be read: then there is nothing to name
     return [name for name in found if name not in _HARMLESS and not name.startswith("torch._utils._rebuild")]
 
 

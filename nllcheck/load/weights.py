@@ -43,31 +43,16 @@ def fitted(state: Mapping[str, torch.Tensor], model: torch.nn.Module, where: str
     """The state with wrapper prefixes taken off so that it fits `model`. Raises NllcheckError naming all misfits."""
     wanted = model.state_dict()
     best = dict(state)
-    for _ in range(3):
-        if set(best) == set(wanted):
+    while not set(best) & set(wanted):
+        prefix = next((p for p in PREFIXES if best and all(k.startswith(p) for k in best)), None)
+        if prefix is None:
             break
-        stripped = next(
-            (s for p in PREFIXES if (s := _without(best, p)) and _overlap(s, wanted) > _overlap(best, wanted)), None
-        )
-        if stripped is None:
-            break
-        best = stripped
+        best = {k.removeprefix(prefix): v for k, v in best.items()}
     problems = [*_keys(best, wanted), *_shapes(best, wanted)]
     if problems:
         raise NllcheckError(f"the checkpoint does not fit {type(model).__name__}: " + "; ".join(problems), where=where,
                             hint="is this the model it was saved from?")  # fmt: skip
     return best
-
-
-def _without(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor] | None:
-    """The state with `prefix` off, if every key carries it: nothing is dropped silently."""
-    if not all(k.startswith(prefix) for k in state):
-        return None
-    return {k.removeprefix(prefix): v for k, v in state.items()}
-
-
-def _overlap(state: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]) -> int:
-    return len(set(state) & set(wanted))
 
 
 def _keys(state: Mapping[str, torch.Tensor], wanted: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,52 @@
+"""Rule files: one YAML file a rule, read with the place of every error.
+
+A rule names an offence, says by which patterns it is known, and carries an example that fires and one that stays
+silent. No Python of a rule runs when it is loaded; its examples run only under `nllcheck rules test`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nllcheck import resources, yamltree
+from nllcheck.errors import NllcheckError
+from nllcheck.rules.model import Examples, Rule, schema, validated
+from nllcheck.rules.texts import check_texts
+
+__all__ = ["Examples", "Rule", "files", "load", "read", "schema"]
+
+
+def load(folders: Sequence[str | Path] = ()) -> tuple[Rule, ...]:
+    """The shipped rules and those of `folders`, by id. Raises NllcheckError with file, line and column."""
+    rules: dict[str, Rule] = {}
+    for path in [file for place in (resources.folder("rules"), *map(Path, folders)) for file in files(place)]:
+        rule = read(path)
+        for old in rules.values():
+            for key in ("id", "name"):
+                if getattr(rule, key) == getattr(old, key):
+                    taken = f"the {key} {getattr(rule, key)} is taken by {old.path}"
+                    raise NllcheckError(taken, where=str(path), hint="choose another")
+        rules[rule.id] = rule
+    return tuple(rule for _, rule in sorted(rules.items()))
+
+
+def files(place: Path) -> list[Path]:
+    """Rule files of a folder (or the one file), sorted. Raises NllcheckError if there is no such folder."""
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise NllcheckError(f"there is no rule folder '{place}'", hint="--rules takes a folder of YAML files")
+    return sorted(p for p in place.iterdir() if p.suffix in (".yaml", ".yml"))
+
+
+def read(path: Path) -> Rule:
+    """One rule from its file. Raises NllcheckError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NllcheckError(f"cannot read the rule: {error}", where=str(path)) from None
+    tree = yamltree.read(text, str(path))
+    rule = validated(tree, path)
+    check_texts(rule, tree, text)
+    return rule

@@ -1,0 +1,43 @@
+"""The names that a condition can use: `event`, `axis`, and the range of every capture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+
+from nllcheck.expr import Range
+from nllcheck.types import Axis, ChainStep, Event, Graph, Judged, Node, Ref
+
+
+def scope(graph: Graph, judged: Judged, captures: Mapping[str, Ref | float]) -> dict[str, object]:
+    """What `when:` sees of one failure; captures stand for their values at the witness."""
+    event, axis = judged.event, judged.event.axis
+    ranges = {i: Range(low, high) for i, low, high in event.ranges}
+    unknown = Range(math.nan, math.nan)
+    names: dict[str, object] = {
+        name: ranges.get(value.index, unknown) if isinstance(value, Ref) else Range(value, value)
+        for name, value in captures.items()
+    }
+    names["event"] = SimpleNamespace(
+        kind=event.kind,
+        phase=event.phase,
+        op=graph.nodes[event.node].op,
+        verdict=judged.verdict,
+        threshold=event.threshold[1] if event.threshold else event.witness,
+        reach=judged.reach,
+        on_batch=event.on_batch,
+        chain=tuple(step.op for step in event.chain),
+        what=tuple(step.what for step in event.chain),
+    )
+    names["axis"] = SimpleNamespace(role=axis.role if axis else "", label=axis.label if axis else "")
+    return names
+
+
+def sample(captures: Iterable[str]) -> dict[str, object]:
+    """A scope with a value of the right kind under every name, to try a condition on."""
+    refs = {name: Ref(i) for i, name in enumerate(captures)}
+    step = ChainStep(0, "exp", "overflow", None)
+    ranges = tuple((ref.index, 1.0, 2.0) for ref in refs.values())
+    event = Event("nan", "forward", 0, Axis("x", 0, "output"), 1.0, (0.0, 1.0), chain=(step,), ranges=ranges)
+    return scope(Graph((Node(0, "log", ()),), 0), Judged(event, "defect", 1.0, ""), refs)
