@@ -16,10 +16,10 @@ def captured(target: Target, batch: Batch, seed: int) -> tuple[LossGraph | None,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph = capture(target, batch, seed)
+            wrong = disagreements(graph)
     except Exception as error:  # whatever the tracer or the user's code under it raises
         text = str(error).strip().splitlines()
         return None, (f"the loss could not be traced ({type(error).__name__}: {text[0][:160] if text else ''})",)
-    wrong = disagreements(graph)
     if wrong:
         return None, (*wrong, *_branch_lines(graph))
     return graph, ()

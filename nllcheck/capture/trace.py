@@ -211,6 +211,7 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
     """
     seen: dict[Any, fx.Node] = {}
     for node in list(module.graph.nodes):
+        _as_expansion(node)
         node.target = _RESHAPES.get(node.target, node.target)
         if node.op == "call_function" and ops.is_transparent(ops.rule_name(str(node.target))):
             first = seen.setdefault((node.target, str(node.args), str(node.kwargs), _grad_mode(node)), node)
@@ -219,6 +220,17 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
     module.graph.eliminate_dead_code(is_impure_node=_is_kept)
     module.recompile()
     return module
+
+
+def _as_expansion(node: fx.Node) -> None:
+    """`copy(into, source)` and `fill(into, source)`, which assignments become, have no derivative as they stand:
+    their value is the source in the shape of what it is written into."""
+    if node.target not in (aten.copy.default, aten.fill.Tensor) or not isinstance(node.args[1], fx.Node):
+        return
+    into, source = (a.meta.get("val") for a in node.args[:2])  # type: ignore[union-attr]
+    if into is None or source is None or into.dtype != source.dtype:
+        return
+    node.target, node.args = aten.expand.default, (node.args[1], list(into.shape))
 
 
 def _grad_mode(node: fx.Node) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nllcheck import expr, match
 from nllcheck.rules import Rule
+from nllcheck.rules.scope import scope
 from nllcheck.types import Graph, Judged
 
 
@@ -48,5 +49,4 @@ def explain(graph: Graph, table: Table, judged: Judged) -> Explanation | None:
 def _applies(rule: Rule, graph: Graph, judged: Judged, found: match.Match) -> bool:
     if not rule.when:
         return True
-    condition, names = expr.compile(rule.when), _names(graph, judged, found)
-    return condition.names <= set(names) and bool(condition.evaluate(names))
+    return bool(expr.compile(rule.when).evaluate(scope(graph, judged, found.captures)))

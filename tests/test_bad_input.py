@@ -1,0 +1,131 @@
+"""Bad input through Python: one clear error, or a finding where the data itself is the problem."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import nllcheck
+from nllcheck.errors import NllcheckError
+
+
+def batch(rows: int = 6):
+    torch.manual_seed(0)
+    return torch.randn(rows, 3), torch.randn(rows)
+
+
+def model():
+    torch.manual_seed(0)
+    return torch.nn.Linear(3, 2)
+
+
+def squares(output, target):
+    return (output[:, 0] - target).pow(2).mean()
+
+
+def raising(output, target):
+    raise ValueError("labels out of range")
+
+
+class IntegerOutput(torch.nn.Module):
+    def forward(self, x):
+        return x.argmax(-1)
+
+
+BAD = {
+    "vector": (lambda o, t: o[:, 0] - t, {}, r"shape \(6,\), not one number"),
+    "text": (lambda o, t: "0.5", {}, "returned a str"),
+    "none": (lambda o, t: None, {}, "returned None"),
+    "complex": (lambda o, t: torch.complex(o.sum(), o.sum()), {}, "complex64"),
+    "integer": (lambda o, t: o.long().sum(), {}, "int64"),
+    "raises": (raising, {}, "labels out of range"),
+    "shapes": (squares, {"batch": (torch.randn(6, 4), torch.randn(6))}, "raised RuntimeError"),
+    "empty": (squares, {"batch": (torch.zeros(0, 3), torch.zeros(0))}, "empty"),
+    "no batch": (squares, {"batch": None}, "needs a batch"),
+    "no model": (squares, {"model": None}, "needs a model"),
+    "option": (squares, {"sweeps": ()}, "unknown option 'sweeps'"),
+    "fail_on": (squares, {"fail_on": "fatal"}, "unknown severity"),
+    "axis": (squares, {"sweep": {"outptu": (0, 1)}}, "nothing named 'outptu'"),
+    "range": (squares, {"sweep": {"output": (1, 0)}}, "LOW < HIGH"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_one_clear_error(case):
+    loss, changes, message = BAD[case]
+    with pytest.raises(NllcheckError, match=message):
+        nllcheck.check(loss, **{"model": model(), "batch": batch(), **changes})
+
+
+def test_a_raising_loss_names_the_users_line():
+    with pytest.raises(NllcheckError) as caught:
+        nllcheck.check(raising, model=model(), batch=batch())
+    assert caught.value.where.startswith(__file__)
+
+
+def test_nan_in_the_batch_is_a_finding():
+    inputs, targets = batch()
+    targets[2] = math.nan
+    report = nllcheck.check(squares, model=model(), batch=(inputs, targets))
+    finding = report.findings[0]
+    assert (finding.rule, finding.kind, finding.severity, finding.on_batch) == ("NLL003", "nan", "error", True)
+    assert "1 of 6 values of target" in finding.message
+
+
+def test_nan_in_the_weights_is_a_finding():
+    broken = model()
+    with torch.no_grad():
+        broken.weight[0, 0] = math.inf
+    report = nllcheck.check(squares, model=broken, batch=batch())
+    assert report.findings[0].rule == "NLL003" and "weight" in report.findings[0].message
+
+
+def test_nan_padding_that_is_masked_is_no_alarm():
+    def masked(output, target):
+        seen = ~torch.isnan(target)
+        safe = torch.where(seen, target, torch.zeros_like(target))
+        return ((output[:, 0] - safe).pow(2) * seen).sum() / seen.sum()
+
+    inputs, targets = batch()
+    targets[2] = math.nan
+    report = nllcheck.check(masked, model=model(), batch=(inputs, targets))
+    assert [f for f in report.findings if f.severity != "note"] == []
+
+
+def test_double_inputs_for_a_float_model_are_converted():
+    inputs, targets = batch()
+    report = nllcheck.check(squares, model=model(), batch=(inputs.double(), targets.double()))
+    assert report.facts.dtype == "float32"
+
+
+def test_integer_outputs_without_gradient_still_end_in_a_report():
+    def count(output, target):
+        return (output.float() - target).abs().mean()
+
+    report = nllcheck.check(count, model=IntegerOutput(), batch=batch())
+    assert report.findings == () or report.ok
+
+
+def test_the_users_objects_are_left_as_they_were():
+    net, (inputs, targets) = model(), batch()
+    before = [t.clone() for t in (*net.state_dict().values(), inputs, targets)]
+    state = torch.random.get_rng_state()
+
+    def writes(output, target):
+        output[:, 0] -= target
+        return output[:, 0].pow(2).mean()
+
+    nllcheck.check(writes, model=net, batch=(inputs, targets))
+    after = [*net.state_dict().values(), inputs, targets]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_check_is_callable_after_any_import():
+    import nllcheck.check as module
+
+    assert module is nllcheck.check and callable(nllcheck.check)
+    assert callable(module.run)
