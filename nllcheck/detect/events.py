@@ -72,8 +72,11 @@ def _onset_note(onset: Event, failure: Event) -> str:
 
 
 def _same_side(a: Event, b: Event) -> bool:
-    up = [e.threshold[1] > e.threshold[0] for e in (a, b) if e.threshold]
-    return len(up) == 2 and up[0] == up[1]
+    """Do both fail above, or both below, the middle of the batch's range?"""
+    if not a.axis or not a.threshold or not b.threshold:
+        return False
+    middle = sum(a.axis.observed) / 2
+    return (a.threshold[1] > middle) == (b.threshold[1] > middle)
 
 
 def _precedes(onset: Event, failure: Event) -> bool:
