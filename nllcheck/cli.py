@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="nllcheck",
-    help="Finds where a likelihood loss turns NaN, infinite or negative: the line, the cause, the exact threshold, the fix.",
+    help="Finds where a likelihood loss turns NaN, infinite or negative: line, cause, exact threshold, fix.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -72,7 +72,11 @@ def run(
     with _progress() as tell:
         tell("loading")
         checked, settings = load_target(request)
-        given = {"sweep": tuple(sweep or ()) or None, "rules": tuple(rules or ()) or None, "device": device}
+        given: dict[str, Any] = {
+            "sweep": tuple(sweep or ()) or None,
+            "rules": tuple(rules or ()) or None,
+            "device": device,
+        }
         given |= {"dtype": dtype, "fail_on": fail_on, "seed": seed, "memory": memory, "points": points}
         report = _checked(checked, settings, given, tell)
     _show(report, format, verbose)

@@ -32,7 +32,7 @@ def save(
     Args:
         path: the file to write; an existing one is replaced.
         model: its state dict is stored, its code is not: on loading it is built again.
-        loss: an importable function or module class; lambdas, closures and functions of `__main__` cannot be found again.
+        loss: an importable function or module class (lambdas, closures and what `__main__` holds are not).
         batch: tensors in tuples, lists and dicts, and plain numbers and texts.
         factory: what builds the model: an importable class or function, or its 'module:name'; by default the
             model's own class.

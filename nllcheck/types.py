@@ -7,7 +7,7 @@ speak these words without paying for the engine. Change a value with `dataclasse
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 Phase = Literal["forward", "backward"]
@@ -48,7 +48,7 @@ class Ref:
     index: int
 
 
-Arg = object  # Ref | float | int | bool | str | None | tuple[Arg, ...]; spelled out in `Node.args`
+Arg = Any  # Ref | float | int | bool | str | None | tuple[Arg, ...]; spelled out in `Node.args`
 
 
 @dataclass(frozen=True, slots=True)

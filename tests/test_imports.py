@@ -43,7 +43,7 @@ def modules() -> list[tuple[str, Path]]:
 def imported(path: Path, top_level_only: bool = False) -> set[str]:
     """Dotted names a file imports; names imported under TYPE_CHECKING do not count."""
     tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else [n for n in ast.walk(tree)]
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
     hidden = {id(n) for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test)
               for n in ast.walk(i)}  # fmt: skip
     found: set[str] = set()

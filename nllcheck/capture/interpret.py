@@ -43,10 +43,10 @@ class Runner(fx.Interpreter):
 
     def _through(self, n: fx.Node, result: Any) -> Any:
         source = self.env.get(n.all_input_nodes[0]) if n.all_input_nodes else None
-        same = isinstance(source, torch.Tensor) and isinstance(result, torch.Tensor)
-        if not (same and source.requires_grad and source.shape == result.shape and torch.is_grad_enabled()):
+        if not (isinstance(source, torch.Tensor) and isinstance(result, torch.Tensor)):
             return result
-        return _StraightThrough.apply(source, result)
+        carries = source.requires_grad and source.shape == result.shape and torch.is_grad_enabled()
+        return _StraightThrough.apply(source, result) if carries else result
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         value = super().get_attr(target, args, kwargs)

@@ -8,7 +8,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
 from nllcheck.sweep import Swept
-from nllcheck.types import Event, Graph
+from nllcheck.types import Event, Graph, Phase
 
 Located = tuple[Event, int]  # an event, and which of `Swept.joints` shows it
 
@@ -19,7 +19,7 @@ def detect(graph: LossGraph, swept: Swept) -> tuple[list[Located], list[str]]:
     if broken and not math.isfinite(float(graph.loss)):
         return [(e, 0) for e in broken], []
     on_batch = batch_events(graph, swept.joints[0], swept.names[0]) if swept.joints else []
-    known = {(e.node, e.phase) for e in on_batch}
+    known: set[tuple[int, Phase]] = {(e.node, e.phase) for e in on_batch}
     known |= {(n, "backward") for n, _ in known}
     found: list[Located] = [(e, 0) for e in [*broken, *on_batch]]
     far: dict[int, str] = {}

@@ -70,7 +70,8 @@ def _layout(joint: Joint, names: tuple[str, ...]) -> _Layout:
     column = {name: k for k, name in enumerate(names)}
     nodes = {n.name: n for n in joint.module.graph.nodes}
     watched = [nodes[name] for name in names]
-    loss, *gradients = joint.module.graph.output_node().args[0]  # type: ignore[union-attr, misc]
+    results: Any = joint.module.graph.output_node().args[0]
+    loss, *gradients = results
     return _Layout(
         parents=tuple(tuple(column[p.name] for p in n.all_input_nodes if p.name in column) for n in watched),
         users=tuple(tuple(column[u.name] for u in n.users if u.name in column) for n in watched),

@@ -13,7 +13,7 @@ from nllcheck.detect.chain import ancestors, chain_at
 from nllcheck.detect.threshold import Question, bisect, failing_at, simplest
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
-from nllcheck.types import Axis, Event, Kind
+from nllcheck.types import Axis, Event, Kind, Phase
 
 _KINDS: tuple[Kind | None, ...] = (None, "inf", "nan")
 
@@ -34,7 +34,7 @@ FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is o
 
 
 def axis_events(
-    graph: LossGraph, joint: Joint, trace: Trace, known: set[tuple[int, str]]
+    graph: LossGraph, joint: Joint, trace: Trace, known: set[tuple[int, Phase]]
 ) -> tuple[list[Event], list[int]]:
     """Failures along one axis, and the ops that fail only far beyond anything the checkpoint could give.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from flint import arb
 
 from nllcheck.exact import forms
-from nllcheck.exact.ball import Ball, UndecidedError, as_array, ball_of, decided, lift, mapped, slope_of, unary
+from nllcheck.exact.ball import Array, Ball, UndecidedError, as_array, ball_of, decided, lift, mapped, slope_of, unary
 
 
 def _dims(dim: Any, rank: int) -> tuple[int, ...]:
@@ -26,7 +27,24 @@ def total(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     axes = _dims(dim, len(ball.shape))
     if not axes:
         return ball
-    return mapped(ball, lambda a: np.add.reduce(a, axis=axes, keepdims=keepdim, initial=arb(0)))
+    return mapped(ball, lambda a: _summed(a, axes, keepdim))
+
+
+def _summed(values: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
+    return np.add.reduce(values, axis=axes, keepdims=keepdim, initial=arb(0))  # type: ignore[call-overload]
+
+
+def _slices(ball: Ball, axis: int) -> list[Ball]:
+    """The ball's layers along an axis, each of length 1 there."""
+    return [mapped(ball, functools.partial(np.take, indices=[i], axis=axis)) for i in range(ball.shape[axis])]
+
+
+def _folded(ball: Ball, dim: Any, keepdim: bool, combine: Callable[[Any, Any], Ball]) -> Ball:
+    """`combine` over all layers of each dimension in `dim`."""
+    for axis in sorted(_dims(dim, len(ball.shape)), reverse=True):
+        folded = functools.reduce(combine, _slices(ball, axis))
+        ball = folded if keepdim else mapped(folded, functools.partial(np.squeeze, axis=axis))
+    return ball
 
 
 def mean(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
@@ -36,17 +54,14 @@ def mean(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     return forms.div(total(ball, dim, keepdim), float(count)) if count else total(ball, dim, keepdim)
 
 
-def extreme(x: Any, dim: Any = None, keepdim: bool = False, largest: bool = True) -> Ball:
-    """Maximum or minimum over `dim`, by pairwise certain choices."""
-    ball = ball_of(x)
-    choose = forms.maximum if largest else forms.minimum
-    for axis in sorted(_dims(dim, len(ball.shape)), reverse=True):
-        parts = [mapped(ball, lambda a, i=i, axis=axis: np.take(a, [i], axis=axis)) for i in range(ball.shape[axis])]
-        folded = parts[0]
-        for part in parts[1:]:
-            folded = choose(folded, part)
-        ball = folded if keepdim else mapped(folded, lambda a, axis=axis: np.squeeze(a, axis=axis))
-    return ball
+def largest(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
+    """Maximum over `dim`, by pairwise certain choices."""
+    return _folded(ball_of(x), dim, keepdim, forms.maximum)
+
+
+def smallest(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
+    """Minimum over `dim`."""
+    return _folded(ball_of(x), dim, keepdim, forms.minimum)
 
 
 def logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Ball:
@@ -81,14 +96,7 @@ def cumsum(x: Any, dim: int) -> Ball:
 
 def prod(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     """Product over one dimension or all."""
-    ball = ball_of(x)
-    for axis in sorted(_dims(dim, len(ball.shape)), reverse=True):
-        parts = [mapped(ball, lambda a, i=i, axis=axis: np.take(a, [i], axis=axis)) for i in range(ball.shape[axis])]
-        folded = parts[0]
-        for part in parts[1:]:
-            folded = forms.mul(folded, part)
-        ball = folded if keepdim else mapped(folded, lambda a, axis=axis: np.squeeze(a, axis=axis))
-    return ball
+    return _folded(ball_of(x), dim, keepdim, forms.mul)
 
 
 def vector_norm(x: Any, order: float = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Ball:
@@ -99,7 +107,7 @@ def vector_norm(x: Any, order: float = 2, dim: Any = None, keepdim: bool = False
     if order == 1:
         return total(forms.absolute(ball), dim, keepdim)
     if order == float("inf"):
-        return extreme(forms.absolute(ball), dim, keepdim)
+        return largest(forms.absolute(ball), dim, keepdim)
     raise UndecidedError(f"no exact form of the norm of order {order}")
 
 
@@ -185,8 +193,3 @@ def _where(pick: Any, x: Ball, y: Ball) -> Ball:
 def reduced(loss: Ball, reduction: int) -> Ball:
     """torch's reduction codes: 0 none, 1 mean, 2 sum."""
     return (loss, mean(loss), total(loss))[reduction]
-
-
-def shape_of(values: Sequence[int]) -> tuple[int, ...]:
-    """A shape as a tuple of ints."""
-    return tuple(int(v) for v in values)

@@ -63,7 +63,7 @@ def _tensors(result: Any) -> list[torch.Tensor]:
     return [p for p in parts if isinstance(p, torch.Tensor)]
 
 
-def _announce(origin: int) -> None:
+def _announce(origin: int | None) -> None:
     fx_traceback.current_meta["custom"] = {"origin": origin, "phase": "backward"}
 
 

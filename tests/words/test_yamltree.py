@@ -20,7 +20,7 @@ SCALARS = (  # text, value
 BROKEN = (  # text, place, part of the message
     ("a: 1\na: 2", "2:1", "the key 'a' stands here twice"),
     ("a:\n  b: 1\n  b: 2", "3:3", "the key 'b' stands here twice"),
-    ("a: [1, 2", "1:9", "not valid YAML"),
+    ("a: [1, 2\n", "2:1", "not valid YAML"),
     ("a: 'x", "1:6", "not valid YAML"),
     ("a:\n\tb: 1", "2:1", "not valid YAML"),
     ("a: 1\n---\nb: 2", "2:1", "not valid YAML"),
@@ -87,10 +87,11 @@ def test_any_text_is_read_or_refused_as_one_error(text):
         assert error.where.startswith("f")
 
 
+KEYS = st.text("abc", min_size=1, max_size=4)
 VALUES = st.recursive(
     st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["C"]), max_size=10)
     | st.integers(-(10**9), 10**9) | st.booleans() | st.none(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=4), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
 
