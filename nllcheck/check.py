@@ -22,14 +22,17 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import captured, guarded_branches
 from nllcheck.detect import detect
 from nllcheck.diagnose import diagnose
+from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
 from nllcheck.report import Report
+from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
 from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import sweep
+from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
 from nllcheck.types import Axis
 
@@ -66,11 +69,14 @@ def run(target: Target, options: Options | None = None) -> Report:
     clock.start("capture")
     graph, remarks = captured(target, batch, options.seed)
     if graph is None:
-        return _by_hand(target, batch, options, remarks)
+        return _by_hand(target, batch, options, rules, remarks)
     clock.start("axes")
     axes, named, skipped = _axes(graph, specs)
     clock.start("sweep")
-    swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    try:
+        swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    except UnsweepableError as error:
+        return _by_hand(target, batch, options, rules, (str(error),))
     clock.start("detect")
     found, seen = detect(graph, swept)
     clock.start("judge")
@@ -79,11 +85,12 @@ def run(target: Target, options: Options | None = None) -> Report:
     clock.start("diagnose")
     findings = diagnose(graph.graph, tuple(judged), rules, command=target.command)
     clock.stop()
-    facts = facts_of(target, graph, swept, options.seed, clock.seconds, _settings(options))
+    tables = tuple(sweep_table(p.trace) for p in swept.parts)
+    facts = facts_of(target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, _settings(options))
     return Report(
         facts=facts,
         findings=findings,
-        sweeps=tuple(sweep_table(p.trace) for p in swept.parts),
+        sweeps=tables,
         notes=(*seen, *guarded_branches(graph)),
         skipped=tuple(skipped),
         fail_on=options.fail_on,
@@ -220,8 +227,18 @@ class _Clock:
             self.seconds[self.stage] = time.perf_counter() - self.since
 
 
-def _by_hand(target: Target, batch: Batch, options: Options, remarks: tuple[str, ...]) -> Report:
-    raise NllcheckError("; ".join(remarks))
+def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, ...], why: tuple[str, ...]) -> Report:
+    """The same report for a loss that could not be captured: the function itself, op by op."""
+    clock = _Clock(options.progress)
+    clock.start("running op by op")
+    specs = [parse(text) for text in options.sweep]
+    outcome = by_hand(target, batch, specs, options.seed, options.points)
+    findings = diagnose(outcome.graph, outcome.judged, rules, command=target.command)
+    clock.stop()
+    facts = facts_of(target, outcome.loss, "eager", outcome.graph, outcome.sweeps, options.seed, clock.seconds,
+                     _settings(options))  # fmt: skip
+    reason = f"run op by op at {facts.points} points instead of as one graph: {'; '.join(why)}"
+    return Report(facts, findings, outcome.sweeps, (reason,), outcome.skipped, fail_on=options.fail_on)
 
 
 make_callable(__name__)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import platform
+from typing import Literal
 
 import torch
 
-from nllcheck.capture import LossGraph
-from nllcheck.sweep import Swept
 from nllcheck.sweep.watch import Trace
 from nllcheck.target import Target
-from nllcheck.types import Facts, State, SweepTable
+from nllcheck.types import Facts, Graph, State, SweepTable
 
 _STATES: tuple[State, ...] = ("finite", "inf", "nan")
 
@@ -31,35 +29,32 @@ def sweep_table(trace: Trace) -> SweepTable:
 
 
 def facts_of(
-    target: Target, graph: LossGraph, swept: Swept, seed: int, seconds: dict[str, float], settings: dict[str, str]
+    target: Target,
+    loss: torch.Tensor,
+    capture: Literal["graph", "eager"],
+    graph: Graph,
+    sweeps: tuple[SweepTable, ...],
+    seed: int,
+    seconds: dict[str, float],
+    settings: dict[str, str],
 ) -> Facts:
-    """The report's head."""
+    """The report's head. `loss` is the 0-d loss on the batch, for its value, dtype and device."""
     return Facts(
         target=target.name,
         loss_name=target.loss_name,
-        loss=float(graph.loss),
-        dtype=str(graph.loss.dtype).removeprefix("torch."),
-        device=str(graph.loss.device),
-        capture="graph",
-        ops=len(graph.graph.nodes),
-        points=swept.points,
+        loss=float(loss),
+        dtype=str(loss.dtype).removeprefix("torch."),
+        device=str(loss.device),
+        capture=capture,
+        ops=len(graph.nodes),
+        points=sum(len(table.values) for table in sweeps),
         batches=len(target.batches),
-        flush_denormals=flushes_denormals(graph.loss.device),
+        flush_denormals=flushes_denormals(loss.device),
         seed=seed,
         versions=(("python", platform.python_version()), ("torch", torch.__version__)),
         seconds=tuple(seconds.items()),
-        gradient_norm=_gradient_norm(swept),
         settings=tuple(sorted(settings.items())),
     )
-
-
-def _gradient_norm(swept: Swept) -> float:
-    if not swept.parts:
-        return math.nan
-    trace = swept.parts[0].trace
-    low, high = trace.axis.observed
-    inside = (trace.points >= low) & (trace.points <= high)
-    return float(trace.magnitude[inside].mean()) if bool(inside.any()) else math.nan
 
 
 def flushes_denormals(device: torch.device) -> bool:

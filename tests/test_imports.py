@@ -26,6 +26,7 @@ RANKS = (
     ("detect",),
     ("exact",),
     ("judge",),
+    ("eager",),
     ("diagnose",),
     ("summary", "report"),
     ("check",),

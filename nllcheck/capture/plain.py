@@ -85,9 +85,13 @@ def _node(i: int, node: fx.Node, index: dict[fx.Node, int], name: str | None, va
 
 
 def _normalised(node: fx.Node, index: dict[fx.Node, int]) -> tuple[str, tuple[Any, ...]]:
+    args = tuple(_arg(a, index) for a in node.args)
+    return normalised(str(node.target), args) if node.op == "call_function" else (op_of(node), args)
+
+
+def normalised(aten: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Rule name and arguments as a person would write them: `rsub(x, 1)` is `1 - x`, `x * x` is `x ** 2`."""
-    op, args = op_of(node), tuple(_arg(a, index) for a in node.args)
-    spelled = ops.packet(str(node.target))
+    op, spelled = ops.rule_name(aten), ops.packet(aten)
     if spelled == "rsub":
         args = (args[1], args[0], *args[2:])
     elif spelled == "reciprocal":

@@ -134,10 +134,9 @@ def _site(graph: Graph, event: Event) -> Site | None:
     own = [s for s in lines if not is_library(s)]
     if node.site and not (is_library(node.site) and own):
         return node.site
-    later = (
-        [n.site for n in graph.nodes[event.node :] if n.site in own and n.op != "view"] if node.op == "input" else []
-    )
-    return (later or own[::-1] or lines[::-1] or [None])[0]
+    readers = [n.site for n in graph.nodes[event.node :] if n.site in own and n.op != "view"]
+    choices = (readers if node.op == "input" else []) or own[::-1] or lines[::-1]
+    return choices[0] if choices else None
 
 
 def _command(event: Event, command: str) -> str:

@@ -70,16 +70,16 @@ def _largest(one: Trace) -> float:
 
 def judge(event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
     """The verdict on one failure (NaN or Inf): by float64, and where that has no answer by exact arithmetic."""
-    judged = judged_by(float64_reference(joint), event, joint, dtype)
+    axis = event.axis or batch_axis(joint)
+    judged = judged_by(float64_reference(joint), event, axis, dtype)
     if judged.verdict != "undecided":
         return judged
-    exact = judged_by(exact_reference(joint), event, joint, dtype)
+    exact = judged_by(exact_reference(joint), event, axis, dtype)
     return exact if exact.verdict != "undecided" or not math.isfinite(judged.reference_loss) else judged
 
 
-def judged_by(reference: Evaluate, event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
+def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype) -> Judged:
     """The verdict of one reference, taken nearest to the threshold and once more deeper inside."""
-    axis = event.axis or batch_axis(joint)
     at = event.threshold[1] if event.threshold else event.witness
     reach = 1.0 if event.on_batch else reach_of(axis, at)
     here = reference(axis, at)

@@ -29,10 +29,10 @@ def kind_of(path: Path) -> FileKind:
         raise NllcheckError("this is a Git LFS pointer, not the file itself", where=str(path), hint="run: git lfs pull")
     if head.startswith(b"PK"):
         return _kind_of_zip(path)
+    if _is_safetensors(path, head):  # before pickles: its first byte, a length, may look like one
+        return "safetensors"
     if head[:1] == b"\x80":
         return "pickle"
-    if _is_safetensors(path, head):
-        return "safetensors"
     raise NllcheckError(f"this is {_guess(head)}, not a checkpoint or batch", where=str(path), hint=_HINT)
 
 

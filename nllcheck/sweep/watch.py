@@ -140,7 +140,17 @@ def run_points(
                 if chunk == 1:
                     raise
                 chunk = max(1, chunk // 2)
+            except RuntimeError as error:
+                raise UnsweepableError(_first_line(error)) from error
     return _trace(axis, points, parts, names)
+
+
+class UnsweepableError(Exception):
+    """An op of this graph cannot be run at many points at once (its result's shape depends on values)."""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
 
 
 def _trace(axis: Axis, points: torch.Tensor, parts: list[tuple[torch.Tensor, ...]], names: tuple[str, ...]) -> Trace:

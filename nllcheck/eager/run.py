@@ -1,0 +1,265 @@
+"""Sweep, detect and judge by running the user's function once a point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from nllcheck import ops
+from nllcheck.axes import default_axes
+from nllcheck.axes.points import default_points, from_ordinal, to_ordinal
+from nllcheck.axes.reach import reach_of
+from nllcheck.axes.spec import Spec, requested_axis, spec_points
+from nllcheck.capture.interpret import promoted
+from nllcheck.capture.trace import program
+from nllcheck.detect.births import intervals
+from nllcheck.detect.chain import harm_of
+from nllcheck.eager.graph import Book
+from nllcheck.eager.record import Key, Record, Step, record
+from nllcheck.judge.verdict import Reference, judged_by
+from nllcheck.sweep.watch import extent, place
+from nllcheck.target import Batch, Target
+from nllcheck.types import Axis, ChainStep, Event, Graph, Judged, Kind, Phase, State, SweepTable
+
+POINTS = 60  # on each axis
+_STATES: tuple[State, ...] = ("finite", "inf", "nan")
+Offence = tuple[Key, Phase]  # the forward op, and whether the loss is hit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the report needs of a loss that was run by hand."""
+
+    graph: Graph
+    judged: tuple[Judged, ...]
+    sweeps: tuple[SweepTable, ...]
+    loss: torch.Tensor
+    skipped: tuple[str, ...]
+
+
+@dataclass
+class _Bench:
+    """The program, its book, and runs at points of an axis."""
+
+    book: Book
+    seed: int
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        return [leaf.value for leaf in self.book.program.leaves]
+
+    def batch(self) -> Record:
+        return record(self.book.program, self.seed, self.tensors)
+
+    def at(self, axis: Axis, value: float, dtype: torch.dtype | None = None) -> Record:
+        """One run with the axis at `value`; in float64 where asked for and possible."""
+        tensors = [promoted(t, dtype) for t in self.tensors]
+        base = promoted(self.book.values[axis.node], dtype)
+        point = torch.tensor(value, dtype=base.dtype)
+        direction = place(axis, base, point)[1]
+        if axis.node < len(tensors):
+            tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
+            return record(self.book.program, self.seed, tensors, axis.node, direction)
+        key = next(k for k, i in self.book.index.items() if i == axis.node)
+        override = (key, lambda out: place(axis, out, point.to(out.dtype))[0])
+        return record(self.book.program, self.seed, tensors, override, direction)
+
+
+def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: int | None) -> Outcome:
+    """Check a loss that could not be captured. Fewer points, boundary axes only, no sign counts."""
+    bench = _Bench(Book(program(target, batch)), seed)
+    base = bench.batch()
+    bench.book.add(base)
+    bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
+    loss = base.steps[base.loss_step].value
+    axes = _axes(bench, specs)
+    dtype = loss.dtype
+    known = {o: _event(bench, base, o, None, math.nan) for o in _offences(base)}
+    judged = [
+        Judged(replace(e, on_batch=True), "undecided", 1.0, "it fails on the batch itself") for e in known.values()
+    ]
+    tables = []
+    for axis, spec in axes:
+        values = spec_points(spec, dtype) if spec else default_points(axis, dtype, points or POINTS)
+        table, found = _swept(bench, axis, values, set(known), dtype)
+        tables.append(table)
+        judged += [judged_by(_reference(bench), event, axis, dtype) for event in found]
+    skipped = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
+    return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
+
+
+def _on_batch(event: Event) -> Judged:
+    return Judged(replace(event, on_batch=True), "undecided", 1.0, "it fails on the batch itself")
+
+
+def _axes(bench: _Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
+    view: Any = _View(bench.book.graph, tuple(bench.book.values))
+    if specs:
+        return [(requested_axis(view, spec), spec) for spec in specs]
+    return [(axis, None) for axis in default_axes(view)[0] if axis.is_boundary]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What `axes` reads of a captured graph."""
+
+    graph: Graph
+    values: tuple[Any, ...]
+
+
+def _offences(run: Record) -> set[Offence]:
+    """Ops that give birth to what reaches the loss, or only the gradient; in a run that raised, none."""
+    if run.error is not None:
+        return set()
+    states = [s.state for s in run.steps]
+    born = _born(run.steps, states)
+    loss_bad = not math.isfinite(run.loss)
+    gradient_bad = any(not bool(torch.isfinite(g).all()) for g in run.gradients)
+    ends = {run.loss_step} if loss_bad else {len(run.steps) - 1} if gradient_bad else set()
+    reached = _leading_to(run.steps, states, ends, not loss_bad)
+    phase: Phase = "forward" if loss_bad else "backward"
+    return {(run.steps[i].origin, phase) for i in born if i in reached and not (loss_bad and run.steps[i].is_backward)}
+
+
+def _born(steps: list[Step], states: list[int]) -> list[int]:
+    return [i for i, s in enumerate(steps) if states[i] and not s.written and not any(states[p] for p in s.parents)]
+
+
+def _leading_to(steps: list[Step], states: list[int], ends: set[int], any_backward: bool) -> set[int]:
+    """Positions from which bad values lead to the loss, or (backward) to any bad value of the backward pass."""
+    reached = set(ends)
+    if any_backward and ends:
+        reached |= {i for i, s in enumerate(steps) if s.is_backward and states[i]}
+    for i in range(len(steps) - 1, -1, -1):
+        if i in reached:
+            reached.update(p for p in steps[i].parents if states[p])
+    return {i for i in reached if states[i]}
+
+
+def _swept(
+    bench: _Bench, axis: Axis, values: torch.Tensor, known: set[Offence], dtype: torch.dtype
+) -> tuple[SweepTable, list[Event]]:
+    points = values.tolist()
+    runs = [bench.at(axis, v) for v in points]
+    for run in runs:
+        bench.book.add(run)
+    offences = [_offences(run) | _refusals(run) for run in runs]
+    events = []
+    for offence in sorted({o for found in offences for o in found} - known, key=str):
+        events += _located(bench, axis, points, [offence in found for found in offences], offence, dtype)
+    states = tuple(_STATES[max((_state(g) for g in run.gradients), default=0)] for run in runs)
+    table = SweepTable(axis, tuple(points), tuple(r.loss for r in runs), tuple(r.slope for r in runs), states)
+    return table, events
+
+
+def _refusals(run: Record) -> set[Offence]:
+    return {(_raised(run), "forward")} if run.error else set()
+
+
+def _raised(run: Record) -> Key:
+    return ("raises", type(run.error).__name__, run.steps[-1].key)
+
+
+def _state(values: torch.Tensor) -> int:
+    return 2 if bool(torch.isnan(values).any()) else int(not bool(torch.isfinite(values).all()))
+
+
+def _located(
+    bench: _Bench, axis: Axis, points: list[float], failing: list[bool], offence: Offence, dtype: torch.dtype
+) -> list[Event]:
+    """The event at the failing edge nearest to the batch."""
+    import numpy as np
+
+    def fails(value: float) -> bool:
+        run = bench.at(axis, value)
+        return offence in _offences(run) | _refusals(run)
+
+    runs = intervals(np.array(failing))
+    edges = [(a - 1, a) for a, _ in runs if a] + [(b + 1, b) for _, b in runs if b + 1 < len(points)]
+    edges.sort(key=lambda e: (reach_of(axis, points[e[1]]), points[e[1]] < 0))
+    pair = _bisected(fails, points[edges[0][0]], points[edges[0][1]], dtype) if edges else None
+    witness = pair[1] if pair else points[runs[0][0]]
+    if reach_of(axis, witness) > 1e6 and abs(witness) > 1e3:
+        return []
+    event = _event(bench, bench.at(axis, witness), offence, axis, witness)
+    region = tuple((points[a], points[b]) for a, b in runs[:6])
+    return [replace(event, threshold=pair, region=region, share=sum(failing) / len(failing))]
+
+
+def _bisected(fails: Callable[[float], bool], good: float, bad: float, dtype: torch.dtype) -> tuple[float, float]:
+    low, high = to_ordinal(good, dtype), to_ordinal(bad, dtype)
+    while abs(high - low) > 1:
+        middle = low + (high - low) // 2
+        low, high = (low, middle) if fails(from_ordinal(middle, dtype)) else (middle, high)
+    return from_ordinal(low, dtype), from_ordinal(high, dtype)
+
+
+def _event(bench: _Bench, run: Record, offence: Offence, axis: Axis | None, witness: float) -> Event:
+    origin, phase = offence
+    raised = origin[0] == "raises"
+    node = bench.book.index.get(origin[2] if raised else origin, bench.book.loss)
+    bad = max((_state(g) for g in run.gradients), default=0)
+    state = _state(torch.tensor(run.loss)) if phase == "forward" else bad
+    kind: Kind = "raises" if raised else "nan" if state == 2 else "inf"
+    reaches = [w for w, hit in (("loss", not math.isfinite(run.loss)), ("gradient", bad > 0)) if hit]
+    return Event(
+        kind=kind,
+        phase=phase,
+        node=node,
+        axis=axis,
+        witness=witness,
+        threshold=None,
+        reaches=("loss",) if raised else tuple(reaches),  # type: ignore[arg-type]
+        loss=run.loss,
+        slope=run.slope,
+        chain=_chain(bench, run, node, axis, witness),
+        ranges=_ranges(bench, run),
+        detail=f"{type(run.error).__name__}: {str(run.error).splitlines()[0][:120]}" if raised and run.error else "",
+    )
+
+
+def _ranges(bench: _Bench, run: Record) -> tuple[tuple[int, float, float], ...]:
+    found = {}
+    for step in run.steps:
+        extremes = extent(step.value)
+        if not step.is_backward and extremes and step.key in bench.book.index:
+            found[bench.book.index[step.key]] = (float(extremes[0]), float(extremes[1]))
+    return tuple((i, low, high) for i, (low, high) in sorted(found.items()))
+
+
+def _chain(bench: _Bench, run: Record, node: int, axis: Axis | None, witness: float) -> tuple[ChainStep, ...]:
+    """The first op before the birth that rounding harmed, then the birth, then the end."""
+    nodes = bench.book.nodes
+    wide = bench.at(axis, witness, torch.float64) if axis else None
+    exact = {s.key: s.value for s in wide.steps} if wide and wide.error is None else {}
+    steps: list[ChainStep] = []
+    for step in run.steps:
+        at = bench.book.index.get(step.key, -1)
+        if step.is_backward or at < 0 or at >= node or steps or step.key not in exact:
+            continue
+        harm = None if ops.is_transparent(nodes[at].op) else harm_of(nodes[at].op, step.value, exact[step.key])
+        steps += [ChainStep(at, nodes[at].op, harm[0], nodes[at].site, harm[1])] if harm else []  # type: ignore[arg-type]
+    kind: Literal["nan", "inf"] = "nan" if math.isnan(run.loss) else "inf"
+    end: Literal["gradient", "loss"] = "gradient" if math.isfinite(run.loss) else "loss"
+    steps.append(ChainStep(node, nodes[node].op, kind, nodes[node].site))
+    last = next((n.site for n in reversed(nodes) if n.site and n.zone == "loss"), None)
+    return (*steps, ChainStep(bench.book.loss, nodes[bench.book.loss].op, end, last, run.loss))
+
+
+def _reference(bench: _Bench) -> Callable[[Axis, float], Reference]:
+    """The user's function in float64, where it runs there."""
+
+    def evaluate(axis: Axis, value: float) -> Reference:
+        run = bench.at(axis, value, torch.float64)
+        if run.error is not None:
+            why = f"the function does not run in float64 ({type(run.error).__name__})"
+            return Reference(math.nan, math.nan, math.nan, why_not=why)
+        size = max((float(g.abs().max()) for g in run.gradients if g.numel()), default=0.0)
+        bad = any(bool(torch.isnan(g).any()) for g in run.gradients)
+        return Reference(run.loss, run.slope, math.nan if bad else size)
+
+    return evaluate

@@ -1,0 +1,116 @@
+"""The fallback against brute force: losses that branch, select by masks, bring their own backward, or raise."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import nllcheck
+
+
+class SoftGate(torch.autograd.Function):
+    """A rectifier with a softened backward: the natural derivative is not the user's."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * torch.sigmoid(x)
+
+
+def branches(output, target):
+    z = output[:, 0] - target
+    if z.abs().max().item() > 5.0:
+        return torch.log(1 + torch.exp(output[:, 0])).mean()  # <- here
+    return (z**2).mean()
+
+
+def boolean_mask(output, target):
+    keep = output[:, 0] > -1000
+    p = torch.softmax(output, -1)[keep]
+    return -torch.log(p[:, 0]).mean()  # <- here
+
+
+def own_backward(output, target):
+    rho = torch.tanh(SoftGate.apply(output[:, 0]))
+    return -torch.log(1 - rho**2).mean() + 0 * target.mean()  # <- here
+
+
+def raises_late(output, target):
+    if output[:, 0].max().item() > 50:
+        raise ValueError("rate too large")  # <- here
+    keep = output[:, 0] > -1000
+    return (output[:, 0] - target)[keep].pow(2).mean()
+
+
+CASES = {
+    branches: ("exp", "forward", "inf", 88.72283935546875),
+    boolean_mask: ("log", "forward", "inf", None),
+    own_backward: ("log", "forward", "inf", 9.01084041595459),
+    raises_late: (None, "forward", "raises", 50.0),
+}
+
+
+def batch():
+    torch.manual_seed(0)
+    return torch.randn(8, 3), torch.randn(8)
+
+
+def model():
+    torch.manual_seed(0)
+    return torch.nn.Linear(3, 2)
+
+
+def line_of(loss) -> int:
+    import inspect
+
+    lines, start = inspect.getsourcelines(loss)
+    return next(start + i for i, text in enumerate(lines) if "# <- here" in text)
+
+
+def brute_force(loss, axis, value: float) -> float:
+    """The user's function with one channel of the output set: its value, NaN included; -1 where it raises."""
+    inputs, targets = batch()
+    with torch.no_grad():
+        output = model()(inputs)
+    output[..., axis.channel[0] : axis.channel[1]] = value
+    try:
+        return float(loss(output, targets))
+    except ValueError:
+        return -1.0
+
+
+@pytest.mark.parametrize("loss", CASES, ids=lambda f: f.__name__)
+def test_fallback_finds_what_brute_force_finds(loss):
+    op, phase, kind, threshold = CASES[loss]
+    report = nllcheck.check(loss, model=model(), batch=batch())
+    assert report.facts.capture == "eager"
+    assert "run op by op" in report.notes[0] and report.skipped
+    found = [f for f in report.findings if (f.phase, f.kind) == (phase, kind) and f.site.line == line_of(loss)]
+    if kind == "raises":
+        found = [f for f in report.findings if f.kind == "raises"]
+    assert found, report.findings
+    lead = found[0]
+    assert op is None or lead.op == op
+    axis = next(t.axis for t in report.sweeps if t.axis.label == lead.axis)
+    if axis.mode == "set":
+        bad, good = (brute_force(loss, axis, v) for v in (lead.threshold, lead.last_good))
+        assert (not math.isfinite(bad) or bad == -1.0) and math.isfinite(good) and good != -1.0
+    if threshold is not None and axis.mode == "set":
+        assert abs(lead.threshold) == pytest.approx(threshold, rel=1e-6)
+
+
+def test_sweep_agrees_with_brute_force():
+    report = nllcheck.check(branches, model=model(), batch=batch())
+    for table in report.sweeps:
+        if table.axis.channel is None:
+            continue
+        for value, loss in zip(table.values, table.loss, strict=True):
+            alone = brute_force(branches, table.axis, value)
+            assert loss == pytest.approx(alone, rel=2e-5, abs=1e-6, nan_ok=True)
