@@ -191,7 +191,7 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
         with mode.watching(prog.model):
             return prog.call(*tensors)
 
-    tensors = [_leaf_tensor(leaf.value) for leaf in prog.leaves]
+    tensors = [_leaf_tensor(leaf) for leaf in prog.leaves]
     with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
         trace = make_fx(functionalize(marked, remove="mutations"), _error_on_data_dependent_ops=False)
         module = trace(*tensors)
@@ -199,8 +199,10 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
     return tidy(module)
 
 
-def _leaf_tensor(value: torch.Tensor) -> torch.Tensor:
-    return value.detach().clone().requires_grad_(value.is_floating_point())
+def _leaf_tensor(leaf: Leaf) -> torch.Tensor:
+    """A fresh tensor that asks for a gradient unless it is data: some losses refuse one for their target."""
+    value = leaf.value.detach().clone()
+    return value.requires_grad_(value.is_floating_point() and leaf.role != "target")
 
 
 def tidy(module: fx.GraphModule) -> fx.GraphModule:
@@ -224,13 +226,29 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
 
 def _as_expansion(node: fx.Node) -> None:
     """`copy(into, source)` and `fill(into, source)`, which assignments become, have no derivative as they stand:
-    their value is the source in the shape of what it is written into."""
+    their value is the source in the shape of what it is written into. An assignment through a boolean mask has a
+    shape of its own at every point: it is a `where`."""
+    if node.target is aten.index_put.default:
+        _as_where(node)
+        return
     if node.target not in (aten.copy.default, aten.fill.Tensor) or not isinstance(node.args[1], fx.Node):
         return
     into, source = (a.meta.get("val") for a in node.args[:2])  # type: ignore[union-attr]
     if into is None or source is None or into.dtype != source.dtype:
         return
     node.target, node.args = aten.expand.default, (node.args[1], list(into.shape))
+
+
+def _as_where(node: fx.Node) -> None:
+    into, places, source = node.args[:3]
+    mask = places[0] if isinstance(places, (list, tuple)) and len(places) == 1 else None
+    if not all(isinstance(n, fx.Node) for n in (into, mask, source)) or (len(node.args) > 3 and node.args[3]):
+        return
+    values = [n.meta.get("val") for n in (into, mask, source)]  # type: ignore[union-attr]
+    if any(v is None for v in values) or values[1].dtype != torch.bool:
+        return
+    if values[1].shape == values[0].shape and values[2].numel() == 1 and values[2].dtype == values[0].dtype:
+        node.target, node.args = aten.where.self, (mask, source, into)
 
 
 def _grad_mode(node: fx.Node) -> bool:

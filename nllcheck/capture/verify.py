@@ -44,7 +44,7 @@ def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], factor: float
 
 def eager(program: Program, tensors: Sequence[torch.Tensor], seed: int) -> tuple[float, list[torch.Tensor]]:
     """Loss and gradients of all floating leaves from the user's own code."""
-    starts = _starts(tensors)
+    starts = _starts(program, tensors)
     with quiet_numerics(seed), torch.enable_grad():
         loss = program.call(*starts)
         return _graded(loss, starts)
@@ -52,14 +52,17 @@ def eager(program: Program, tensors: Sequence[torch.Tensor], seed: int) -> tuple
 
 def replayed(graph: LossGraph, tensors: Sequence[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
     """The same from the captured graph."""
-    starts = _starts(tensors)
+    starts = _starts(graph.program, tensors)
     with quiet_numerics(graph.seed), torch.enable_grad():
         loss = Runner(graph.module).run(*starts)
         return _graded(loss[0] if isinstance(loss, (tuple, list)) else loss, starts)
 
 
-def _starts(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return [t.detach().clone().requires_grad_(t.is_floating_point()) for t in tensors]
+def _starts(program: Program, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    fresh = [t.detach().clone() for t in tensors]
+    for leaf, tensor in zip(program.leaves, fresh, strict=True):
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role != "target")
+    return fresh
 
 
 def _graded(loss: torch.Tensor, starts: list[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:

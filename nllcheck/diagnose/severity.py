@@ -18,6 +18,7 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
     | any | the batch itself is not finite | error |
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e12 there | note |
+    | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200 | error for a rule that is one, warning without a rule, else note |
     | limit | within 2 x | the rule's, else warning |
@@ -40,10 +41,12 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
     event = judged.event
     if abs(judged.reference_loss) > LOST:
         return "note"
+    if event.axis and event.axis.role == "target":
+        return (rule or "error") if judged.reach <= 1.0 else "warning" if judged.reach <= CLOSE else "note"
     if judged.reach <= NEAR:
         return rule or "error"
     at = event.threshold[1] if event.threshold else event.witness
-    if event.axis and event.axis.role != "target" and event.axis.mode == "set" and abs(at) <= PLAUSIBLE:
+    if event.axis and event.axis.mode == "set" and abs(at) <= PLAUSIBLE:
         return "error" if rule == "error" else "warning" if rule is None else "note"
     return "note"
 

@@ -151,19 +151,36 @@ def record(
     the gradient is taken with respect to it (else to all leaves), the slope along `direction`."""
     found = Record(leaves=len(tensors))
     mode = _Recorder(found, moved if isinstance(moved, tuple) else None)
-    starts = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in tensors]
+    starts = [t.detach().clone() for t in tensors]
+    for leaf, tensor in zip(program.leaves, starts, strict=True):
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role != "target")
     for leaf, tensor in zip(program.leaves, starts, strict=True):
         mode.leaf(tensor, ("leaf", leaf.name))
     with quiet_numerics(seed), torch.enable_grad():
         try:
             with mode.watching(program.model):
                 loss = program.call(*starts)
-                found.loss_step = mode.known.get(id(loss), len(found.steps) - 1)
                 found.loss = float(loss.detach())
+                found.loss_step = _step_of(found, mode.known.get(id(loss)))
                 _backward(found, mode, loss, starts, moved, direction)
         except Exception as error:  # whatever the user's code raises at this point is the finding
             found.error = error
     return found
+
+
+def _step_of(found: Record, known: int | None) -> int:
+    """The step that gave the loss: by identity, else the last that gave this one number."""
+    if known is not None:
+        return known
+    for i in range(len(found.steps) - 1, -1, -1):
+        value = found.steps[i].value
+        if isinstance(value, torch.Tensor) and value.numel() == 1 and _same(float(value), found.loss):
+            return i
+    return len(found.steps) - 1
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
 
 
 def _backward(
@@ -175,11 +192,11 @@ def _backward(
     direction: torch.Tensor | None,
 ) -> None:
     head = [mode.head] if mode.head is not None else [starts[moved]] if isinstance(moved, int) else starts
-    wanted = [t for t in head if t.requires_grad]
+    wanted = [t for t in head if t.requires_grad] or [t for t in starts if t.requires_grad]
     if not loss.requires_grad or not wanted:
         return
     mode.watch_backward()
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     found.gradients = tuple(g.detach() for g in gradients)
-    if direction is not None and len(gradients) == 1:
+    if direction is not None and len(gradients) == 1 and gradients[0].shape == direction.shape:
         found.slope = float((found.gradients[0] * direction.to(found.gradients[0].dtype)).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -25,7 +26,9 @@ from nllcheck.sweep.watch import extent, place
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, ChainStep, Event, Graph, Judged, Kind, Phase, State, SweepTable
 
-POINTS = 60  # on each axis
+POINTS = 60  # on each axis, fewer where a run is slow
+FEWEST = 16
+SECONDS = 20.0  # after which no further axis is begun
 _STATES: tuple[State, ...] = ("finite", "inf", "nan")
 Offence = tuple[Key, Phase]  # the forward op, and whether the loss is hit
 
@@ -72,7 +75,9 @@ class _Bench:
 def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: int | None) -> Outcome:
     """Check a loss that could not be captured. Fewer points, boundary axes only, no sign counts."""
     bench = _Bench(Book(program(target, batch)), seed)
+    began = time.perf_counter()
     base = bench.batch()
+    pace = time.perf_counter() - began
     bench.book.add(base)
     bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
     loss = base.steps[base.loss_step].value
@@ -82,13 +87,18 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     judged = [
         Judged(replace(e, on_batch=True), "undecided", 1.0, "it fails on the batch itself") for e in known.values()
     ]
-    tables = []
+    tables, late = [], []
+    count = points or int(min(POINTS, max(FEWEST, SECONDS / 3 / max(pace * len(axes), 1e-9))))
     for axis, spec in axes:
-        values = spec_points(spec, dtype) if spec else default_points(axis, dtype, points or POINTS)
+        if time.perf_counter() - began > SECONDS and not spec:
+            late.append(axis.label)
+            continue
+        values = spec_points(spec, dtype) if spec else default_points(axis, dtype, count)
         table, found = _swept(bench, axis, values, set(known), dtype)
         tables.append(table)
         judged += [judged_by(_reference(bench), event, axis, dtype) for event in found]
     skipped = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
+    skipped += (f"{', '.join(late)}: because {SECONDS:.0f} seconds were up; name one with --sweep",) if late else ()
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
 
 

@@ -40,7 +40,8 @@ def read(graph: LossGraph, tensors: Sequence[torch.Tensor], name: str, dtype: to
     heads = heads_of(graph)
     runner = Runner(graph.module, dtype)
     starts = [promoted(t.detach().clone(), dtype) for t in tensors]
-    starts = [t.requires_grad_(t.is_floating_point()) for t in starts]
+    for leaf, tensor in zip(graph.program.leaves, starts, strict=True):
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role != "target")
     with quiet_numerics(graph.seed), torch.enable_grad():
         loss = runner.run(*starts)
         loss = loss[0] if isinstance(loss, (tuple, list)) else loss

@@ -12,7 +12,7 @@ from nllcheck.axes.points import default_points
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
 from nllcheck.sweep.joint import Joint, joint_graph
-from nllcheck.sweep.watch import Trace, run_points, watched_names
+from nllcheck.sweep.watch import Trace, UnsweepableError, run_points, watched_names
 from nllcheck.types import Axis
 
 WORK = 4e8  # elements computed on one default axis: large batches get fewer points, never fewer than `FEWEST`
@@ -53,7 +53,10 @@ def sweep(
     tell: Callable[[str], None] = lambda text: None,
 ) -> Swept:
     """Sweep every axis. `specs` (by axis label) hold the ranges the user asked for; the rest is automatic."""
-    joints, which = _joints(graph, axes)
+    try:
+        joints, which = _joints(graph, axes)
+    except RuntimeError as error:  # no derivative, or a formula that cannot be traced
+        raise UnsweepableError(str(error).strip().splitlines()[0][:200]) from error
     names = tuple(watched_names(j) for j in joints)
     parts = []
     for done, axis in enumerate(axes):

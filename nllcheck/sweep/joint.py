@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.fx.traceback as fx_traceback
 from torch import fx
+from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from nllcheck.axes import depends_on
@@ -84,11 +85,53 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
         found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
         return (loss, *(next(found) if t.requires_grad else torch.zeros(()) for t in tensors))
 
-    starts = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in base]
+    data = set(graph.graph.targets)  # nobody trains a target: its gradient does not count
+    starts = [t.detach().clone().requires_grad_(_trains(t, i in data)) for i, t in zip(moved, base, strict=True)]
     with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
-        module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
+        module = _traced(loss_and_gradients, starts)
     fx_traceback.current_meta.pop("custom", None)
     return Joint(tidy(module), tuple(moved), base, _ops(module), sub)
+
+
+def _traced(function: Any, starts: list[torch.Tensor]) -> fx.GraphModule:
+    """The graph without mutation. Some derivative formulas write into a constant, which functionalisation
+    refuses: these writes are then spelled out of place here."""
+    try:
+        return make_fx(functionalize(function, remove="mutations"), _error_on_data_dependent_ops=False)(*starts)
+    except RuntimeError as error:
+        if "non-functional tensor" not in str(error):
+            raise
+    return out_of_place(make_fx(function, _error_on_data_dependent_ops=False)(*starts))
+
+
+def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
+    """`zeros.scatter_(...)` becomes `new = zeros.scatter(...)`, and whoever reads `zeros` afterwards reads `new`."""
+    order = {n: i for i, n in enumerate(module.graph.nodes)}
+    for node in list(module.graph.nodes):
+        plain = _functional(node.target) if node.op == "call_function" else None
+        if plain is None:
+            continue
+        node.target, written = plain, node.args[0]
+        for user in list(written.users):
+            if order[user] > order[node]:
+                user.replace_input_with(written, node)
+    module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
+    module.recompile()
+    return module
+
+
+def _functional(target: Any) -> Any:
+    """The out-of-place overload of an in-place ATen op; None for anything else."""
+    schema = getattr(target, "_schema", None)
+    name = schema.name.split("::")[1] if schema is not None else ""
+    if not name.endswith("_") or name.startswith("__"):
+        return None
+    packet = getattr(torch.ops.aten, name.rstrip("_"), None)
+    return getattr(packet, target._overloadname, None) if packet is not None else None
+
+
+def _trains(tensor: torch.Tensor, is_data: bool) -> bool:
+    return tensor.is_floating_point() and not is_data
 
 
 def _ops(module: fx.GraphModule) -> dict[str, JointOp]:
