@@ -61,7 +61,7 @@ class _Exact(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         if n.op != "call_function":
             value = super().run_node(n)
-            return ball_of(value) if _is_float(value) else value
+            return ball_of(value) if _is_float(value) else _on_cpu(value)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         spelled = ops.packet(str(n.target))
         if not _holds_balls([*args, *kwargs.values()]):
@@ -86,6 +86,11 @@ def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
     if spelled not in ("log", "log2", "log10", "sqrt", "rsqrt", "logit") or not isinstance(args[0], Ball):
         return False
     return any(bool(v < 0) for v in args[0].value.flat)
+
+
+def _on_cpu(value: Any) -> Any:
+    """Indices and masks beside the balls, which live on the CPU."""
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def _is_float(value: Any) -> bool:
