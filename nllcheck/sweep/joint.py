@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.fx.traceback as fx_traceback
 from torch import fx
-from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from nllcheck.axes import depends_on
@@ -88,24 +87,16 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
     data = set(graph.graph.targets)  # nobody trains a target: its gradient does not count
     starts = [t.detach().clone().requires_grad_(_trains(t, i in data)) for i, t in zip(moved, base, strict=True)]
     with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
-        module = _traced(loss_and_gradients, starts)
+        module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
     fx_traceback.current_meta.pop("custom", None)
-    return Joint(tidy(module), tuple(moved), base, _ops(module), sub)
-
-
-def _traced(function: Any, starts: list[torch.Tensor]) -> fx.GraphModule:
-    """The graph without mutation. Some derivative formulas write into a constant, which functionalisation
-    refuses: these writes are then spelled out of place here."""
-    try:
-        return make_fx(functionalize(function, remove="mutations"), _error_on_data_dependent_ops=False)(*starts)
-    except RuntimeError as error:
-        if "non-functional tensor" not in str(error):
-            raise
-    return out_of_place(make_fx(function, _error_on_data_dependent_ops=False)(*starts))
+    return Joint(tidy(out_of_place(module)), tuple(moved), base, _ops(module), sub)
 
 
 def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
-    """`zeros.scatter_(...)` becomes `new = zeros.scatter(...)`, and whoever reads `zeros` afterwards reads `new`."""
+    """`zeros.scatter_(...)` becomes `new = zeros.scatter(...)`, and whoever reads `zeros` afterwards reads `new`.
+
+    The forward half is free of mutation already; derivative formulas write only into tensors they have just made.
+    """
     order = {n: i for i, n in enumerate(module.graph.nodes)}
     for node in list(module.graph.nodes):
         plain = _functional(node.target) if node.op == "call_function" else None
