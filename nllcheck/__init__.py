@@ -36,3 +36,7 @@ def __getattr__(name: str) -> Any:
     home = import_module(_HOMES[name])
     # `check` and `save` are also modules of the package: these can be called (see `callable_module`).
     return home if name in ("check", "save") else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.types import SEVERITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,12 @@ def _read(path: Path) -> Config | None:
     if not path.is_file():
         return None
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("nllcheck")
+        tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise NllcheckError(f"not valid TOML: {error}", where=str(path)) from None
+    except OSError as error:
+        raise NllcheckError(f"cannot read it: {error.strerror}", where=str(path)) from None
+    table = tools.get("nllcheck") if isinstance(tools, dict) else None
     if table is None:
         return None
     if not isinstance(table, dict):
@@ -125,6 +129,7 @@ def _read(path: Path) -> Config | None:
     return Config(path, settings, tuple(_named(name, value, path) for name, value in targets.items()))
 
 
+_CHOICES = {"fail_on": (*SEVERITIES, "never"), "dtype": ("float16", "bfloat16", "float32", "float64")}
 _OWN = ("checkpoint", "model", "loss", "batch")
 
 
@@ -167,6 +172,9 @@ def _text(table: Mapping[str, Any], key: str, path: Path, place: str) -> str | N
     value = table.get(key)
     if value is not None and not isinstance(value, str):
         raise NllcheckError(f"'{key}' in [{place}] must be text", where=str(path))
+    if value is not None and value not in _CHOICES.get(key, (value,)):
+        hint = did_you_mean(value, _CHOICES[key])
+        raise NllcheckError(f"'{key}' in [{place}] cannot be '{value}'", where=str(path), hint=hint)
     return value
 
 

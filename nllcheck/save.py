@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
 
 from nllcheck.callable_module import make_callable
 from nllcheck.errors import NllcheckError
+from nllcheck.load.build import loss_from, model_from
 from nllcheck.load.bundle import KEY, SCHEMA
+from nllcheck.load.weights import fitted
 
 
 def save(
@@ -23,7 +24,7 @@ def save(
     model: torch.nn.Module,
     loss: Any,
     batch: Any,
-    factory: Any = None,
+    factory: str | Callable[..., torch.nn.Module] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     **meta: Any,
 ) -> Path:
@@ -31,54 +32,98 @@ def save(
 
     Args:
         path: the file to write; an existing one is replaced.
-        model: its state dict is stored, its code is not: on loading it is built again.
-        loss: an importable function or module class (lambdas, closures and what `__main__` holds are not).
+        model: its state dict is stored, its code is not: on loading it is built again. That is tried here.
+            What torch.compile or DataParallel put around it is left out.
+        loss: an importable function or module class (lambdas, closures and what `__main__` holds are not), or
+            its 'module:name' or 'file.py:name'; a module instance with the settings its class has by default.
         batch: tensors in tuples, lists and dicts, and plain numbers and texts.
-        factory: what builds the model: an importable class or function, or its 'module:name'; by default the
-            model's own class.
+        factory: what builds the model: an importable class or function, or its 'module:name' or 'file.py:name';
+            by default the model's own class.
         kwargs: arguments of the factory, plain values.
         meta: anything JSON can hold (step, run, …); kept as it is.
 
     Raises:
         NllcheckError: what cannot be stored safely, and why. Nothing is written then.
     """
+    model = _bare(model)
     content = {
         KEY: SCHEMA,
-        "state": {k: v.detach().cpu() for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)},
-        "batch": pytree.tree_map(_stored, batch),
+        "state": {name: _stored(value, f"the state '{name}'") for name, value in model.state_dict().items()},
+        "batch": _stored(batch, "the batch"),
         "model": _name(factory if factory is not None else type(model), "model"),
         "kwargs": _plain(dict(kwargs or {}), "kwargs"),
-        "loss": _name(type(loss) if isinstance(loss, torch.nn.Module) else loss, "loss"),
+        "loss": _loss_name(loss),
         "meta": _plain(meta, "meta"),
     }
-    if factory is None and not kwargs:
-        _needs_nothing(type(model))
+    _same_again(content, model)
     return _written(content, Path(path))
 
 
-def _stored(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if value is None or isinstance(value, (bool, int, float, str)):
+def _bare(model: Any) -> torch.nn.Module:
+    """The user's own module, out of what training wraps around it."""
+    around = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    while hasattr(model, "_orig_mod") or isinstance(model, around):
+        model = model.module if isinstance(model, around) else model._orig_mod
+    if not isinstance(model, torch.nn.Module):
+        hint = "pass the trained torch.nn.Module; the loss and what builds the model have arguments of their own"
+        raise NllcheckError(f"the model is no torch.nn.Module but of type {type(model).__name__}", hint=hint)
+    return model
+
+
+def _stored(value: Any, what: str) -> Any:
+    """The value in types that a weights-only load accepts: subclasses and named tuples would need their code."""
+    if isinstance(value, torch.Tensor) and type(value.detach()) is torch.Tensor:
+        return value.detach().cpu().clone()  # of a view, not the whole storage behind it
+    if value is None or type(value) in (bool, int, float, str):
         return value
+    if type(value) in (list, tuple):
+        return type(value)(_stored(v, what) for v in value)
+    if isinstance(value, Mapping) and all(type(k) in (str, int) for k in value):
+        return {k: _stored(v, what) for k, v in value.items()}
     hint = "store tensors, numbers and texts in tuples, lists and dicts"
-    raise NllcheckError(f"the batch holds a {type(value).__name__}, which cannot be stored safely", hint=hint)
+    raise NllcheckError(f"{what} holds a {type(value).__name__}, which cannot be stored safely", hint=hint)
+
+
+def _loss_name(loss: Any) -> str:
+    """'module:name' of a loss that can be built again as it is. Raises NllcheckError."""
+    if not isinstance(loss, torch.nn.Module):
+        return _name(loss, "loss")
+    name = _name(type(loss), "loss")
+    if _settings(loss) != _settings(loss_from(name, Path.cwd())):
+        message = f"the loss {type(loss).__name__} has settings of its own, and only its name can be stored"
+        raise NllcheckError(message, hint="write a function that calls it, at the top of a module, and pass that")
+    return name
+
+
+def _settings(module: Any) -> tuple[str, dict[str, str]]:
+    """What tells two instances of a module class apart, as texts.
+
+    With addresses: a closure made in the constructor may hold settings that nothing else shows.
+    """
+    own = {k: repr(v) for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
+    return repr(module), own | {k: repr(v) for k, v in module.state_dict().items()}
+
+
+def _spelled(value: Any) -> str:
+    """Its repr without addresses, which differ between two models of the same make."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _name(found: Any, what: str) -> str:
-    """'module:qualname' of something importable. Raises NllcheckError."""
+    """'module:qualname' of something importable; a text is taken as it is. Raises NllcheckError."""
     if isinstance(found, str):
         return found
     module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
     if not module or not name or "<" in name:
         raise _unfindable(what, name or repr(found))
     if module == "__main__":
-        hint = f"move it into a module, or pass its place as text: {what}='file.py:{name}'"
+        option = "factory" if what == "model" else what
+        hint = f"move it into a module, or pass its place as text: {option}='file.py:{name}'"
         raise NllcheckError(f"the {what} '{name}' lives in the running script", hint=hint)
     place: Any = importlib.import_module(module)
     for part in name.split("."):
         place = getattr(place, part, None)
-    if place is not found and not callable(place):
+    if place is not found:  # a bound method, a wrapped function, a name that means something else by now
         raise _unfindable(what, name)
     return f"{_public(module, name)}:{name}"
 
@@ -102,17 +147,18 @@ def _plain(value: Mapping[str, Any], what: str) -> Any:
         raise NllcheckError(f"{what} must be plain values: {error}", hint="numbers, texts, lists and dicts") from None
 
 
-def _needs_nothing(model: type) -> None:
-    """A class that is called without arguments must not need any."""
-    parameters = list(inspect.signature(model).parameters.values())
-    required = [
-        p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    variadic = [p for p in parameters if p.kind == p.VAR_POSITIONAL]
-    if required or variadic:
-        needs = ", ".join(required) or "its layers"
-        hint = "pass kwargs={...}, or factory= with an importable function that builds the model"
-        raise NllcheckError(f"{model.__name__} cannot be built again without {needs}", hint=hint)
+def _same_again(content: Mapping[str, Any], model: torch.nn.Module) -> None:
+    """Build the model and find the loss as `run` will: what cannot be loaded is refused while it can be mended."""
+    hint = "pass kwargs={...}, or factory= with an importable function that builds the model"
+    try:
+        again = model_from(content["model"], Path.cwd(), content["kwargs"])
+        fitted(content["state"], again, "")
+    except NllcheckError as error:
+        message = f"{type(model).__name__} cannot be built again by '{content['model']}': {error.message}"
+        raise NllcheckError(message, where=error.where, hint=hint) from None
+    if type(again) is type(model) and _spelled(again) != _spelled(model):  # a dropout rate has no key in the state
+        raise NllcheckError(f"'{content['model']}' builds a {type(again).__name__} with other settings", hint=hint)
+    loss_from(content["loss"], Path.cwd())
 
 
 def _written(content: Mapping[str, Any], path: Path) -> Path:
@@ -122,9 +168,8 @@ def _written(content: Mapping[str, Any], path: Path) -> Path:
         aside.replace(path)
     except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for a missing folder
         aside.unlink(missing_ok=True)
-        raise NllcheckError(
-            f"cannot write it: {str(error).splitlines()[0]}", where=str(path), hint="check folder and disk"
-        ) from None
+        message = f"cannot write it: {str(error).splitlines()[0]}"
+        raise NllcheckError(message, where=str(path), hint="check folder and disk") from None
     return path
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from nllcheck.errors import NllcheckError
+from nllcheck.load.sniff import printable
 
 KEY = "nllcheck_bundle"
 SCHEMA = 1
-TORCH_OWN = ("torch.nn.functional:", "torch.nn:", "torch.nn.modules.loss:")
+_PARTS = {"state": Mapping, "batch": object, "model": str, "loss": str}
 
 
 def is_bundle(content: Any) -> bool:
@@ -20,27 +24,40 @@ def is_bundle(content: Any) -> bool:
 def checked(content: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """The bundle, if this version can read it. Raises NllcheckError."""
     version = content[KEY]
-    if not isinstance(version, int) or version > SCHEMA:
+    if type(version) is not int or not 1 <= version <= SCHEMA:
         message = f"the bundle has schema {version}, this nllcheck reads up to {SCHEMA}"
-        raise NllcheckError(message, where=where, hint="install a newer nllcheck")
-    missing = [k for k in ("state", "batch", "model", "loss") if k not in content]
-    if missing:
-        raise NllcheckError(
-            f"the bundle lacks {', '.join(missing)}", where=where, hint="write it again with nllcheck.save"
-        )
+        raise NllcheckError(message, where=where, hint="install a newer nllcheck, or write the bundle again")
+    bad = [k for k, kind in _PARTS.items() if k not in content or not isinstance(content[k], kind)]
+    bad += [] if isinstance(content.get("kwargs", {}), Mapping) else ["kwargs"]
+    if bad:
+        hint = "write it again with nllcheck.save"
+        raise NllcheckError(f"the bundle lacks a usable {', '.join(bad)}", where=where, hint=hint)
     return content
 
 
 def confirmed(spec: str, given: str | None, what: str, trust: bool, where: str) -> str:
     """The import path to use: a bundle may only name torch's own code; other names must be given or trusted.
 
-    A file must not choose which of the user's modules is imported. Raises NllcheckError.
+    A file must not choose which code is imported or called. Raises NllcheckError.
     """
     if given is not None:
         return given
-    if spec.startswith(TORCH_OWN) or trust:
+    if trust or is_torchs_own(spec):
         return spec
-    message = f"the bundle names its {what} as '{spec}', which is not torch's own code"
-    raise NllcheckError(
-        message, where=where, hint=f"confirm it with --{what} {spec}, or in pyproject.toml, or pass --trust"
-    )
+    message = f"the bundle names its {what} as '{printable(spec)}', which is not torch's own layer or loss"
+    hint = f"if that is your own code, name it with --{what} or in pyproject.toml, or pass --trust"
+    raise NllcheckError(message, where=where, hint=hint)
+
+
+def is_torchs_own(spec: str) -> bool:
+    """A function written in `torch.nn.functional` or a module class of `torch.nn`, named plainly.
+
+    A prefix is not enough: 'torch.nn.functional:torch.serialization.load' starts like torch's own losses and
+    unpickles whatever its arguments name.
+    """
+    module, _, name = spec.partition(":")
+    if module == "torch.nn.functional" and name in vars(torch.nn.functional):
+        found = vars(torch.nn.functional)[name]
+        return inspect.isfunction(found) and found.__module__ == module and not name.startswith("_")
+    found = vars(torch.nn).get(name) if module == "torch.nn" else None
+    return inspect.isclass(found) and issubclass(found, torch.nn.Module)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import pickletools
 import zipfile
 from pathlib import Path
 from typing import Literal
 
-from nllcheck.errors import NllcheckError
+from nllcheck.errors import NllcheckError, did_you_mean
 
 FileKind = Literal["torch", "torchscript", "pt2", "pickle", "safetensors", "npz"]
 
@@ -22,6 +21,11 @@ WORDS: dict[str, str] = {
 }
 
 
+def printable(text: str) -> str:
+    """A name from inside a file as it may be shown: it must not steer a terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
 def kind_of(path: Path) -> FileKind:
     """The kind of a checkpoint or batch file. Raises NllcheckError, with what it is instead, for anything else."""
     head = _head(path)
@@ -32,32 +36,42 @@ def kind_of(path: Path) -> FileKind:
     if _is_safetensors(path, head):  # before pickles: its first byte, a length, may look like one
         return "safetensors"
     if head[:1] == b"\x80":
-        return "pickle"
+        return "torch" if _LEGACY in head[:32] else "pickle"
     raise NllcheckError(f"this is {_guess(head)}, not a checkpoint or batch", where=str(path), hint=_HINT)
 
 
+_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch.save wrote first before it wrote zip archives
 _HINT = "expected a torch.save file, a bundle from nllcheck.save, .safetensors, .npz, TorchScript or .pt2"
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
-        raise NllcheckError("this is a folder, not a file", where=str(path), hint=_HINT)
     try:
+        if path.is_dir():
+            raise NllcheckError("this is a folder, not a file", where=str(path), hint=_inside(path))
+        if path.exists() and not path.is_file():
+            raise NllcheckError("this is a pipe or device, not a file", where=str(path), hint="write it to a file")
         with path.open("rb") as file:
             head = file.read(512)
     except FileNotFoundError:
         raise NllcheckError("there is no such file", where=str(path), hint=_neighbours(path)) from None
-    except OSError as error:
-        raise NllcheckError(f"cannot read it: {error.strerror}", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        raise NllcheckError(f"cannot read it: {getattr(error, 'strerror', None) or error}", where=str(path)) from None
     if not head:
-        raise NllcheckError("the file is empty", where=str(path))
+        raise NllcheckError("the file is empty", where=str(path), hint="copy or save it again")
     return head
 
 
-def _neighbours(path: Path) -> str:
-    from nllcheck.errors import did_you_mean
+def _inside(folder: Path) -> str:
+    """Name the checkpoints that lie in a folder."""
+    found = sorted(p.name for p in folder.iterdir() if p.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".bin"))
+    return f"name a file in it: {', '.join(found[:4])}" if found else _HINT
 
-    names = {p.name for p in path.parent.iterdir() if p.is_file()} if path.parent.is_dir() else set()
+
+def _neighbours(path: Path) -> str:
+    try:
+        names = {p.name for p in path.parent.iterdir() if p.is_file()}
+    except OSError:
+        return f"there is no folder {path.parent} that can be read"
     return did_you_mean(path.name, names) if names else "check the path"
 
 
@@ -65,7 +79,7 @@ def _kind_of_zip(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # zipfile lets UnicodeDecodeError, struct.error and others through
         hint = "it is cut short or damaged: copy or save it again"
         raise NllcheckError("the archive cannot be read", where=str(path), hint=hint) from None
     inner = {name.split("/", 1)[1] if "/" in name else name for name in names}
@@ -80,21 +94,26 @@ def _kind_of_zip(path: Path) -> FileKind:
     raise NllcheckError("this zip archive is no checkpoint", where=str(path), hint=_HINT)
 
 
+_LONGEST_HEADER = 100_000_000  # bytes, as the format itself says
+
+
 def _is_safetensors(path: Path, head: bytes) -> bool:
     size = int.from_bytes(head[:8], "little")
-    if len(head) < 9 or head[8:9] != b"{" or size > path.stat().st_size:
+    if len(head) < 9 or head[8:9] != b"{" or size > min(path.stat().st_size, _LONGEST_HEADER):
         return False
     with path.open("rb") as file:
         file.seek(8)
         try:
             return isinstance(json.loads(file.read(size)), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
 
 def _guess(head: bytes) -> str:
     if head.startswith(b"\x89HDF"):
         return "an HDF5 file"
+    if head.startswith(b"\x93NUMPY"):
+        return "a single NumPy array (.npy)"
     if head.startswith(b"GGUF"):
         return "a GGUF file"
     try:
@@ -102,38 +121,3 @@ def _guess(head: bytes) -> str:
     except UnicodeDecodeError:
         return "a binary file of an unknown kind"
     return "a text file" if text.isprintable() or "\n" in text else "a binary file of an unknown kind"
-
-
-def pickled_globals(path: Path, kind: FileKind) -> list[str]:
-    """Names of everything a pickle would import, read from its opcodes without running it, plainest torch left out."""
-    try:
-        found = _globals(_pickle_bytes(path, kind))
-    except (ValueError, OSError, zipfile.BadZipFile, IndexError, StopIteration):
-        return []  # no pickle inside, or one that cannot be read: then there is nothing to name
-    return [name for name in found if name not in _HARMLESS and not name.startswith("torch._utils._rebuild")]
-
-
-_HARMLESS = {"collections.OrderedDict", "torch.Size", "torch.device"} | {
-    f"torch.{t}Storage" for t in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-}
-
-
-def _pickle_bytes(path: Path, kind: FileKind) -> bytes:
-    if kind == "pickle":
-        return path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
-        return archive.read(name)
-
-
-def _globals(data: bytes) -> list[str]:
-    found: list[str] = []
-    strings: list[str] = []
-    for opcode, argument, _ in pickletools.genops(data):
-        if isinstance(argument, str) and "UNICODE" in opcode.name:
-            strings.append(argument)
-        if opcode.name == "GLOBAL":
-            found.append(str(argument).replace(" ", "."))
-        elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
-            found.append(".".join(strings[-2:]))
-    return list(dict.fromkeys(found))

@@ -46,6 +46,7 @@ BAD = {
     "trust": (ONE + "trust = true\n", {}, "trust cannot be granted"),
     "bad toml": ("[tool.nllcheck", {}, "not valid TOML"),
     "wrong type": (ONE.replace("seed = 7", 'seed = "x"'), {}, "must be a whole number"),
+    "bad severity": (ONE.replace('"warning"', '"warn"'), {}, "fail_on.*cannot be 'warn'"),
     "no such target": (ONE, {"target": "frist"}, "no target 'frist'"),
     "ambiguous": (TWO.replace("other.pt", "model.pt"), {}, "several targets: first, second"),
 }
@@ -58,3 +59,42 @@ def test_bad_config(project, case):
     with pytest.raises(NllcheckError, match=message) as caught:
         load_target(Request((str(project / "model.pt"),), **changes))
     assert caught.value.where.endswith("pyproject.toml")
+
+
+def test_a_target_without_any_pyproject(project):
+    with pytest.raises(NllcheckError, match=r"no pyproject\.toml"):
+        load_target(Request((str(project / "model.pt"),), target="first"))
+
+
+def test_the_nearest_file_counts_and_a_file_of_others_is_passed_over(project):
+    (project / "pyproject.toml").write_text(ONE.replace('"model.pt"', '"runs/model.pt"'))
+    (project / "runs").mkdir()
+    (project / "runs" / "pyproject.toml").write_text("[tool.black]\nline-length = 100\n")
+    (project / "model.pt").rename(project / "runs" / "model.pt")
+    target, settings = load_target(Request((str(project / "runs" / "model.pt"),)))
+    assert (target.loss.__name__, settings.seed) == ("nll", 7)
+
+
+@pytest.mark.parametrize("words", [{}, {"target": "first"}])
+def test_a_fresh_model_of_the_named_target(project, monkeypatch, words):
+    (project / "pyproject.toml").write_text(ONE)
+    (project / "model.pt").unlink()
+    monkeypatch.chdir(project)
+    target, _ = load_target(Request(init=True, **words))
+    assert type(target.model).__name__ == "Net" and "--init" in target.command
+
+
+def test_a_fresh_model_from_the_command_line_needs_no_target(project, monkeypatch):
+    (project / "pyproject.toml").write_text(TWO)
+    monkeypatch.chdir(project)
+    named = {"model": "model.py:build", "loss": "losses.py:nll", "batches": ("batch.pt",)}
+    assert load_target(Request(init=True, **named))[0].loss.__name__ == "nll"
+    with pytest.raises(NllcheckError, match="several targets"):
+        load_target(Request(init=True))
+
+
+def test_several_checkpoints_of_a_target(project):
+    (project / "pyproject.toml").write_text(ONE.replace('"model.pt"', '["early.pt", "model.pt"]'))
+    torch.save(torch.load(project / "model.pt"), project / "early.pt")
+    assert len(load_target(Request((str(project / "model.pt"),)))[0].checkpoints) == 2
+    assert load_target(Request((str(project / "early.pt"),)))[0].checkpoints == ()

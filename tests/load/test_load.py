@@ -151,7 +151,7 @@ BAD_FILES = {
     ),
     "shapes": (
         lambda p: torch.save({"head.weight": torch.zeros(4, 3), "head.bias": torch.zeros(2)}, p / "model.pt"),
-        r"head.weight has shape \(4, 3\), the model wants \(2, 3\)",
+        r"head.weight has shape \(4, 3\), the model wants shape \(2, 3\)",
     ),
     "batch object array": (lambda p: np.savez(p / "batch.npz", x=np.array([object()])), "cannot be read"),
 }
@@ -174,7 +174,7 @@ BAD_NAMES = {
     "no module": ({"model": "nowhere.at.all:build"}, "there is no module"),
     "raises": ({"model": "{}/model.py:broken"}, "no weights today"),
     "needs arguments": ({"model": "{}/model.py:NeedsWidth"}, "building the model"),
-    "a number": ({"model": "{}/model.py:number"}, "is a int"),
+    "a number": ({"model": "{}/model.py:number"}, "is an int"),
     "builds no module": ({"model": "{}/losses.py:nothing"}, "building the model|not a torch.nn.Module"),
     "no batch": ({"batches": ()}, "no batch was given"),
     "no loss": ({"loss": None}, "no loss was given"),
@@ -196,3 +196,44 @@ def test_an_error_in_the_users_file_names_its_line(project):
     with pytest.raises(NllcheckError, match="ZeroDivisionError") as caught:
         load_target(request(project))
     assert caught.value.where.endswith("losses.py:3")
+
+
+def test_positional_npz_is_a_tuple(project):
+    expected = loss_of(load_target(request(project))[0])
+    np.savez(project / "batch.npz", *(t.numpy() for t in torch.load(project / "batch.pt")))
+    assert loss_of(load_target(request(project, batches=(str(project / "batch.npz"),)))[0]) == expected
+
+
+def test_a_whole_model_keeps_its_weights_when_earlier_states_are_followed(project):
+    torch.manual_seed(1)
+    whole = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    torch.save(whole, project / "whole.pt")
+    torch.save({f"0.{k.removeprefix('head.')}": v for k, v in state(project).items()}, project / "early.pt")
+    paths = (str(project / "early.pt"), str(project / "whole.pt"))
+    target, _ = load_target(request(project, paths=paths, model=None, trust=True))
+    assert torch.equal(target.model[0].weight, whole[0].weight)
+    assert torch.equal(target.checkpoints[0][1]["0.weight"], state(project)["head.weight"])
+
+
+def test_a_models_own_training_step(project):
+    with (project / "model.py").open("a") as file:
+        file.write(STEP)
+    target, _ = load_target(request(project, model=f"{project / 'model.py'}:Lit", loss=None))
+    assert (target.style, target.loss_name) == ("step", "training_step") and loss_of(target) > 0
+
+
+STEP = """
+class Lit(Net):
+    def training_step(self, batch, batch_idx):
+        inputs, targets = batch
+        return {"loss": (self(inputs)[:, 0] - targets).square().mean()}
+"""
+
+
+def test_the_model_is_in_eval_mode(project):
+    assert not load_target(request(project))[0].model.training
+
+
+def test_a_checkpoint_and_init_contradict_each_other(project):
+    with pytest.raises(NllcheckError, match="--init builds a new model"):
+        load_target(request(project, init=True))

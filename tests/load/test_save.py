@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+from typing import NamedTuple
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +19,11 @@ from nllcheck.target import evaluate
 def batch():
     torch.manual_seed(0)
     return torch.randn(4, 3), torch.randint(0, 3, (4,))
+
+
+class Pair(NamedTuple):
+    inputs: torch.Tensor
+    targets: torch.Tensor
 
 
 def linear():
@@ -61,7 +70,14 @@ def test_newer_schema_is_refused(tmp_path):
 REFUSED = {
     "lambda": ({"loss": lambda output, target: output.sum()}, "cannot be imported by name"),
     "object in batch": ({"batch": (torch.zeros(2), object())}, "cannot be stored safely"),
-    "needs arguments": ({"kwargs": None}, "cannot be built again without"),
+    "needs arguments": ({"kwargs": None}, "cannot be built again.*in_features"),
+    "wrong arguments": ({"kwargs": {"in_features": 3, "out_features": 4}}, "cannot be built again.*shape"),
+    "other settings": ({"model": torch.nn.Dropout(0.1), "kwargs": None}, "with other settings"),
+    "loss with settings": ({"loss": torch.nn.CrossEntropyLoss(label_smoothing=0.1)}, "settings of its own"),
+    "loss with weights": ({"loss": torch.nn.NLLLoss(weight=torch.ones(3))}, "settings of its own"),
+    "bound method": ({"loss": torch.nn.Linear(3, 3).forward}, "cannot be imported by name"),
+    "named tuple": ({"batch": Pair(torch.zeros(2, 3), torch.zeros(2))}, "holds a Pair"),
+    "factory nowhere": ({"factory": "nowhere:build", "kwargs": None}, "no module 'nowhere'"),
     "meta": ({"when": object()}, "plain values"),
 }
 
@@ -77,3 +93,75 @@ def test_save_refuses_and_writes_nothing(tmp_path, case):
 def test_unwritable_place(tmp_path):
     with pytest.raises(NllcheckError, match="cannot write"):
         saved(tmp_path / "no" / "such" / "folder" / "bundle.pt")
+
+
+def test_a_view_is_stored_without_what_lies_behind_it(tmp_path):
+    everything = torch.randn(100_000, 3)
+    path = saved(tmp_path / "bundle.pt", batch=(everything[:4], torch.zeros(4, dtype=torch.long)))
+    assert path.stat().st_size < 10_000
+
+
+ESCAPES = {
+    "reaches a loader": ("torch.nn.functional:torch.serialization.load", {"weights_only": False}),
+    "reaches a module": ("torch.nn:modules.module.torch.load", {"weights_only": False}),
+    "imported there": ("torch.nn.functional:boolean_dispatch", {}),
+    "elsewhere": ("torch:load", {"weights_only": False}),
+    "os": ("os:system", {}),
+}
+
+
+@pytest.mark.parametrize("part", ["model", "loss"])
+@pytest.mark.parametrize("case", ESCAPES)
+def test_only_torchs_own_layers_and_losses_run_from_a_bundle(tmp_path, case, part):
+    spec, kwargs = ESCAPES[case]
+    payload = tmp_path / "payload.pkl"
+    payload.write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
+    path = saved(tmp_path / "bundle.pt")
+    torch.save({**torch.load(path), part: spec, "kwargs": {"f": str(payload), **kwargs}}, path)
+    with pytest.raises(NllcheckError, match="not torch's own"):
+        load_target(Request((str(path),)))
+    assert not (tmp_path / "ran").exists()
+
+
+class Payload:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.marker),))
+
+
+DAMAGED = {
+    "no state": ({"state": None}, "usable state"),
+    "loss is a number": ({"loss": 3}, "usable loss"),
+    "kwargs is a list": ({"kwargs": [1]}, "usable kwargs"),
+    "schema is text": ({"nllcheck_bundle": "1"}, "schema 1"),
+    "other weights": ({"state": {"weight": torch.zeros(3, 3)}}, "missing bias"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_bundles(tmp_path, case):
+    changes, message = DAMAGED[case]
+    path = saved(tmp_path / "bundle.pt")
+    torch.save({**torch.load(path), **changes}, path)
+    with pytest.raises(NllcheckError, match=message) as caught:
+        load_target(Request((str(path),)))
+    assert caught.value.where == str(path)
+
+
+def test_bundles_of_one_run_are_followed(tmp_path):
+    first = saved(tmp_path / "1.pt", model=torch.nn.Linear(3, 3))
+    last = saved(tmp_path / "2.pt")
+    target, _ = load_target(Request((str(first), str(last))))
+    assert [name for name, _ in target.checkpoints] == [str(first), str(last)]
+    assert torch.equal(target.model.weight, linear().weight)
+
+
+def test_a_factory_of_the_users_own_is_confirmed_on_the_command_line(project):
+    path = saved(project / "bundle.pt", factory=f"{project}/model.py:build", kwargs=None,
+                 model=torch.nn.ModuleDict({"head": torch.nn.Linear(3, 2)}))  # fmt: skip
+    with pytest.raises(NllcheckError, match="names its model"):
+        load_target(Request((str(path),)))
+    target, _ = load_target(Request((str(path),), model=f"{project}/model.py:build"))
+    assert type(target.model).__name__ == "Net"

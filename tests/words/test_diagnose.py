@@ -1,0 +1,197 @@
+"""Which rule explains what, how severe it is, and what becomes one finding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from events import OUTPUT, RULES, born, failure, found, on_lines
+from graphs import graph_of
+
+from nllcheck.diagnose import diagnose
+from nllcheck.diagnose.severity import severity_of
+from nllcheck.types import SEVERITIES
+
+UNDER, OVER, SAT = "underflow", "overflow", "saturation"
+BACK = {"phase": "backward", "kind": "nan"}
+PDF = "p = exp(-0.5 * z) / norm"
+SMALL = {"ranges": {"s": (0.0, 1.0)}}
+EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
+    ("log(softmax(x, -1))", "log", ("softmax", UNDER), {}, "NLL101"),
+    ("log(gather(softmax(x, -1), 1, t))", "log", ("softmax", UNDER), {}, "NLL101"),
+    ("log(sigmoid(x))", "log", ("sigmoid", UNDER), {}, "NLL102"),
+    ("log(1.0 - sigmoid(x))", "log", ("sigmoid", SAT), {}, "NLL102"),
+    ("log(q * r)", "log", ("mul", UNDER), {}, "NLL103"),
+    ("log(log_softmax(x, -1))", "log", None, {"kind": "nan"}, "NLL104"),
+    ("log(x / y)", "div", None, {}, "NLL105"),
+    ("log(x + 1e-8)", "log", ("add", UNDER), {}, "NLL106"),
+    ("log(prod(sigmoid(x), -1))", "log", ("prod", UNDER), {}, "NLL107"),
+    ("p = sigmoid(x); log(p / (1 - p))", "div", ("sigmoid", SAT), {}, "NLL108"),
+    ("s = exp(x); y / (s + 1.0)", "exp", None, {}, "NLL201"),
+    ("s = exp(x); mean(s * y)", "mul", ("exp", OVER), {}, "NLL201"),
+    ("log(1 + exp(x))", "exp", None, {}, "NLL202"),
+    ("log1p(exp(x))", "exp", None, BACK, "NLL202"),
+    ("log(sum(exp(x), -1))", "exp", None, {}, "NLL203"),
+    ("log(sum(exp(x), -1))", "log", ("exp", UNDER), {}, "NLL203"),
+    ("e = exp(x); e / sum(e, -1, True)", "exp", None, {}, "NLL204"),
+    ("e = exp(x); e / sum(e, -1, True)", "div", ("exp", UNDER), {"kind": "nan"}, "NLL204"),
+    ("clamp(exp(x), None, 1e4)", "exp", None, BACK, "NLL205"),
+    ("lgamma(exp(x))", "lgamma", ("exp", UNDER), {}, "NLL206"),
+    ("lgamma(sum(exp(x), -1))", "lgamma", ("exp", UNDER), {}, "NLL206"),
+    ("log(exp(x) + exp(y))", "exp", None, {}, "NLL207"),
+    ("log(mean(exp(x), -1))", "exp", None, {}, "NLL208"),
+    ("1.0 / (1 + exp(-x))", "exp", None, BACK, "NLL209"),
+    ("e = exp(x); e / (1 + e)", "div", ("exp", OVER), {"kind": "nan"}, "NLL209"),
+    ("log(i0(k))", "i0", None, {}, "NLL210"),
+    ("u = exp(x); d = exp(-x); (u - d) / (u + d)", "exp", None, {}, "NLL211"),
+    ("log(cosh(x))", "cosh", None, {}, "NLL212"),
+    ("a = exp(x); y + lgamma(sum(a, -1)) - sum(lgamma(a), -1)", "lgamma", None, {"ranges": {"exp": (1.0, 4.1e36)}},
+     "NLL213"),
+    ("q / (1 - r ** 2)", "div", None, {"ranges": {"r": (-1.0, 0.5)}}, "NLL301"),
+    ("log(1 - r * r)", "log", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
+    ("q / (n * sqrt(1 - r ** 2))", "div", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
+    (f"{PDF}; log(p)", "log", ("exp", UNDER), {}, "NLL302"),
+    (f"{PDF}; log(p)", "div", ("exp", UNDER), BACK, "NLL302"),
+    (f"{PDF}; log(p + 1e-12)", "div", ("exp", UNDER), BACK, "NLL302"),
+    ("log(sum(-x))", "log", None, {"kind": "nan"}, "NLL303"),
+    ("log(-sum(x))", "log", None, {"kind": "nan"}, "NLL303"),
+    ("log(sum(-log(p + 1e-7)))", "log", None, {"kind": "nan"}, "NLL303"),
+    ("x / s", "div", None, SMALL, "NLL304"),
+    ("x / (2 * s ** 2)", "div", None, SMALL, "NLL304"),
+    (f"{PDF}; log(sum(w * p, -1))", "log", ("exp", UNDER), {}, "NLL305"),
+    ("log(sum(w * exp(x), -1))", "log", ("exp", UNDER), {}, "NLL305"),
+    ("sqrt(x ** 2)", "sqrt", None, BACK, "NLL401"),
+    ("x ** 0.3", "pow", None, BACK, "NLL402"),
+    ("x / norm(x, 2)", "div", None, {"kind": "nan"}, "NLL403"),
+    ("x / sqrt(sum(x ** 2, -1))", "div", None, {"kind": "nan"}, "NLL403"),
+    ("where(gt(x, 0), sqrt(x), 0.0)", "sqrt", None, BACK, "NLL404"),
+    ("where(gt(x, 20), x, log1p(exp(x)))", "exp", None, BACK, "NLL404"),
+    ("acos(tanh(x))", "acos", None, BACK, "NLL405"),
+    ("nan_to_num(p * log(p))", "log", None, BACK, "NLL406"),
+    ("clamp(log(p), -100.0)", "log", None, BACK, "NLL407"),
+    ("clamp(log(sigmoid(x)), -100.0)", "log", ("sigmoid", UNDER), BACK, "NLL407"),
+    ("sqrt(mean(x ** 2, -1) - mean(x, -1) ** 2)", "sqrt", None, {"kind": "nan"}, "NLL408"),
+    ("logdet(matmul(x, y))", "logdet", None, {}, "NLL409"),
+    ("log(1.0000000001 - sigmoid(x))", "log", ("sigmoid", SAT), {}, "NLL501"),
+    ("log(1 - exp(x))", "log", None, {}, "NLL502"),
+    ("log(cdf(u) - cdf(v))", "log", None, {}, "NLL503"),
+    ("log(1 - p)", "log", None, {}, "NLL504"),
+    ("log(1 + tanh(x))", "log", ("tanh", SAT), {"ranges": {"tanh": (-1.0, 0.9)}}, "NLL505"),
+    ("sum(x * m) / sum(m)", "div", None, {"kind": "nan", "ranges": {"m": (0.0, 0.0)}}, "NLL506"),
+    ("mean(erfinv(x))", "mean", None, {}, "NLL000"),
+    ("x / s", "div", None, {"ranges": {"s": (1.0, 2.0)}}, "NLL000"),  # the divisor is not to blame
+    ("q / (1 - r ** 2)", "div", None, {"ranges": {"r": (-0.5, 0.5)}}, "NLL000"),
+    ("1 + exp(-x)", "add", None, {}, "NLL000"),
+)  # fmt: skip
+STRUCTURAL = (
+    ("nll_loss(softmax(x, 1), t)", {"NLL601"}),
+    ("-0.5 * (6.283185307179586 * v) - (y - m) ** 2 / (2 * v)", {"NLL602"}),
+    ("-0.5 * log(6.283185307179586 * v) - (y - m) ** 2 / (2 * v)", set()),
+    ("log_softmax(softmax(x, 1), 1)", {"NLL603"}),
+    ("binary_cross_entropy(sigmoid(x), t)", {"NLL109"}),
+    ("nll_loss(log_softmax(x, 1), t)", set()),
+)
+
+
+@pytest.mark.parametrize(("text", "op", "harm", "changes", "rule"), EXPLAINED, ids=lambda v: str(v)[:40])
+def test_the_rule_that_explains_a_failure(text, op, harm, changes, rule):
+    assert found(text, op, harm, **changes).rule == rule
+
+
+def test_every_event_rule_has_a_case():
+    covered = {row[-1] for row in EXPLAINED}
+    assert {r.id for r in RULES if r.on == "event"} <= covered
+
+
+@pytest.mark.parametrize(("text", "rules"), STRUCTURAL)
+def test_rules_of_shape_need_no_failure(text, rules):
+    findings = diagnose(on_lines(graph_of(text)), (), RULES)
+    assert {f.rule for f in findings} == rules
+    assert all(f.site and f.message and f.reach is None for f in findings)
+
+
+FAR, INNER = replace(OUTPUT, role="input"), replace(OUTPUT, role="intermediate")
+SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
+    ({"reach": 1.0}, "error", "warning", "error"),
+    ({"reach": 9.0}, "error", "warning", "error"),
+    ({"reach": 11.0}, "error", "note", "warning"),  # a raw value of 2 is possible for any network
+    ({"reach": 11.0, "threshold": (1e6, 1.1e6)}, "note", "note", "note"),
+    ({"reach": 11.0, "axis": replace(OUTPUT, mode="scale")}, "note", "note", "note"),
+    ({"reach": 1.0, "reference_loss": 1e13}, "note", "note", "note"),
+    ({"reach": 1.0, "axis": INNER}, "note", "note", "note"),
+    ({"reach": 1.0, "verdict": "limit"}, "error", "warning", "warning"),
+    ({"reach": 3.0, "verdict": "limit"}, "note", "note", "note"),
+    ({"reach": 1.0, "verdict": "undecided"}, "note", "note", "note"),
+    ({"reach": 1.0, "verdict": "legitimate"}, "note", "note", "note"),
+    ({"verdict": "limit", "axis": None, "on_batch": True}, "error", "error", "error"),
+    ({"verdict": "undecided", "axis": None, "on_batch": True}, "error", "error", "error"),
+    ({"axis": None, "on_batch": True, "reaches": ()}, "note", "note", "note"),
+    ({"reach": 1.5, "axis": replace(OUTPUT, role="target")}, "warning", "warning", "warning"),
+    ({"reach": 5.0, "axis": replace(OUTPUT, role="target")}, "note", "note", "note"),
+)
+
+
+@pytest.mark.parametrize(("changes", "error", "warning", "none"), SEVERITY, ids=lambda v: str(v)[:60])
+def test_severity_is_a_table(changes, error, warning, none):
+    judged = failure(graph_of("log(x)"), "log", **changes)
+    assert [severity_of(judged, rule) for rule in ("error", "warning", None)] == [error, warning, none]
+
+
+def test_one_place_is_one_finding_led_by_what_the_model_can_reach():
+    graph = on_lines(graph_of("r = tanh(x); q / (1 - r ** 2)"))
+    axes = [
+        (INNER, "rho", 1.0),
+        (OUTPUT, "output[..., 4]", 3.0),
+        (replace(OUTPUT, mode="scale"), "output × scale", 2.5),
+    ]
+    judged = [failure(graph, "div", axis=replace(axis, label=label), reach=reach) for axis, label, reach in axes]
+    judged.append(failure(graph, "div", axis=OUTPUT, reach=1.0, kind="nan", verdict="undecided"))
+    (finding,) = diagnose(graph, tuple(judged), RULES)
+    assert (finding.axis, finding.threshold, finding.last_good, finding.reach) == ("output[..., 4]", 2.0, 1.5, 3.0)
+    assert "rho >= 2 (an intermediate)" in finding.also
+    assert "output × scale >= 2" in finding.also
+
+
+def test_forward_and_backward_and_other_lines_stay_apart():
+    graph = on_lines(graph_of("log(sigmoid(log(x)))"))
+    first = min(n.index for n in graph.nodes if n.op == "log")
+    judged = (failure(graph, "log"), failure(graph, "log", phase="backward"), failure(graph, "log", node=first))
+    assert len(diagnose(graph, judged, RULES)) == 3
+
+
+def test_findings_come_worst_first():
+    graph = on_lines(graph_of("log(softmax(x, -1)) + sqrt(y)"))
+    judged = tuple(failure(graph, op, reach=r) for op, r in (("sqrt", 5.0), ("log", 8.0), ("log", 4.0)))
+    findings = diagnose(graph, (*judged, failure(graph, "sqrt", phase="backward", verdict="undecided")), RULES)
+    assert [SEVERITIES.index(f.severity) for f in findings] == sorted(SEVERITIES.index(f.severity) for f in findings)
+    assert findings[-1].verdict == "undecided"
+
+
+def test_an_unexplained_failure_says_what_was_measured():
+    finding = found("s = exp(x); mean(erfinv(s))", "erfinv", ("exp", UNDER), kind="nan", verdict="undecided")
+    finding = finding if finding.rule == "NLL000" else found("mean(erf(exp(x)))", "mean", ("erf", SAT), kind="nan")
+    assert finding.rule == "NLL000"
+    for part in ("mean", "NaN", "output >= 2", "erf saturates"):
+        assert part in finding.message
+
+
+def test_messages_speak_the_users_names_and_leave_no_field_open():
+    for text, op, harm, changes, _ in EXPLAINED:
+        finding = found(text, op, harm, **changes)
+        assert "{" not in finding.message + (finding.fix or "") + (finding.advice or "")
+        assert finding.message.endswith(".")
+        assert finding.why
+    assert found("log(softmax(logits, -1))", "log").fix == "log_softmax(logits)"
+    assert "logits" in found("log(softmax(logits, -1))", "log").message
+
+
+def test_wrong_signs_and_negative_losses():
+    graph = on_lines(graph_of("log(softmax(x, -1))"))
+    node = {"node": born(graph, "log"), "axis": None, "threshold": None, "on_batch": True}
+    labels = failure(graph, "log", kind="negative-nll", detail="discrete targets", **node)
+    real = failure(graph, "log", kind="negative-nll", detail="continuous targets", **node)
+    flips = failure(
+        graph, "log", kind="sign-flip", phase="backward", detail="changes sign 3 times", verdict="legitimate"
+    )
+    severities = [diagnose(graph, (j,), RULES)[0].severity for j in (labels, real, flips)]
+    assert severities == ["error", "note", "note"]
