@@ -54,13 +54,32 @@ def _channel_axes(graph: LossGraph, node: int, role: str, edges: Boundary) -> li
         return []
     width = plain.shape[-1] if plain.shape else 1
     whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
-    name_domain = domain_of_name(plain.name or "") if role == "input" else _REAL
+    name_domain = _input_domain(plain.name or "", whole.observed) if role == "input" else _REAL
     whole = replace(whole, domain=_meet(whole.domain, name_domain, whole.observed))
     if width == 1 or len(plain.shape) < 2:
         return [whole, *_scaled(whole, plain)]
-    step = max(1, math.ceil(width / MANY))
-    parts = [_part(graph, whole, start, min(start + step, width)) for start in range(0, width, step)]
+    parts = [_part(graph, whole, start, stop) for start, stop in _groups(graph.graph, node, width)]
     return [*parts, *_scaled(whole, plain)]
+
+
+def _groups(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
+    """Channels one by one; where there are many, the slices that the loss itself takes, else even groups."""
+    own = _slices(graph, node, width) if width > MANY else []
+    if own and len(own) <= MANY and sum(stop - start for start, stop in own) == width:
+        return own
+    step = max(1, math.ceil(width / MANY))
+    return [(start, min(start + step, width)) for start in range(0, width, step)]
+
+
+def _slices(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
+    """[start, stop) of every slice of the last dimension that somebody takes of `node`, in order, once each."""
+    last = len(graph.nodes[node].shape) - 1
+    found = set()
+    for user in graph.nodes:
+        dim, start, stop = (*user.args[1:4], None, None, None)[:3]
+        if user.aten.startswith("aten.slice.") and user.args[0] == Ref(node) and dim in (last, -1):
+            found.add((int(start or 0) % (width + 1), min(int(width if stop is None else stop), width)))
+    return sorted((a, b) for a, b in found if 0 < b - a < width)
 
 
 def _scaled(whole: Axis, plain: Node) -> list[Axis]:
@@ -68,6 +87,11 @@ def _scaled(whole: Axis, plain: Node) -> list[Axis]:
         return []
     label = f"{whole.label} × scale"
     return [replace(whole, label=label, mode="scale", selector=f"{whole.selector}*scale", observed=(1.0, 1.0))]
+
+
+def _input_domain(name: str, seen: tuple[float, float]) -> tuple[float, float]:
+    """A bare function's argument: by its name, else positive if the batch is, so that a scale is no real number."""
+    return domain_of_name(name) if is_parameter_name(name) or seen[0] <= 0 else (0.0, math.inf)
 
 
 _REAL = (-math.inf, math.inf)
@@ -142,6 +166,7 @@ def label_of(graph: Graph, node: int) -> str:
 
 def _range(value: torch.Tensor) -> tuple[float, float]:
     """Smallest and largest finite value; (nan, nan) where there is none."""
+    value = value.detach()
     finite = value[torch.isfinite(value)] if value.is_floating_point() else value.double()
     if finite.numel() == 0:
         return (math.nan, math.nan)

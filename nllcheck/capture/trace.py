@@ -202,7 +202,7 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
 def _leaf_tensor(leaf: Leaf) -> torch.Tensor:
     """A fresh tensor that asks for a gradient unless it is data: some losses refuse one for their target."""
     value = leaf.value.detach().clone()
-    return value.requires_grad_(value.is_floating_point() and leaf.role != "target")
+    return value.requires_grad_(value.is_floating_point() and leaf.role in ("weight", "input"))
 
 
 def tidy(module: fx.GraphModule) -> fx.GraphModule:

@@ -61,7 +61,7 @@ def replayed(graph: LossGraph, tensors: Sequence[torch.Tensor]) -> tuple[float, 
 def _starts(program: Program, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     fresh = [t.detach().clone() for t in tensors]
     for leaf, tensor in zip(program.leaves, fresh, strict=True):
-        tensor.requires_grad_(tensor.is_floating_point() and leaf.role != "target")
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
     return fresh
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,7 @@ def run(
 
 def checked(request: Request, given: Mapping[str, Any], tell: Callable[[str], None]) -> Report:
     """Load what was asked for and check it, with the command line's options over the file's."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from nllcheck.check import Options
     from nllcheck.check import run as run_check
@@ -80,7 +81,18 @@ def checked(request: Request, given: Mapping[str, Any], tell: Callable[[str], No
     values = {k: v for k, v in asdict(settings).items() if v is not None}
     values |= {k: v for k, v in given.items() if v is not None}
     _check_values(values)
+    target = replace(target, command=target.command + _spelled(given))
     return run_check(target, Options(**values, progress=tell))
+
+
+def _spelled(given: Mapping[str, Any]) -> str:
+    """The options of the command line that a finding depends on, for the command that shows it again."""
+    words: list[str] = []
+    for name in ("device", "dtype", "seed", "rules"):
+        value = given.get(name)
+        for one in value if isinstance(value, tuple) else () if value is None else (value,):
+            words += [f"--{name}", str(one)]
+    return f" {shlex.join(words)}" if words else ""
 
 
 def _check_values(values: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def _precedes(onset: Event, failure: Event) -> bool:
 
 
 def _is_far(trace: Trace, culprit: Culprit) -> bool:
-    values = trace.points.numpy()[culprit.points].tolist()
+    values = trace.points.double().numpy()[culprit.points].tolist()
     return all(reach_of(trace.axis, v) > FAR and abs(v) > 1e3 for v in values) and not trace.axis.requested
 
 

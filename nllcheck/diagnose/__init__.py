@@ -38,15 +38,23 @@ def _grouped(graph: Graph, judged: Sequence[Judged]) -> list[list[Judged]]:
     for one in judged:
         node = graph.nodes[one.event.node]
         place = (node.site.path, node.site.line) if node.site else node.index
-        groups.setdefault((place, node.op, one.event.phase), []).append(one)
+        groups.setdefault((place, node.op, one.event.phase, _way(one.event)), []).append(one)
     return list(groups.values())
+
+
+def _way(event: Event) -> str:
+    """Overflow and underflow at one op are two failures with two remedies."""
+    harm = event.chain[0].what if event.chain else ""
+    return harm if harm in ("overflow", "underflow") else ""
 
 
 def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> Finding:
     told = [(j, explain(graph, table, j)) for j in group]
     ranked = sorted(told, key=lambda pair: _lead(*pair))
     (lead, explanation), rest = ranked[0], [j for j, _ in ranked[1:]]
-    base = _base(graph, lead, severity_of(lead, explanation.rule.severity if explanation else None), command)
+    explanation = explanation or next((e for _, e in ranked if e), None)
+    severity = min((_severity(*pair) for pair in told), key=SEVERITIES.index)
+    base = _base(graph, lead, severity, command)
     also = _also(rest)
     texts = _ruled(graph, lead, explanation) if explanation else _unruled(graph, lead)
     return _with(base, also=also, **texts)
@@ -64,13 +72,17 @@ def _also(rest: list[Judged]) -> tuple[str, ...]:
     return (*words[:MOST_ALSO], *([f"{left} more"] if left > 0 else []))
 
 
-def _lead(judged: Judged, explanation: Explanation | None) -> tuple[int, bool, int, bool, float]:
-    """Worst severity first; then what the model can reach by itself, the firmer verdict, the nearest."""
-    severity = severity_of(judged, explanation.rule.severity if explanation else None)
+def _severity(judged: Judged, explanation: Explanation | None) -> Severity:
+    return severity_of(judged, explanation.rule.severity if explanation else None)
+
+
+def _lead(judged: Judged, explanation: Explanation | None) -> tuple[bool, bool, int, bool, float]:
+    """Alarms before notes; then what the model can reach by itself, the firmer verdict, one channel, the nearest."""
     axis = judged.event.axis
     inner = axis is not None and not axis.is_boundary
     scaled = axis is not None and axis.mode == "scale"
-    return SEVERITIES.index(severity), inner, _VERDICTS.index(judged.verdict), scaled, judged.reach
+    quiet = _severity(judged, explanation) == "note"
+    return quiet, inner, _VERDICTS.index(judged.verdict), scaled, judged.reach
 
 
 def _with(finding: Finding, **changes: object) -> Finding:
@@ -157,9 +169,25 @@ def _where(event: Event) -> str:
         return "on the batch"
     if event.threshold is None:
         return f"{axis.label} = {number(event.witness)}"
-    up = event.threshold[1] > event.threshold[0]
+    good, bad = event.threshold
     inner = "" if axis.is_boundary else " (an intermediate)"
-    return f"{axis.label} {'>=' if up else '<='} {number(event.threshold[1])}{inner}"
+    far = _other_end(event)
+    if far is not None:
+        low, high = sorted((bad, far))
+        return f"{axis.label} in [{number(low)}, {number(high)}]{inner}"
+    return f"{axis.label} {'>=' if bad > good else '<='} {number(bad)}{inner}"
+
+
+def _other_end(event: Event) -> float | None:
+    """Where the failing interval ends again; None where it goes on to the end of the axis."""
+    good, bad = event.threshold or (0.0, 0.0)
+    if bad > good:
+        far = min((b for _, b in event.region if b >= bad), default=math.inf)
+    else:
+        far = max((a for a, _ in event.region if a <= bad), default=-math.inf)
+    low, high = event.axis.domain if event.axis else (-math.inf, math.inf)
+    top = 1e4 if event.axis and event.axis.mode == "scale" else 1e30
+    return None if abs(far) > top or far in (low, high) else far
 
 
 def _ruled(graph: Graph, judged: Judged, explanation: Explanation) -> dict[str, object]:

@@ -56,7 +56,16 @@ def filled(template: str, graph: Graph, event: Event | None, captures: Captures,
     def field(match: re.Match[str]) -> str:
         return _field(match[1].strip(), graph, event, captures, reach, ranges)
 
-    return sentence(_FIELD.sub(field, " ".join(template.split())))
+    return sentence(_FIELD.sub(field, _located(" ".join(template.split()), event)))
+
+
+def _located(template: str, event: Event | None) -> str:
+    """A failure on the batch itself has no axis and no threshold to name."""
+    if event is None or event.axis is not None:
+        return template
+    for phrase in ("from {axis} = {threshold} on", "at {axis} = {threshold}"):
+        template = template.replace(phrase, "on the batch itself")
+    return template.replace("{axis} = {threshold}", "the batch itself")
 
 
 def sentence(text: str) -> str:

@@ -153,7 +153,7 @@ def record(
     mode = _Recorder(found, moved if isinstance(moved, tuple) else None)
     starts = [t.detach().clone() for t in tensors]
     for leaf, tensor in zip(program.leaves, starts, strict=True):
-        tensor.requires_grad_(tensor.is_floating_point() and leaf.role != "target")
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
     for leaf, tensor in zip(program.leaves, starts, strict=True):
         mode.leaf(tensor, ("leaf", leaf.name))
     with quiet_numerics(seed), torch.enable_grad():

@@ -21,6 +21,7 @@ from nllcheck.detect.births import intervals
 from nllcheck.detect.chain import harm_of
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Key, Record, Step, record
+from nllcheck.errors import NllcheckError
 from nllcheck.judge.verdict import Reference, judged_by
 from nllcheck.sweep.watch import extent, place
 from nllcheck.target import Batch, Target
@@ -78,6 +79,10 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     began = time.perf_counter()
     base = bench.batch()
     pace = time.perf_counter() - began
+    if base.error is not None:
+        text = str(base.error).strip().splitlines()
+        message = f"the loss cannot be followed op by op: {type(base.error).__name__}: {text[0] if text else ''}"
+        raise NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")
     bench.book.add(base)
     bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
     loss = base.steps[base.loss_step].value

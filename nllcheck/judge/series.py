@@ -41,12 +41,12 @@ def read(graph: LossGraph, tensors: Sequence[torch.Tensor], name: str, dtype: to
     runner = Runner(graph.module, dtype)
     starts = [promoted(t.detach().clone(), dtype) for t in tensors]
     for leaf, tensor in zip(graph.program.leaves, starts, strict=True):
-        tensor.requires_grad_(tensor.is_floating_point() and leaf.role != "target")
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
     with quiet_numerics(graph.seed), torch.enable_grad():
         loss = runner.run(*starts)
         loss = loss[0] if isinstance(loss, (tuple, list)) else loss
         values = [runner.env[graph.fx_nodes[i]] for i in heads]
-        if not loss.requires_grad:
+        if not loss.requires_grad or not values:
             return Reading(name, float(loss), tuple(torch.zeros_like(v) for v in values))
         found = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
     return Reading(name, float(loss.detach()), tuple(g.detach().cpu() for g in found))

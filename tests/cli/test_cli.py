@@ -11,6 +11,7 @@ import pytest
 
 from nllcheck.config import Settings
 from nllcheck.errors import NllcheckError
+from nllcheck.target import Target
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 STABLE = str(FIXTURES / "softmax_cross_entropy" / "stable.pt")
@@ -93,7 +94,8 @@ def test_the_command_line_wins_over_the_file(monkeypatch, call):
         seen["options"] = options
         raise NllcheckError("enough", exit_code=4)
 
-    monkeypatch.setattr("nllcheck.load.load_target", lambda request: (request, Settings(seed=1, fail_on="note")))
+    target = Target("m", len, "len", None, (), "function", command="nllcheck run m2.pt")
+    monkeypatch.setattr("nllcheck.load.load_target", lambda request: (target, Settings(seed=1, fail_on="note")))
     monkeypatch.setattr("nllcheck.check.run", note)
     words = ("m1.pt", "m2.pt", "--batch", "a.pt", "--batch", "b.pt", "--sweep", "x=0:1", "--sweep", "y=0:1")
     assert call("run", *words, "--seed", "7", "--points", "9", "--memory", "2G")[0] == 4

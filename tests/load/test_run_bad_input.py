@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -86,3 +87,13 @@ def test_what_the_users_code_prints_stays_out_of_the_result(project, monkeypatch
 def test_a_fresh_project_runs_from_its_folder(project, monkeypatch, capsys):
     code, out, _ = run(project, monkeypatch, capsys)
     assert code == 0 and "model.pt" in out
+
+
+def test_the_command_that_repeats_a_finding_has_the_options_it_depends_on(project, monkeypatch, capsys):
+    (project / "losses.py").write_text(
+        "import torch\n\ndef nll(output, target):\n    return torch.log(output).mean()\n"
+    )
+    code, out, _ = run(project, monkeypatch, capsys, format="json", dtype="float64", seed="3")
+    commands = {finding["command"] for finding in json.loads(out)["findings"] if finding["command"]}
+    assert code == 1 and commands
+    assert all("--dtype float64 --seed 3" in command for command in commands)

@@ -38,7 +38,7 @@ def failure(graph: Graph, op: str, harm: tuple[str, str] | None = None, **change
 
 
 def found(text: str, op: str, harm: tuple[str, str] | None = None, **changes: Any) -> Finding:
-    """The one finding about one failure on `graph_of(text)`; `ranges={"r": (0, 1)}` by the name of an input or an op."""
+    """The one finding about a failure on `graph_of(text)`; `ranges={"r": (0, 1)}` goes by names of inputs and ops."""
     graph = on_lines(graph_of(text))
     ranges = changes.pop("ranges", {})
     places = {n.name or n.op: n.index for n in graph.nodes}

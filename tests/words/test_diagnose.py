@@ -110,7 +110,7 @@ def test_rules_of_shape_need_no_failure(text, rules):
     assert all(f.site and f.message and f.reach is None for f in findings)
 
 
-FAR, INNER = replace(OUTPUT, role="input"), replace(OUTPUT, role="intermediate")
+INNER = replace(OUTPUT, role="intermediate")
 SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({"reach": 1.0}, "error", "warning", "error"),
     ({"reach": 9.0}, "error", "warning", "error"),

@@ -184,6 +184,9 @@ def test_shipped_rules_explain_themselves(rule):
     assert rule.fix or rule.advice
     assert rule.references
     assert "schema=rule.schema.json" in rule.path.read_text().splitlines()[0]
+    assert rule.message.count("{axis}") == " ".join(rule.message.split()).count(
+        "{axis} = {threshold}"
+    )  # or "the batch"
     texts = [rule.message, rule.why, rule.advice or "", rule.false_positives or ""]
     assert not any("  " in " ".join(t.split()) or "{" in t for t in texts[1:])
 
