@@ -244,7 +244,7 @@ def _as_where(node: fx.Node) -> None:
     mask = places[0] if isinstance(places, (list, tuple)) and len(places) == 1 else None
     if not all(isinstance(n, fx.Node) for n in (into, mask, source)) or (len(node.args) > 3 and node.args[3]):
         return
-    values = [n.meta.get("val") for n in (into, mask, source)]  # type: ignore[union-attr]
+    values: list[Any] = [n.meta.get("val") for n in (into, mask, source)]  # type: ignore[union-attr]
     if any(v is None for v in values) or values[1].dtype != torch.bool:
         return
     if values[1].shape == values[0].shape and values[2].numel() == 1 and values[2].dtype == values[0].dtype:

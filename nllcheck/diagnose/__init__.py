@@ -27,10 +27,11 @@ def diagnose(
     return tuple(sorted([*found, *_structural(graph, table)], key=_order))
 
 
-def _order(finding: Finding) -> tuple[int, int, float, str, int]:
+def _order(finding: Finding) -> tuple[int, float, int, str, int]:
+    """Worst first, then the nearest to the batch; what is seen by shape alone is there already."""
     place = (finding.site.path, finding.site.line) if finding.site else ("", 0)
-    reach = finding.reach if finding.reach is not None else math.inf
-    return SEVERITIES.index(finding.severity), _VERDICTS.index(finding.verdict), reach, *place
+    reach = finding.reach if finding.reach is not None else 0.0
+    return SEVERITIES.index(finding.severity), reach, _VERDICTS.index(finding.verdict), *place
 
 
 def _grouped(graph: Graph, judged: Sequence[Judged]) -> list[list[Judged]]:

@@ -102,7 +102,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
         table, found = _swept(bench, axis, values, set(known), dtype)
         tables.append(table)
         judged += [judged_by(_reference(bench), event, axis, dtype) for event in found]
-    skipped = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
+    skipped: tuple[str, ...] = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
     skipped += (f"{', '.join(late)}: because {SECONDS:.0f} seconds were up; name one with --sweep",) if late else ()
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
 

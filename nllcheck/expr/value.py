@@ -106,7 +106,7 @@ def _holds(op: ast.cmpop, left: object, right: object, node: ast.expr, scope: Sc
         return (left in right) == isinstance(op, ast.In)  # type: ignore[operator]
     both = _as_range(left), _as_range(right)
     if both[0] and both[1]:
-        return _ORDER[type(op)](*both)
+        return _ORDER[type(op)](both[0], both[1])
     if isinstance(op, (ast.Eq, ast.NotEq)):
         return (left == right) == isinstance(op, ast.Eq)
     if left is None or right is None:  # a number that does not exist, as nan

@@ -19,16 +19,16 @@ __all__ = ["Examples", "Rule", "files", "load", "read", "schema"]
 
 def load(folders: Sequence[str | Path] = ()) -> tuple[Rule, ...]:
     """The shipped rules and those of `folders`, by id. Raises NllcheckError with file, line and column."""
-    rules: dict[str, Rule] = {}
+    ids: dict[str, Rule] = {}
+    names: dict[str, Rule] = {}
     for path in [file for place in (resources.folder("rules"), *map(Path, folders)) for file in files(place)]:
         rule = read(path)
-        for old in rules.values():
-            for key in ("id", "name"):
-                if getattr(rule, key) == getattr(old, key):
-                    taken = f"the {key} {getattr(rule, key)} is taken by {old.path}"
-                    raise NllcheckError(taken, where=str(path), hint="choose another")
-        rules[rule.id] = rule
-    return tuple(rule for _, rule in sorted(rules.items()))
+        for key, own, taken in (("id", rule.id, ids), ("name", rule.name, names)):
+            if own in taken:
+                message = f"the {key} {own} is taken by {taken[own].path}"
+                raise NllcheckError(message, where=str(path), hint="choose another")
+            taken[own] = rule
+    return tuple(rule for _, rule in sorted(ids.items()))
 
 
 def files(place: Path) -> list[Path]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
+import warnings
 from collections.abc import Iterable
 
 from nllcheck import expr, match, ops
@@ -18,6 +18,7 @@ _ANYWHERE = ("op", "line")
 _AT_EVENTS = ("threshold", "axis", "reach")
 _RESERVED = {*_ANYWHERE, *_AT_EVENTS, "event"}
 _FIELD = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"range\((\w+)\)")
 
 
 def check_texts(rule: Rule, tree: Tree, text: str) -> None:
@@ -25,8 +26,7 @@ def check_texts(rule: Rule, tree: Tree, text: str) -> None:
     place = _Places(rule, tree, text.splitlines())
     captures = _captures(rule, place)
     place.names(rule.op, set(ops.BY_NAME), "op", ("op",))
-    fields = (*_ANYWHERE, *(_AT_EVENTS if rule.on == "event" else ()))
-    place.names(_fields(rule.message), captures | set(fields), "field", ("message",))
+    _check_message(rule, captures, place)
     _check_condition(rule, captures, place)
     if rule.fix:
         pattern = place.pattern(rule.fix, ("fix",))
@@ -44,6 +44,17 @@ def _captures(rule: Rule, place: _Places) -> set[str]:
         for name in sorted(captured & _RESERVED):
             raise place.error(("match", i), f"'{name}' has a meaning of its own, so it cannot be captured")
     return set.intersection(*each)
+
+
+def _check_message(rule: Rule, captures: set[str], place: _Places) -> None:
+    """Every field is known, only captures have a range, and no brace stands alone."""
+    if set(_FIELD.sub("", rule.message)) & set("{}"):
+        raise place.error(("message",), "a brace in the message stands alone", "write {x} or {range(x)}")
+    fields = {m.strip() for m in _FIELD.findall(rule.message)}
+    ranges = {field: inner[1] for field in fields if (inner := _RANGE.fullmatch(field))}
+    known = (*_ANYWHERE, *(_AT_EVENTS if rule.on == "event" else ()))
+    place.names(fields - set(ranges), captures | set(known), "field", ("message",))
+    place.names(ranges.values(), captures, "field", ("message",))
 
 
 def _check_condition(rule: Rule, captures: set[str], place: _Places) -> None:
@@ -71,17 +82,13 @@ def _check_kind(rule: Rule, place: _Places) -> None:
 def _check_example(example: str, fires: bool, loc: Loc, place: _Places) -> None:
     """Python that can be read, with one guilty line if it is to fire. Nothing is run."""
     try:
-        ast.parse(example)
-    except (SyntaxError, ValueError) as error:
-        raise place.error(loc, f"the example is no Python: {error}") from None
+        with warnings.catch_warnings(action="ignore"):  # they are the example's own business
+            compile(example, "<example>", "exec", dont_inherit=True)  # faster than ast.parse
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise place.error(loc, f"the example is no Python: {str(error) or 'nested too deeply'}") from None
     marks = example.count(MARK)
     if fires and marks != 1:
         raise place.error(loc, f"{marks or 'no'} lines of this example are marked '{MARK}': it takes one")
-
-
-def _fields(template: str) -> set[str]:
-    inner = {m.strip() for m in _FIELD.findall(template)}
-    return {re.sub(r"^range\((\w+)\)$", r"\1", name) for name in inner}
 
 
 class _Places:

@@ -76,6 +76,9 @@ BROKEN = (  # what is replaced, by what, place, part of the message, part of the
     ("\"event.kind == 'nan' and max(abs(x)) > 0.5\"", ">-\n  max(x) >\n  5 6", "8:7", "(at column 12 of", ""),
     ("{range(x)}", "{range(y)}", "9:10", "unknown field 'y'", ""),
     ("{threshold}", "{treshold}", "9:10", "unknown field 'treshold'", "did you mean 'threshold'?"),
+    ("{range(x)}", "{range(op)}", "9:10", "unknown field 'op'", "known: x"),
+    ("{range(x)}", "{{x}}", "9:10", "a brace in the message stands alone", "write {x}"),
+    ("{range(x)}", "x}", "9:10", "a brace in the message stands alone", ""),
     ("why: because", "why: ''", "10:6", "why: must not be empty", ""),
     ("fix: log_softmax(x)", "fix: log_softmax(y)", "11:6", "unknown capture 'y'", ""),
     ("fix: log_softmax(x)", "fix: use log_softmax", "11:10", "cannot read the expression", ""),
@@ -84,6 +87,9 @@ BROKEN = (  # what is replaced, by what, place, part of the message, part of the
     ("  fires: |", "  fire: |", "14:3", "unknown key 'fire'", "did you mean 'fires'?"),
     ("  silent:\n    - loss = None\n    - loss = 1\n", "", "13:1", "the key 'silent' is missing", "stays silent"),
     ("    - loss = 1", "    - 'loss = ('", "19:7", "the example is no Python", ""),
+    ("    - loss = 1", f"    - 'loss = {'-' * 50_000}1'", "19:7", "the example is no Python: nested too deeply", ""),
+    ("    - loss = 1", f"    - 'loss = a{'.b' * 50_000}'", "19:7", "the example is no Python: maximum recursion", ""),
+    ("    - loss = 1", "    - return 1", "19:7", "'return' outside function", ""),
     (f"  {MARK}", "", "14:10", "no lines of this example are marked", ""),
     (f"  {MARK}", f"  {MARK} {MARK}", "14:10", "2 lines of this example are marked", ""),
 )
@@ -158,6 +164,11 @@ def test_loading_runs_nothing_of_a_rule(tmp_path, monkeypatch):
         rules.read(written(tmp_path, WHOLE.replace(old, evil)))
     rules.read(written(tmp_path, WHOLE.replace("return output.log()", evil)))
     assert not marker.exists()
+
+
+def test_odd_escapes_in_an_example_warn_nobody(tmp_path, recwarn):
+    rules.read(written(tmp_path, WHOLE.replace("loss = None", r"loss = '\d'")))
+    assert not recwarn.list
 
 
 def test_the_committed_schema_is_that_of_the_models():
