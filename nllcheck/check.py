@@ -53,6 +53,7 @@ class Options:
     seed: int = 0
     memory: str = "1G"
     points: int | None = None  # a default axis; None: by the size of the batch
+    min_bits: float | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
     progress: Callable[[str], None] = _silent
 
 
@@ -78,7 +79,7 @@ def run(target: Target, options: Options | None = None) -> Report:
     except UnsweepableError as error:
         return _by_hand(target, batch, options, rules, (str(error),))
     clock.start("detect")
-    found, seen = detect(graph, swept)
+    found, seen = detect(graph, swept, options.min_bits)
     clock.start("judge")
     judged = verdicts(found, swept, graph.loss.dtype)
     judged += signs(graph, swept, *_readings(target, graph))

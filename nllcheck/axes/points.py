@@ -76,7 +76,13 @@ def _special(dtype: torch.dtype) -> torch.Tensor:
 
 
 def _ends(axis: Axis) -> torch.Tensor:
-    return torch.tensor([d for d in axis.domain if math.isfinite(d)], dtype=torch.float64)
+    """The finite ends of the domain, and a geometric approach to each: a correlation breaks just before 1."""
+    low, high = axis.domain
+    width = min(high - low, 1.0)
+    steps = width * _geometric(1e-7, 0.1, 24)
+    parts = [torch.cat([torch.tensor([d], dtype=torch.float64), d + side * steps])
+             for d, side in ((low, 1.0), (high, -1.0)) if math.isfinite(d)]  # fmt: skip
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
 
 def _tidy(values: torch.Tensor, axis: Axis, dtype: torch.dtype) -> torch.Tensor:

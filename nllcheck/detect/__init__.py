@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 
 from nllcheck.capture import LossGraph
+from nllcheck.detect.dead import dead_events, dead_on_batch
 from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
+from nllcheck.detect.precision import batch_precision, precision_events, usual_floor
 from nllcheck.sweep import Swept
 from nllcheck.types import Event, Graph, Phase
 
 Located = tuple[Event, int]  # an event, and which of `Swept.joints` shows it
 
 
-def detect(graph: LossGraph, swept: Swept) -> tuple[list[Located], list[str]]:
-    """All failures, and remarks on what was seen but is no alarm."""
+def detect(graph: LossGraph, swept: Swept, floor: float | None = None) -> tuple[list[Located], list[str]]:
+    """All failures, and remarks on what was seen but is no alarm.
+
+    A loss or gradient with fewer than `floor` correct bits is one; None: `usual_floor` of the dtype.
+    """
     broken = leaf_events(graph)
     if broken and not math.isfinite(float(graph.loss)):
         return [(e, 0) for e in broken], []
@@ -28,7 +33,24 @@ def detect(graph: LossGraph, swept: Swept) -> tuple[list[Located], list[str]]:
         found += [(e, part.joint) for e in events]
         far.update(dict.fromkeys(beyond, part.trace.axis.label))
     found, dropped = _reachable(found, swept)
+    found += _finite_and_wrong(graph, swept, usual_floor(graph.loss.dtype) if floor is None else floor)
     return found, [*_far_note(graph.graph, far, {e.node for e, _ in found}), *dropped]
+
+
+def _finite_and_wrong(graph: LossGraph, swept: Swept, floor: float) -> list[Located]:
+    """Digits lost and dead gradients, on the batch and along each axis of the boundary."""
+    if not swept.joints or not math.isfinite(float(graph.loss)):
+        return []
+    joint, names = swept.joints[0], swept.names[0]
+    events = [*batch_precision(graph, joint, names, floor), *dead_on_batch(graph, joint, names)]
+    found: list[Located] = [(e, 0) for e in events]
+    for part in swept.parts:
+        axis, cut = part.trace.axis, swept.joints[part.joint]
+        if part.wide is None or axis.role == "target":
+            continue
+        found += [(e, part.joint) for e in precision_events(graph, cut, part.trace, part.wide, floor)]
+        found += [(e, part.joint) for e in dead_events(graph, cut, part.trace, part.wide)]
+    return found
 
 
 def _far_note(graph: Graph, far: dict[int, str], told: set[int]) -> list[str]:

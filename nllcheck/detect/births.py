@@ -129,6 +129,12 @@ def _reaches(layout: _Layout, bad: Bools) -> tuple[Bools, Bools]:
     return to_loss, to_gradient
 
 
+def origins(joint: Joint, names: tuple[str, ...], bad: Bools) -> tuple[Bools, Bools, Bools]:
+    """For any notion of a bad output (P, N): where it is born, and from where it reaches the loss, a gradient."""
+    layout = _layout(joint, names)
+    return (_born(layout, bad, np.zeros_like(bad)), *_reaches(layout, bad))
+
+
 def _carries_intent(node: fx.Node) -> bool:
     name = op_of(node)
     return ops.row(name).kind in _CARRIES_INTENT or name in _CARRIES_INTENT_OPS

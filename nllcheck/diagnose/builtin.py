@@ -54,4 +54,21 @@ RAISES = Builtin(
     "Keep the value inside the range that the check demands, or widen the check.",
 )
 
-BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES)
+DIGITS = Builtin(
+    "NLL005",
+    "digits-lost",
+    "The result is finite and wrong: two values that nearly cancel were rounded before, and what is left is their "
+    "rounding. Training goes on with a loss or a gradient of which only the first digits, or none, are right.",
+    "Rewrite the expression so that the cancelling part never arises (log1p, expm1, (1 - r) * (1 + r), a two-pass "
+    "variance), or compute this line in float64.",
+)
+DEAD = Builtin(
+    "NLL006",
+    "dead-gradient",
+    "The gradient is exactly 0 although the loss is not at its best: a value is held at a bound, or a derivative has "
+    "underflowed. Whatever gets there stays there, because nothing pulls it back.",
+    "Use a smooth bound (softplus(x) + eps, a scaled tanh or sigmoid) in place of a clamp, and logits in place of "
+    "probabilities that saturate.",
+)
+
+BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD)

@@ -10,6 +10,8 @@ from nllcheck.rules import Rule
 from nllcheck.rules.scope import scope
 from nllcheck.types import Graph, Judged
 
+_FAILURES = ("nan", "inf", "raises")  # what a rule without a kind explains
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -47,6 +49,8 @@ def explain(graph: Graph, table: Table, judged: Judged) -> Explanation | None:
 
 
 def _applies(rule: Rule, graph: Graph, judged: Judged, found: match.Match) -> bool:
+    if judged.event.kind not in ((rule.kind,) if rule.kind else _FAILURES):
+        return False
     if not rule.when:
         return True
     return bool(expr.compile(rule.when).evaluate(scope(graph, judged, found.captures)))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from nllcheck.types import SEVERITIES, Judged, Severity
+from nllcheck.types import SEVERITIES, Event, Judged, Severity
 
 NEAR = 10.0  # within this factor of the batch's range a defect counts in full
 PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
 LOST = 1e12  # where the exact loss is this large training is lost already, whatever the gradient does
 CLOSE = 2.0  # a limit this close deserves a word
+NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
+SLIVER = 0.01  # of the batch's range: too few values fall there to matter
 
 
-def severity_of(judged: Judged, rule: Severity | None) -> Severity:
+def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -> Severity:
     """The severity of one judged failure under a rule's own severity (None: no rule explains it).
+
+    `is_meant`: the op is a clamp that the user wrote, or one of a library.
 
     | verdict | where | severity |
     |---|---|---|
@@ -23,11 +27,16 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
     | defect | a raw value up to 200 | error for a rule that is one, warning without a rule, else note |
     | limit | within 2 x | the rule's, else warning |
     | silent | the batch shows it | warning |
+    | silent | digits lost where the loss or gradient is below a thousandth of its usual size | note |
+    | silent | within 2 x of the batch's range, and more than a sliver inside it | warning |
+    | silent | a clamp that is plainly meant, or a library's own, while the batch is alive | note |
     | all others | | note |
     """
     event = judged.event
     if event.kind in ("nan", "inf", "raises") and event.on_batch:
         return "error" if event.reaches else "note"
+    if event.kind in ("precision", "dead-gradient"):
+        return _silent(judged, is_meant)
     if event.axis is None or not event.axis.is_boundary:
         return "warning" if judged.verdict == "silent" and event.on_batch else "note"
     if judged.verdict == "defect":
@@ -35,6 +44,23 @@ def severity_of(judged: Judged, rule: Severity | None) -> Severity:
     if judged.verdict == "limit" and judged.reach <= CLOSE and event.axis.role != "target":
         return rule or "warning"
     return "note"
+
+
+def _silent(judged: Judged, is_meant: bool) -> Severity:
+    event = judged.event
+    if event.on_batch:
+        return "warning"
+    if is_meant or event.weight < NEGLIGIBLE or judged.reach > CLOSE or _is_sliver(event):
+        return "note"
+    return "warning"
+
+
+def _is_sliver(event: Event) -> bool:
+    """Does the failing region lie inside the batch's range and cover less than a hundredth of it?"""
+    low, high = event.axis.observed if event.axis else (0.0, 0.0)
+    covered = sum(max(0.0, min(b, high) - max(a, low)) for a, b in event.region)
+    inside = all(low <= a and b <= high for a, b in event.region)
+    return bool(event.region) and inside and covered < SLIVER * (high - low)
 
 
 def _defect(judged: Judged, rule: Severity | None) -> Severity:

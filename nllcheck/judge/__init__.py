@@ -8,6 +8,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.judge.series import Reading, over_readings, over_samples
 from nllcheck.judge.signs import flips_along, negative_loss
+from nllcheck.judge.silent import silent
 from nllcheck.judge.verdict import judge
 from nllcheck.sweep import Swept
 from nllcheck.types import Judged
@@ -17,7 +18,9 @@ def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Jud
     """Every failure with its verdict, judged on the joint graph that shows it."""
     judged = []
     for event, k in found:
-        if event.chain and event.chain[0].op == "input":
+        if event.kind in ("precision", "dead-gradient"):
+            judged += [one for one in [silent(event, swept.joints[k])] if one]
+        elif event.chain and event.chain[0].op == "input":
             judged.append(_given(event.reaches, event, dtype))
         else:
             judged.append(judge(event, swept.joints[k], dtype))

@@ -43,7 +43,7 @@ class Rule(BaseModel):
     op: Several = Field((), description="The failing op must be one of these.")
     when: Text | None = Field(None, description="Condition over event, axis and the captures: max(abs(r)) > 0.99.")
     kind: Literal["wrong-density", "precision", "dead-gradient", "unbounded", "negative-nll"] | None = Field(
-        None, description="What a graph rule finds."
+        None, description="What a graph rule finds, or an event rule explains (without: NaN and infinity)."
     )
     verdict: Literal["defect", "limit", "wrong-formula", "silent"] | None = Field(
         None, description="What a graph rule calls it."

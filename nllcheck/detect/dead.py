@@ -1,0 +1,255 @@
+"""Dead gradients: exactly 0 behind a closed gate that the loss would open, or lost to underflow and saturation.
+
+A gate (clamp, relu, max against a constant) is *stuck* where it is closed and the loss would fall if its output
+moved back inside: a hinge at 0 is satisfied, a rate clamped from below while the data asks for more is stuck.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.axes.reach import reach_of
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner
+from nllcheck.capture.plain import mark_of
+from nllcheck.capture.trace import plain_kernels
+from nllcheck.detect.births import origins
+from nllcheck.detect.events import batch_axis, ranges_at
+from nllcheck.detect.threshold import Question, bisect
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace, place, run_one
+from nllcheck.types import Axis, ChainStep, Event
+
+NEAR = 10.0  # looked at up to this factor of the batch's range
+RELEVANT = 1e-3  # a gradient below this share of what is typical near the batch is no loss when it is 0
+FELT = 1e-6  # an element that the loss feels less than this, against the most felt one, is not held back
+Bounds = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A gate with the number of its elements that are stuck."""
+
+    origin: int
+    elements: int
+    of: int
+    bound: float  # one of the bounds that hold them
+
+
+def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> list[Event]:
+    """Gates that are stuck for some elements of the batch as it is, while some gradient is exactly 0."""
+    axis = batch_axis(joint)
+    if not _some_zero(joint):
+        return []
+    one = run_one(joint, axis, 1.0, names)
+    held = stuck(joint, axis, 1.0)
+    return [replace(_event(graph, joint, one, s.origin, _share(graph, s)), axis=None, on_batch=True) for s in held]
+
+
+def _some_zero(joint: Joint) -> bool:
+    with torch.no_grad(), plain_kernels():
+        _, *gradients = Runner(joint.module).run(*joint.base)
+    return any(bool((g == 0).any()) for g, b in zip(gradients, joint.base, strict=True) if g.shape == b.shape)
+
+
+def _share(graph: LossGraph, found: Stuck) -> str:
+    name = graph.graph.nodes[found.origin].name
+    of = f" of {name}" if name else ""
+    return f"{found.elements} of {found.of} values{of} on the batch are held at {found.bound:.6g}"
+
+
+def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> list[Event]:
+    """At most one event on each side of the batch's range: where the whole axis gets a gradient of exactly 0."""
+    axis = trace.axis
+    dead = _dead(trace)
+    values = trace.points.tolist()
+    found: dict[int, Event] = {}
+    for side in (0, 1, -1):
+        places = [k for k, v in enumerate(values) if dead[k] and _side(axis, v) == side and reach_of(axis, v) <= NEAR]
+        if not places:
+            continue
+        k = min(places, key=lambda k: (reach_of(axis, values[k]), abs(values[k])))
+        event = _located(graph, joint, trace, wide, dead, k)
+        if event:
+            found.setdefault(event.node, event)
+    return list(found.values())
+
+
+def _dead(trace: Trace) -> torch.Tensor:
+    return (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
+
+
+def _side(axis: Axis, value: float) -> int:
+    low, high = axis.observed
+    return 1 if value > high else -1 if value < low else 0
+
+
+def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
+    value = float(trace.points[k])
+    held = stuck(joint, trace.axis, value, all_dead=True)
+    one = run_one(joint, trace.axis, value, trace.names)
+    if held:
+        event = _event(graph, joint, one, held[0].origin, _held(held[0]))
+        return replace(event, threshold=_edge(joint, trace, dead, k))
+    size = float(wide.magnitude[k])
+    usual = _usual(trace, wide)
+    if not (math.isfinite(size) and size > RELEVANT * usual and size > 1e3 * torch.finfo(trace.loss.dtype).tiny):
+        return None
+    node = _vanishing(joint, one)
+    if node is None:
+        return None
+    detail = f"float64 still gives {size:.3g} at {value:.6g}"
+    return replace(_event(graph, joint, one, node, detail), threshold=_edge(joint, trace, dead, k))
+
+
+def _held(found: Stuck) -> str:
+    return f"held at {found.bound:.6g}, where the loss would fall if it could move on"
+
+
+def _usual(trace: Trace, wide: Trace) -> float:
+    low, high = trace.axis.observed
+    inside = (trace.points >= low) & (trace.points <= high) & torch.isfinite(wide.magnitude)
+    return float(wide.magnitude[inside].median()) if bool(inside.any()) else 0.0
+
+
+def _edge(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> tuple[float, float] | None:
+    """(last live, first dead) value, adjacent floats, at the end of the dead run that is nearest to `k`."""
+    question = Question(joint, trace.axis, (), lambda t: _dead(t).tolist())
+    ends = [_live(dead, k, step) for step in (1, -1)]
+    reached = [(abs(j - k), j) for j in ends if j is not None]
+    if not reached:
+        return None
+    live = min(reached)[1]
+    first = live - 1 if live > k else live + 1
+    return bisect(question, float(trace.points[live]), float(trace.points[first]), trace.points.dtype)
+
+
+def _live(dead: torch.Tensor, k: int, step: int) -> int | None:
+    places = range(k, len(dead)) if step > 0 else range(k, -1, -1)
+    return next((j for j in places if not bool(dead[j])), None)
+
+
+def _vanishing(joint: Joint, one: Trace) -> int | None:
+    """The op in whose derivative the gradient becomes all zeros."""
+    backward = np.array([bool(op and op.phase == "backward") for op in map(joint.ops.get, one.names)])
+    zero = ((one.low[0] == 0) & (one.high[0] == 0)).numpy() & backward
+    born, _, to_gradient = origins(joint, one.names, zero[None, :])
+    places = np.nonzero(born[0] & to_gradient[0])[0].tolist()
+    return joint.ops[one.names[places[0]]].origin if places else None
+
+
+def stuck(joint: Joint, axis: Axis, point: float, all_dead: bool = False) -> list[Stuck]:
+    """Gates of the program with stuck elements at one point of an axis, in program order.
+
+    Unless the whole axis is known to be dead, an element counts only if a moved value that feeds it gets a
+    gradient of exactly 0: stable formulas such as `max(x, 0) + log1p(exp(-|x|))` have gates, too, but another
+    path carries their gradient.
+    """
+    which = joint.moved.index(axis.node)
+    runner = Runner(joint.forward)
+    with plain_kernels(), torch.enable_grad():
+        moved, _ = place(axis, joint.base[which], torch.tensor(point, dtype=joint.base[which].dtype))
+        starts = [(moved if i == which else b).detach().clone() for i, b in enumerate(joint.base)]
+        free = [s.requires_grad_() for s in starts if s.is_floating_point()]
+        loss = runner.run(*starts)
+        gates = [(n, b) for n in joint.forward.graph.nodes if (b := _bounds(n)) and _has_gradient(runner.env.get(n))]
+        if not gates or not loss.requires_grad:
+            return []
+        inner = [runner.env[n] for n, _ in gates]
+        found = _gradients(loss, [*free, *inner])
+        dead = [g == 0 for g in found[: len(free)]]
+        held = [_held_elements(runner, n, b, g) for (n, b), g in zip(gates, found[len(free) :], strict=True)]
+        caught = [(n, h) for (n, _), h in zip(gates, held, strict=True) if h is not None]
+        return [
+            _stuck(runner, n, h)
+            for n, h in caught
+            if all_dead or _feeds_dead(runner.env[n.args[0]], h, free, _samples(dead) if _is_relu(n) else dead)
+        ]
+
+
+def _gradients(of: torch.Tensor, at: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(of, at, retain_graph=True, allow_unused=True, materialize_grads=True)
+
+
+def _samples(dead: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Rows that are dead as a whole: some features of a row at 0 are what a relu is for."""
+    return [d.all(-1, keepdim=True).expand_as(d) if d.dim() >= 2 else d for d in dead]
+
+
+def _feeds_dead(source: torch.Tensor, held: torch.Tensor, free: list[torch.Tensor], dead: list[torch.Tensor]) -> bool:
+    """Does a moved value whose gradient is exactly 0 feed the held elements of a gate's input?"""
+    if not source.requires_grad:
+        return False
+    feeds = _gradients((source * held).sum(), free)
+    return any(bool(((f != 0) & d).any()) for f, d in zip(feeds, dead, strict=True))
+
+
+def _has_gradient(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.requires_grad
+
+
+def _bounds(node: fx.Node) -> Bounds | None:
+    """Lower and upper bound of a gate, numbers or nodes; None for any other op, and for a clamp that autograd skips."""
+    mark = mark_of(node)
+    if node.op != "call_function" or (mark is not None and not mark.grad_enabled):
+        return None
+    args = (*node.args[1:], None, None)
+    name = ops.packet(str(node.target))
+    if name in ("clamp", "hardtanh"):
+        low, high = (node.kwargs.get(k, a) for k, a in (("min", args[0]), ("max", args[1])))
+        return (-1.0, 1.0) if name == "hardtanh" and low is None else (low, high)
+    return {"clamp_min": (args[0], None), "clamp_max": (None, args[0]), "relu": (0.0, None),
+            "maximum": (args[0], None), "minimum": (None, args[0])}.get(name)  # fmt: skip
+
+
+def _held_elements(runner: Runner, node: fx.Node, bounds: Bounds, adjoint: torch.Tensor) -> torch.Tensor | None:
+    """Closed elements whose output the loss would have moved back inside; None where there are none."""
+    low, high = (_fixed(runner, b) for b in bounds)
+    x = runner.env[node.args[0]].detach()  # type: ignore[index]
+    below = torch.zeros_like(x, dtype=torch.bool) if low is None else (x < low) | ((x <= low) & _is_relu(node))
+    above = torch.zeros_like(x, dtype=torch.bool) if high is None else x > high
+    if below.shape != adjoint.shape or above.shape != adjoint.shape:  # bounds that spread the input
+        return None
+    matters = adjoint.abs() > FELT * adjoint.abs().max()
+    held = matters & ((below & (adjoint < 0)) | (above & (adjoint > 0)))
+    return held if bool(held.any()) else None
+
+
+def _stuck(runner: Runner, node: fx.Node, held: torch.Tensor) -> Stuck:
+    value = float(runner.env[node].detach()[held][0])
+    return Stuck((node.meta.get("custom") or {})["origin"], int(held.sum()), held.numel(), value)
+
+
+def _is_relu(node: fx.Node) -> bool:
+    return ops.packet(str(node.target)) == "relu"
+
+
+def _fixed(runner: Runner, bound: Any) -> Any:
+    """A bound's value; None where there is none, or where it moves with the axis itself."""
+    value = runner.env[bound] if isinstance(bound, fx.Node) else bound
+    return None if _has_gradient(value) or (isinstance(value, float) and math.isinf(value)) else value
+
+
+def _event(graph: LossGraph, joint: Joint, one: Trace, node: int, detail: str) -> Event:
+    plain = graph.graph.nodes[node]
+    return Event(
+        kind="dead-gradient",
+        phase="backward",
+        node=node,
+        axis=one.axis,
+        witness=float(one.points[0]),
+        threshold=None,
+        reaches=("gradient",),
+        loss=float(one.loss[0]),
+        slope=float(one.slope[0]),
+        chain=(ChainStep(node, plain.op, "saturation", plain.site),),
+        ranges=ranges_at(joint, one),
+        detail=detail,
+    )

@@ -1,0 +1,118 @@
+"""What is measured of a failure, as a `Finding` without words; and where it is, in words."""
+
+from __future__ import annotations
+
+import math
+
+from nllcheck.diagnose.builtin import UNEXPLAINED
+from nllcheck.diagnose.wording import is_library, number
+from nllcheck.types import Event, Finding, Graph, Judged, Node, Ref, Severity, Site
+
+
+def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Finding:
+    """Everything that is measured; the words come from a rule or a builtin."""
+    event = judged.event
+    node = graph.nodes[event.node]
+    axis = event.axis
+    return Finding(
+        rule=UNEXPLAINED.id,
+        name=UNEXPLAINED.name,
+        kind=event.kind,
+        verdict=judged.verdict,
+        severity=severity,
+        phase=event.phase,
+        op=op_name(graph, node),
+        site=edit_site(graph, event),
+        message="",
+        axis=axis.label if axis else None,
+        threshold=event.threshold[1] if event.threshold else None,
+        last_good=event.threshold[0] if event.threshold else None,
+        reach=judged.reach if axis or event.on_batch else None,
+        witness=_known(event.witness) if axis else None,
+        loss=event.loss,
+        slope=event.slope if axis else None,
+        reference_loss=_known(judged.reference_loss),
+        reference_slope=_known(judged.reference_slope),
+        reference=judged.reference,
+        observed=axis.observed if axis and not math.isnan(axis.observed[0]) else None,
+        chain=event.chain,
+        reason=judged.reason,
+        reaches=event.reaches,
+        on_batch=event.on_batch,
+        command=_command(event, command),
+    )
+
+
+def is_meant(graph: Graph, event: Event) -> bool:
+    """Is a dead gradient's op a clamp that somebody wrote on purpose, or code of a library?"""
+    node = graph.nodes[event.node]
+    meant = node.op == "clamp" or (node.site is not None and is_library(node.site))
+    return event.kind == "dead-gradient" and meant
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def op_name(graph: Graph, node: Node) -> str:
+    """The rule name of the op; behind a mere view, of what it shows."""
+    while node.op == "view" and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+    return node.op
+
+
+def edit_site(graph: Graph, event: Event) -> Site | None:
+    """The op's own line. A leaf has none: the first line that reads it; nor has the loss: the last line.
+
+    A line inside an installed package is no place to edit: then the last line of the loss, if there is one.
+    """
+    node = graph.nodes[event.node]
+    lines = [n.site for n in graph.nodes if n.site and n.zone == "loss"]
+    own = [s for s in lines if not is_library(s)]
+    if node.site and not (is_library(node.site) and own):
+        return node.site
+    readers = [n.site for n in graph.nodes[event.node :] if n.site in own and n.op != "view"]
+    choices = (readers if node.op == "input" else []) or own[::-1] or lines[::-1]
+    return choices[0] if choices else None
+
+
+def _command(event: Event, command: str) -> str:
+    axis = event.axis
+    if axis is None:
+        return command
+    at = event.threshold[1] if event.threshold else event.witness
+    width = 0.1 * abs(at) or 1.0
+    low, high = float(f"{at - width:.3g}"), float(f"{at + width:.3g}")
+    if command:
+        return f"{command} --sweep '{axis.selector}={low:g}:{high:g}:201'"
+    return f"nllcheck.check(..., sweep={{'{axis.selector}': ({low:g}, {high:g})}})"
+
+
+def where(event: Event) -> str:
+    """On which values: "rho >= 0.99999", "on the batch"."""
+    axis = event.axis
+    if axis is None:
+        return "on the batch"
+    if event.threshold is None and event.region:
+        return " or ".join(f"{axis.label} in [{number(low)}, {number(high)}]" for low, high in event.region[:2])
+    if event.threshold is None:
+        return f"{axis.label} = {number(event.witness)}"
+    good, bad = event.threshold
+    inner = "" if axis.is_boundary else " (an intermediate)"
+    far = _other_end(event)
+    if far is not None:
+        low, high = sorted((bad, far))
+        return f"{axis.label} in [{number(low)}, {number(high)}]{inner}"
+    return f"{axis.label} {'>=' if bad > good else '<='} {number(bad)}{inner}"
+
+
+def _other_end(event: Event) -> float | None:
+    """Where the failing interval ends again; None where it goes on to the end of the axis."""
+    good, bad = event.threshold or (0.0, 0.0)
+    if bad > good:
+        far = min((b for _, b in event.region if b >= bad), default=math.inf)
+    else:
+        far = max((a for a, _ in event.region if a <= bad), default=-math.inf)
+    low, high = event.axis.domain if event.axis else (-math.inf, math.inf)
+    top = 1e4 if event.axis and event.axis.mode == "scale" else 1e30
+    return None if abs(far) > top or far in (low, high) else far

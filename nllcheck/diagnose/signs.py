@@ -1,0 +1,52 @@
+"""Negative losses and changing signs as findings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nllcheck.diagnose.builtin import NEGATIVE, SIGNS
+from nllcheck.diagnose.finding import base, where
+from nllcheck.diagnose.severity import severity_of
+from nllcheck.diagnose.texts import built
+from nllcheck.types import Event, Finding, Graph, Judged, Severity
+
+
+def negative(graph: Graph, judged: Judged) -> Finding:
+    """A loss below zero: an error for labels, a note for a density."""
+    event = judged.event
+    labels = not event.detail.startswith("continuous")
+    severity: Severity = "error" if labels else "note"
+    head = f"The loss on the batch is {event.loss:.6g}" if event.on_batch else f"The loss is negative {_from(event)}"
+    verdict = "a label's probability cannot exceed 1" if labels else "possible for a density above 1"
+    return replace(base(graph, judged, severity, ""), **built(NEGATIVE, f"{head}: {verdict}."))
+
+
+def _from(event: Event) -> str:
+    return f"from {where(event)}" if event.threshold else f"at {where(event)}"
+
+
+def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
+    """Wrong signs one by one; all the sign changes that are the loss' own shape along axes in one finding."""
+    own = [j for j in judged if j.event.axis is not None and j.verdict == "legitimate"]
+    rest = [j for j in judged if j not in own]
+    found = [_sign(graph, j, _sign_text(j.event)) for j in rest]
+    if own:
+        lead = min(own, key=lambda j: j.reach)
+        text = "; ".join(f"{j.event.axis.label} {j.event.detail}" for j in own if j.event.axis)
+        found.append(_sign(graph, lead, f"Near the batch the slope along {len(own)} axes {_crosses(own)}: {text}."))
+    return found
+
+
+def _crosses(own: list[Judged]) -> str:
+    return "passes an optimum" if len(own) > 1 else "passes its optimum"
+
+
+def _sign_text(event: Event) -> str:
+    head = f"Along {event.axis.label} " if event.axis else ""
+    text = f"{head}{event.detail}."
+    return text[0].upper() + text[1:] if event.axis else text
+
+
+def _sign(graph: Graph, judged: Judged, text: str) -> Finding:
+    severity = severity_of(judged, None) if judged.verdict == "defect" else "note"
+    return replace(base(graph, judged, severity, ""), **built(SIGNS, text))

@@ -1,0 +1,83 @@
+"""The sentence of a failure that no rule explains, and of one that a rule does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nllcheck.diagnose.builtin import DATA, DEAD, DIGITS, RAISES, UNEXPLAINED, Builtin
+from nllcheck.diagnose.explain import Explanation
+from nllcheck.diagnose.finding import where
+from nllcheck.diagnose.wording import filled, sentence, substituted
+from nllcheck.types import Event, Graph, Judged
+
+Words = dict[str, Any]  # the fields of a Finding that hold text
+
+
+def ruled(graph: Graph, judged: Judged, explanation: Explanation) -> Words:
+    """A rule's words, filled in."""
+    rule, captures = explanation.rule, explanation.found.captures
+    message = filled(rule.message, graph, judged.event, captures, judged.reach)
+    return {
+        "rule": rule.id,
+        "name": rule.name,
+        "message": and_detail(message, judged.event),
+        "fix": substituted(rule.fix, graph, captures) if rule.fix else None,
+        "advice": " ".join(rule.advice.split()) if rule.advice else None,
+        "why": " ".join(rule.why.split()),
+    }
+
+
+def and_detail(message: str, event: Event) -> str:
+    return f"{message.rstrip('.')}; {event.detail}." if event.detail else message
+
+
+def unruled(graph: Graph, judged: Judged) -> Words:
+    """The built-in words for what no rule explains."""
+    event = judged.event
+    if event.kind == "precision":
+        return built(DIGITS, sentence(f"{event.detail}, {_on(event)}"))
+    if event.kind == "dead-gradient":
+        return built(DEAD, _dead(graph, event))
+    if event.chain and event.chain[0].op == "input":
+        return built(DATA, f"{event.detail}, before anything is computed.")
+    if event.kind == "raises":
+        return built(RAISES, and_detail(f"The code raises once {where(event)}", event))
+    node = graph.nodes[event.node]
+    what = "NaN" if _birth(event) == "nan" else "infinity"
+    place = "on the batch itself" if event.on_batch else f"once {where(event)}"
+    first = event.chain[0] if event.chain and event.chain[0].node != event.node else None
+    after = f", after {first.op} {_harm(first.what)}" if first else ""
+    half = "gradient of " if event.phase == "backward" and (not event.chain or _born_backward(event)) else ""
+    message = f"The {half}{node.op} gives {what} {place}{after}."
+    return built(UNEXPLAINED, and_detail(message, event))
+
+
+def _on(event: Event) -> str:
+    return "on the batch itself" if event.on_batch else f"for {where(event)}"
+
+
+def _dead(graph: Graph, event: Event) -> str:
+    op = graph.nodes[event.node].op
+    if event.on_batch:
+        return f"{event.detail} by {op}: their gradient is exactly 0, though the loss would fall if they could move."
+    head = f"The gradient is exactly 0 {'once' if event.threshold else 'at'} {where(event)}"
+    verb = " is" if event.detail.startswith("held") else "'s derivative vanishes, while"
+    return f"{head}: {op}{verb} {event.detail}."
+
+
+def _birth(event: Event) -> str:
+    return next((s.what for s in event.chain if s.node == event.node and s.what in ("nan", "inf")), event.kind)
+
+
+def _born_backward(event: Event) -> bool:
+    return any(s.node == event.node and s.phase == "backward" for s in event.chain)
+
+
+def _harm(what: str) -> str:
+    return {"overflow": "overflows", "underflow": "underflows to 0", "saturation": "saturates",
+            "absorption": "loses its smaller part", "inf": "is infinite", "nan": "is NaN"}.get(what, what)  # fmt: skip
+
+
+def built(builtin: Builtin, message: str) -> Words:
+    """A built-in's words around a message."""
+    return {"rule": builtin.id, "name": builtin.name, "message": message, "why": builtin.why, "advice": builtin.advice}
