@@ -43,10 +43,13 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
     )
 
 
+_BOUNDS = ("clamp", "relu", "maximum", "minimum", "hardtanh")
+
+
 def is_meant(graph: Graph, event: Event) -> bool:
-    """Is a dead gradient's op a clamp that somebody wrote on purpose, or code of a library?"""
+    """Is a dead gradient's op a bound that somebody wrote on purpose, or code of a library?"""
     node = graph.nodes[event.node]
-    meant = node.op == "clamp" or (node.site is not None and is_library(node.site))
+    meant = node.op in _BOUNDS or (node.site is not None and is_library(node.site))
     return event.kind == "dead-gradient" and meant
 
 
