@@ -27,7 +27,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | a raw value up to 200 | error for a rule that is one, warning without a rule, else note |
     | limit | within 2 x | the rule's, else warning |
     | silent | the batch shows it | warning |
-    | silent | digits lost where the loss or gradient is below a thousandth of its usual size | note |
+    | defect | a wrong sign of the gradient: within 2 x, within 10 x | error, warning |
+    | both | digits or signs lost where the gradient is below a thousandth of its usual size | note |
     | silent | within 2 x of the batch's range, and more than a sliver inside it | warning |
     | silent | a clamp that is plainly meant, or a library's own, while the batch is alive | note |
     | all others | | note |
@@ -38,12 +39,20 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     if event.kind in ("precision", "dead-gradient"):
         return _silent(judged, is_meant)
     if event.axis is None or not event.axis.is_boundary:
-        return "warning" if judged.verdict == "silent" and event.on_batch else "note"
+        return "note"
+    if event.kind == "sign-flip":
+        return _wrong_sign(judged)
     if judged.verdict == "defect":
         return _defect(judged, rule)
     if judged.verdict == "limit" and judged.reach <= CLOSE and event.axis.role != "target":
         return rule or "warning"
     return "note"
+
+
+def _wrong_sign(judged: Judged) -> Severity:
+    if judged.verdict != "defect" or judged.event.weight < NEGLIGIBLE or judged.reach > NEAR:
+        return "note"
+    return "error" if judged.reach <= CLOSE else "warning"
 
 
 def _silent(judged: Judged, is_meant: bool) -> Severity:

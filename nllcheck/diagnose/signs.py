@@ -33,12 +33,10 @@ def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
     if own:
         lead = min(own, key=lambda j: j.reach)
         text = "; ".join(f"{j.event.axis.label} {j.event.detail}" for j in own if j.event.axis)
-        found.append(_sign(graph, lead, f"Near the batch the slope along {len(own)} axes {_crosses(own)}: {text}."))
+        known = "certified by exact arithmetic" if all(j.reference == "exact" for j in own) else "compared with float64"
+        along = "one axis" if len(own) == 1 else f"{len(own)} axes"
+        found.append(_sign(graph, lead, f"Near the batch the slope passes 0 along {along}, {known}: {text}."))
     return found
-
-
-def _crosses(own: list[Judged]) -> str:
-    return "passes an optimum" if len(own) > 1 else "passes its optimum"
 
 
 def _sign_text(event: Event) -> str:
@@ -48,5 +46,4 @@ def _sign_text(event: Event) -> str:
 
 
 def _sign(graph: Graph, judged: Judged, text: str) -> Finding:
-    severity = severity_of(judged, None) if judged.verdict == "defect" else "note"
-    return replace(base(graph, judged, severity, ""), **built(SIGNS, text))
+    return replace(base(graph, judged, severity_of(judged, None), ""), **built(SIGNS, text))

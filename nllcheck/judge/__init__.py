@@ -6,8 +6,10 @@ import torch
 
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
+from nllcheck.judge.flips import flips_along
+from nllcheck.judge.noise import over_noise
 from nllcheck.judge.series import Reading, over_readings, over_samples
-from nllcheck.judge.signs import flips_along, negative_loss
+from nllcheck.judge.signs import negative_loss
 from nllcheck.judge.silent import silent
 from nllcheck.judge.verdict import judge
 from nllcheck.sweep import Swept
@@ -48,8 +50,9 @@ def signs(
     found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary]) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":
-            found += flips_along(graph, part.trace, part.wide)
+            found += flips_along(graph, swept.joints[part.joint], part.trace, part.wide)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])
+    found += over_noise(graph)
     found += over_readings(graph, *batches, "batches")
     return found + over_readings(graph, *checkpoints, "checkpoints")

@@ -18,6 +18,8 @@ from nllcheck.capture.trace import quiet_numerics
 from nllcheck.target import Batch
 from nllcheck.types import Event, Judged
 
+LONG = 20  # values below which a runs test says nothing
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -106,7 +108,9 @@ def _head_series(graph: LossGraph, node: int, grad: torch.Tensor, exact: torch.T
     name = label_of(graph.graph, node)
     name = f"{name}[..., {channel}]" if rows.shape[1] > 1 else name
     same = bool((torch.sign(rows) * torch.sign(wide) >= 0).all())
-    detail = f"{name}: the gradient changes sign {int(turns[channel])} times over {steps} {what}; {_sides(column)}"
+    times = "once" if int(turns[channel]) == 1 else f"{int(turns[channel])} times"
+    detail = f"{name}: the gradient changes sign {times} over {steps} {what}; {_sides(column)}"
+    detail += f"; {_spread(column)}{_runs(grad[..., channel])}"
     event = Event("sign-flip", "backward", node, None, math.nan, None, detail=detail)
     return [_series_verdict(event, same, "at every sample")]
 
@@ -129,6 +133,35 @@ def _sides(column: torch.Tensor) -> str:
     return ", ".join(sizes)
 
 
+def _spread(column: torch.Tensor) -> str:
+    """The mean over samples against its standard error."""
+    column = column.double()
+    error = float(column.std()) / math.sqrt(column.numel())
+    ratio = abs(float(column.mean())) / error if error else math.inf
+    return f"all together pull with {float(column.mean()):.3g}, {ratio:.3g} times the noise of {column.numel()} samples"
+
+
+def _runs(series: torch.Tensor) -> str:
+    """Do the signs come in longer stretches than by chance? Wald and Wolfowitz 1940, summed over series.
+
+    `series` (..., T): signs are compared along the last dimension only.
+    """
+    rows = series.reshape(-1, series.shape[-1])
+    up, down = (rows > 0).sum(-1).double(), (rows < 0).sum(-1).double()
+    both = (up > 0) & (down > 0)
+    n = (up + down)[both]
+    product = 2 * (up * down)[both]
+    found = float((_turns(rows[both][..., None])[0] + both.sum()) if bool(both.any()) else 0)
+    expected = float((product / n + 1).sum())
+    variance = float((product * (product - n) / (n * n * (n - 1)).clamp(min=1)).sum())
+    if variance <= 0 or float(n.sum()) < LONG:
+        return ""
+    z = (found - expected) / math.sqrt(variance)
+    if abs(z) < 2:
+        return "; in what order the signs come looks like chance"
+    return f"; the signs {'come in stretches' if z < 0 else 'alternate'} more than by chance (runs test, z = {z:.1f})"
+
+
 def _series_verdict(event: Event, same: bool, where: str) -> Judged:
     if same:
         reason = f"float64 has the same sign {where}: samples pull to their own side of the optimum, no rounding"
@@ -142,9 +175,9 @@ def over_readings(graph: LossGraph, readings: list[Reading], wide: list[Reading]
     """Across batches or checkpoints: losses, how often they are negative, and the summed gradient's sign."""
     if len(readings) < 2:
         return []
-    sums = torch.stack([torch.cat([_by_channel(g) for g in r.gradients]) for r in readings])
-    exact = torch.stack([torch.cat([_by_channel(g) for g in r.gradients]) for r in wide])
-    names = [name for node in heads_of(graph) for name in _channel_names(graph, node)]
+    sums = torch.stack([torch.cat([summed(g) for g in r.gradients]) for r in readings])
+    exact = torch.stack([torch.cat([summed(g) for g in r.gradients]) for r in wide])
+    names = [name for node in heads_of(graph) for name in channel_names(graph, node)]
     turns = (torch.sign(sums[1:]) * torch.sign(sums[:-1]) < 0).sum(0)
     channel = int(turns.argmax())
     signs = "".join("+" if v > 0 else "-" if v < 0 else "0" for v in sums[:, channel].tolist())
@@ -159,11 +192,13 @@ def over_readings(graph: LossGraph, readings: list[Reading], wide: list[Reading]
     return [_series_verdict(event, same, f"for each of the {what}")] if int(turns[channel]) or below else []
 
 
-def _by_channel(grad: torch.Tensor) -> torch.Tensor:
+def summed(grad: torch.Tensor) -> torch.Tensor:
+    """A gradient (..., C) summed over everything but its channels: (C,)."""
     return grad.double().reshape(-1, grad.shape[-1]).sum(0) if grad.dim() else grad.double().reshape(1)
 
 
-def _channel_names(graph: LossGraph, node: int) -> list[str]:
+def channel_names(graph: LossGraph, node: int) -> list[str]:
+    """What reports call the channels of a head, one name each."""
     shape = graph.graph.nodes[node].shape
     name = label_of(graph.graph, node)
     return [f"{name}[..., {k}]" for k in range(shape[-1])] if shape and shape[-1] > 1 else [name]

@@ -1,4 +1,4 @@
-"""Events -> verdicts: the same graph in float64 where that answers, in exact arithmetic where it does not."""
+"""Events -> verdicts: the same graph in exact arithmetic where that is affordable, else in float64."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import SingularError, certain
+from nllcheck.exact import SingularError, certain, work_of
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Judged, VerdictName
 
 HEADROOM = 0.75  # an exact loss above max**0.75 (8e28 in float32) has left any useful range: nobody's defect
+AFFORDABLE = 30_000  # scalar ball operations (0.04 s): up to here exact arithmetic judges every failure
 DEEPER = 0.1  # a verdict must hold this much further into the failing region, too
 _WIDER = torch.float64
 EXACT = "exact arithmetic"
@@ -69,10 +70,14 @@ def _largest(one: Trace) -> float:
 
 
 def judge(event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
-    """The verdict on one failure (NaN or Inf): by float64, and where that has no answer by exact arithmetic."""
+    """The verdict on one failure (NaN or Inf): by exact arithmetic where that is affordable and decides."""
     axis = event.axis or batch_axis(joint)
+    if work_of(joint) <= AFFORDABLE:
+        exact = judged_by(exact_reference(joint), event, axis, dtype)
+        if exact.verdict != "undecided":
+            return exact
     judged = judged_by(float64_reference(joint), event, axis, dtype)
-    if judged.verdict != "undecided":
+    if judged.verdict != "undecided" or work_of(joint) <= AFFORDABLE:
         return judged
     exact = judged_by(exact_reference(joint), event, axis, dtype)
     return exact if exact.verdict != "undecided" or not math.isfinite(judged.reference_loss) else judged
