@@ -27,7 +27,7 @@ NEAR = 10.0  # precision is looked at up to this factor of the batch's range
 GAP = 3  # sound points that do not end a run of failing ones: rounding errors jump
 MOST_RUNS = 3  # runs looked at on one axis and quantity
 SHARE = 1 / 8  # an op counts as inaccurate from this share of the final error on
-_TRIED = torch.tensor([1 + j / 128 for j in range(-4, 5)], dtype=torch.float64)
+_BESIDE = tuple(range(-16, 17, 4))  # neighbours that are looked at, counted in floats
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
 
 
@@ -111,7 +111,7 @@ def batch_precision(graph: LossGraph, joint: Joint, names: tuple[str, ...], floo
             continue
         kept = _beside(joint, axis, 1.0, base.dtype)
         for phase, bits in _by_phase(kept):
-            if float((bits < floor).double().mean()) > 0.5:
+            if _mostly(bits, floor):
                 event = _told(graph, joint, axis, 1.0, phase, bits.numpy(), names)
                 found.setdefault(event.node, replace(event, axis=None, on_batch=True)) if event else None
     return list(found.values())
@@ -185,12 +185,20 @@ def _holds(joint: Joint, trace: Trace, value: float, phase: Phase, floor: float)
     """Do most values beside the point lose their digits, too? A single one may be a coincidence."""
     kept = _beside(joint, trace.axis, value, trace.points.dtype)
     bits = kept.loss if phase == "forward" else kept.slope
-    return bool((bits < floor).double().mean() > 0.5)
+    return _mostly(bits, floor)
+
+
+def _mostly(bits: torch.Tensor, floor: float) -> bool:
+    """Are more than half of the comparable values below the floor?"""
+    known = bits[~torch.isnan(bits)]
+    return bool((known < floor).double().mean() > 0.5) if known.numel() >= 3 else False
 
 
 def _beside(joint: Joint, axis: Axis, value: float, dtype: torch.dtype) -> Bits:
-    """Bits kept at values within a few hundredths of `value`."""
-    points = torch.unique((value * _TRIED).to(dtype)).to(joint.base[0].device)
+    """Bits kept at a few values next to `value`, each rounded anew."""
+    eps = torch.finfo(dtype).eps
+    factors = torch.tensor([1 + j * eps for j in _BESIDE], dtype=torch.float64)
+    points = torch.unique((value * factors).to(dtype)).to(joint.base[0].device)
     wide = run_points(joint, axis, points.double(), (), torch.float64)
     return bits_kept(run_points(joint, axis, points, ()), wide)
 

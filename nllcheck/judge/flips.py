@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from nllcheck.axes.points import from_ordinal, to_ordinal
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.threshold import Question, bisect
@@ -163,6 +164,13 @@ def _cause(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tu
     if exact and sides[0][0] * sides[1][0] >= 0:
         return "rounding", "exact arithmetic"
     pair = _place(joint, trace, near, turn)
-    steps = [_slope(joint, trace.axis, v, math.nan)[0] for v in pair] if pair else []
+    steps = [_slope(joint, trace.axis, v, math.nan)[0] for v in _around(pair, trace.points.dtype)] if pair else []
     kink = len(steps) == 2 and steps[0] * steps[1] < 0 and min(map(abs, steps)) > JUMP * near.typical
     return "kink" if kink else "optimum", "certified by exact arithmetic" if exact else "by float64"
+
+
+def _around(pair: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
+    """One float further to either side: at a kink itself torch takes a slope of 0."""
+    low, high = (to_ordinal(v, dtype) for v in pair)
+    out = 1 if high > low else -1
+    return from_ordinal(low - out, dtype), from_ordinal(high + out, dtype)

@@ -193,12 +193,12 @@ def over_readings(graph: LossGraph, readings: list[Reading], wide: list[Reading]
 
 
 def summed(grad: torch.Tensor) -> torch.Tensor:
-    """A gradient (..., C) summed over everything but its channels: (C,)."""
-    return grad.double().reshape(-1, grad.shape[-1]).sum(0) if grad.dim() else grad.double().reshape(1)
+    """A gradient (N, ..., C) summed over everything but its channels: (C,); (N,) has one channel."""
+    return grad.double().reshape(-1, grad.shape[-1]).sum(0) if grad.dim() > 1 else grad.double().sum().reshape(1)
 
 
 def channel_names(graph: LossGraph, node: int) -> list[str]:
     """What reports call the channels of a head, one name each."""
     shape = graph.graph.nodes[node].shape
     name = label_of(graph.graph, node)
-    return [f"{name}[..., {k}]" for k in range(shape[-1])] if shape and shape[-1] > 1 else [name]
+    return [f"{name}[..., {k}]" for k in range(shape[-1])] if len(shape) > 1 and shape[-1] > 1 else [name]

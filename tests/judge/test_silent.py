@@ -1,0 +1,116 @@
+"""Digits lost and dead gradients: found at the right op and line, with true numbers, and absent from good losses."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+
+import losses_silent as losses
+import pytest
+import torch
+
+import nllcheck
+from nllcheck.report import Report
+from nllcheck.types import Finding
+
+PRECISION = {  # loss -> (op, phase, what it is called with)
+    "one_minus_cos": ("sub", "forward", {"x": 1e-3}),
+    "log_of_one_plus": ("log", "forward", {"x": 1e-6}),
+    "naive_variance": ("sub", "forward", {"x": 300.0}),
+    "exp_minus_one": ("sub", "forward", {"x": 1e-6}),
+    "one_minus_square": ("sub", "forward", {"x": 7.0}),
+}
+DEAD = {"clamped_rate": "clamp", "relu_rate": "relu", "capped_scale": "clamp"}
+ALIVE = ("hinge", "clipped_ratio", "logits", "softplus_rate")
+
+
+def tensors(name: str, scale: float) -> dict[str, torch.Tensor]:
+    """32 positive values: of the scale, or from it on where it is above 1."""
+    values = torch.rand(32, generator=torch.Generator().manual_seed(0)) + 0.1
+    return {name: scale + values if scale > 1 else scale * values}
+
+
+@functools.cache
+def precision_report(name: str) -> Report:
+    key, scale = next(iter(PRECISION[name.removesuffix("_well")][2].items()))
+    return nllcheck.check_function(getattr(losses, name), tensors(key, scale))
+
+
+@functools.cache
+def rate_report(name: str) -> Report:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(32, generator=generator), torch.poisson(torch.full((32,), 3.0), generator=generator)
+    return nllcheck.check_function(getattr(losses, name), {"x": x, "y": y}, target="y")
+
+
+def line_of(loss: Callable[..., torch.Tensor]) -> int:
+    lines, start = inspect.getsourcelines(loss)
+    return next(start + i for i, text in enumerate(lines) if "# <- here" in text)
+
+
+def of_kind(report: Report, kind: str) -> list[Finding]:
+    return [f for f in report.findings if f.kind == kind]
+
+
+@pytest.mark.parametrize("name", PRECISION)
+def test_digits_lost_on_the_batch_are_found_where_they_go(name):
+    op, phase, _ = PRECISION[name]
+    found = [f for f in of_kind(precision_report(name), "precision") if f.on_batch]
+    assert [(f.severity, f.verdict) for f in found] == [("warning", "silent")] * len(found) != []
+    assert (op, phase, line_of(getattr(losses, name))) in {(f.op, f.phase, f.site.line) for f in found}
+
+
+@pytest.mark.parametrize("name", PRECISION)
+def test_the_reference_is_what_the_well_written_loss_gives_in_float64(name):
+    found = next(f for f in of_kind(precision_report(name), "precision") if f.on_batch and f.phase == "forward")
+    key, scale = next(iter(PRECISION[name][2].items()))
+    well = float(getattr(losses, f"{name}_well")(tensors(key, scale)[key].double()))
+    assert found.reference == "exact"
+    assert found.reference_loss == pytest.approx(well, rel=1e-9)
+    assert abs(found.loss - well) > 2.0**-10 * abs(well)
+
+
+@pytest.mark.parametrize("name", PRECISION)
+def test_the_well_written_loss_keeps_its_digits(name):
+    report = precision_report(f"{name}_well")
+    assert [f for f in of_kind(report, "precision") if f.severity != "note" and f.phase == "forward"] == []
+
+
+@pytest.mark.parametrize("name", DEAD)
+def test_stuck_values_of_the_batch_are_counted(name):
+    x = torch.randn(32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    y = torch.poisson(torch.full((32,), 3.0), generator=_after(32))
+    getattr(losses, name)(x, y).backward()
+    found = [f for f in of_kind(rate_report(name), "dead-gradient") if f.on_batch]
+    assert [(f.op, f.severity, f.verdict, f.site.line) for f in found] == [
+        (DEAD[name], "warning", "silent", line_of(getattr(losses, name)))
+    ]
+    stuck = int(found[0].message.split(" ", 1)[0])
+    assert 0 < stuck <= int((x.grad == 0).sum())
+
+
+def _after(drawn: int) -> torch.Generator:
+    generator = torch.Generator().manual_seed(0)
+    torch.randn(drawn, generator=generator)
+    return generator
+
+
+def test_a_saturated_sigmoid_is_dead_from_the_exact_float_on():
+    found = next(f for f in of_kind(rate_report("saturated_sigmoid"), "dead-gradient") if f.op == "sigmoid")
+    p = torch.sigmoid(torch.tensor([found.last_good, found.threshold], dtype=torch.float32))
+    assert (p[0] != 1) and (p[1] == 1)
+    assert found.slope == 0 and abs(found.reference_slope) > 0.1
+
+
+@pytest.mark.parametrize("name", ALIVE)
+def test_gates_that_the_loss_is_content_with_are_no_dead_gradients(name):
+    assert [f for f in of_kind(rate_report(name), "dead-gradient") if f.severity != "note"] == []
+
+
+def test_the_floor_can_be_chosen():
+    x = tensors("x", 1e-3)
+    strict = nllcheck.check_function(losses.one_minus_cos, x, min_bits=23)
+    lax = nllcheck.check_function(losses.one_minus_cos, x, min_bits=0.5)
+    assert of_kind(strict, "precision")
+    assert [f for f in of_kind(lax, "precision") if f.on_batch and f.phase == "forward"] == []
