@@ -21,6 +21,7 @@ from nllcheck.callable_module import make_callable
 from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import captured, guarded_branches
 from nllcheck.detect import detect
+from nllcheck.detect.breaks import breaks
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean
@@ -83,6 +84,8 @@ def run(target: Target, options: Options | None = None) -> Report:
     clock.start("judge")
     judged = verdicts(found, swept, graph.loss.dtype)
     judged += signs(graph, swept, *_readings(target, graph))
+    clock.start("margins")
+    edges = breaks(swept)
     clock.start("diagnose")
     findings = diagnose(graph.graph, tuple(judged), rules, command=target.command)
     clock.stop()
@@ -95,6 +98,7 @@ def run(target: Target, options: Options | None = None) -> Report:
         notes=(*seen, *guarded_branches(graph)),
         skipped=tuple(skipped),
         fail_on=options.fail_on,
+        breaks=edges,
     )
 
 

@@ -113,6 +113,19 @@ class SweepTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Break:
+    """Where loss or gradient stop being finite along one axis, in one dtype, going outwards from the batch."""
+
+    axis: str
+    dtype: str
+    observed: tuple[float, float]  # the batch's own range
+    below: float | None  # first failing value downwards; None: none among the dtype's finite numbers
+    above: float | None
+    reach: float  # the nearer of the two as a factor on the batch's range; inf: neither
+    skipped: str = ""  # why nothing is known
+
+
+@dataclass(frozen=True, slots=True)
 class ChainStep:
     """One station of a failure's way: what went wrong at this op, and where."""
 

@@ -27,11 +27,12 @@ class Question:
     names: tuple[str, ...]
     shows: Callable[[Trace], list[bool]]
     known: dict[float, bool] = field(default_factory=dict)
+    dtype: torch.dtype | None = None  # other than the training dtype
 
     def at(self, value: float) -> bool:
         """The canonical answer at one value; asked once, remembered."""
         if value not in self.known:
-            self.known[value] = self.shows(run_one(self.joint, self.axis, value, self.names))[0]
+            self.known[value] = self.shows(run_one(self.joint, self.axis, value, self.names, self.dtype))[0]
         return self.known[value]
 
 
@@ -64,7 +65,7 @@ def _narrow(question: Question, low: int, high: int, dtype: torch.dtype) -> tupl
     inner = sorted({low + span * i // _SECTIONS for i in range(1, _SECTIONS)} - {low, high}, reverse=span < 0)
     device = question.joint.base[0].device
     values = torch.tensor([from_ordinal(i, dtype) for i in inner], dtype=dtype, device=device)
-    shown = question.shows(run_points(question.joint, question.axis, values, question.names))
+    shown = question.shows(run_points(question.joint, question.axis, values, question.names, question.dtype))
     first = next((k for k, failing in enumerate(shown) if failing), len(inner))
     return (inner[first - 1] if first else low), (inner[first] if first < len(inner) else high)
 

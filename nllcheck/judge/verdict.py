@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,16 +48,20 @@ def float64_reference(joint: Joint) -> Evaluate:
     return evaluate
 
 
-def exact_reference(joint: Joint) -> Evaluate:
-    """The graph in ball arithmetic, at one point; NaN with the reason where that is undecided."""
+def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
+    """The graph in ball arithmetic, at one point; NaN with the reason where that is undecided.
 
+    The size of the whole gradient costs a second evaluation: without it `gradient` stays NaN.
+    """
+
+    @functools.lru_cache(maxsize=16)
     def evaluate(axis: Axis, value: float) -> Reference:
         along = certain(joint, axis, value)
         if isinstance(along, SingularError):
             return Reference(math.nan, math.nan, math.nan, EXACT, along.reason, is_singular=True)
         if isinstance(along, str):
             return Reference(math.nan, math.nan, math.nan, EXACT, along)
-        everywhere = certain(joint, axis, value, everywhere=True)
+        everywhere = certain(joint, axis, value, everywhere=True) if with_gradient else "not asked for"
         if isinstance(everywhere, tuple):
             return Reference(along[0], along[1], abs(everywhere[1]), EXACT)
         return Reference(along[0], along[1], math.nan, EXACT, str(everywhere))
@@ -73,13 +78,13 @@ def judge(event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
     """The verdict on one failure (NaN or Inf): by exact arithmetic where that is affordable and decides."""
     axis = event.axis or batch_axis(joint)
     if work_of(joint) <= AFFORDABLE:
-        exact = judged_by(exact_reference(joint), event, axis, dtype)
+        exact = judged_by(exact_reference(joint, event.phase == "backward"), event, axis, dtype)
         if exact.verdict != "undecided":
             return exact
     judged = judged_by(float64_reference(joint), event, axis, dtype)
     if judged.verdict != "undecided" or work_of(joint) <= AFFORDABLE:
         return judged
-    exact = judged_by(exact_reference(joint), event, axis, dtype)
+    exact = judged_by(exact_reference(joint, event.phase == "backward"), event, axis, dtype)
     return exact if exact.verdict != "undecided" or not math.isfinite(judged.reference_loss) else judged
 
 

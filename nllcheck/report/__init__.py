@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.types import SEVERITIES, Facts, Finding, Severity, SweepTable
+from nllcheck.types import SEVERITIES, Break, Facts, Finding, Severity, SweepTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ class Report:
     skipped: tuple[str, ...] = ()  # "what: because ..." for everything that was not checked
     incomplete: tuple[str, ...] = ()  # was asked for and not evaluated, or cut short: exit code 4
     fail_on: str = "error"
+    breaks: tuple[Break, ...] = ()  # per axis and dtype, the first values that are not survived
 
     def __post_init__(self) -> None:
         if self.fail_on not in FAIL_ON:

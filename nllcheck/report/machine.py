@@ -18,7 +18,8 @@ SIGNS = {"+": "rising", "-": "falling", "0": "flat", "∞": "inf", "N": "nan"}
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """Plain values: `schema`, `tool`, `summary`, `facts`, `findings`, `sweeps`, `notes`, `skipped`, `incomplete`.
+    """Plain values: `schema`, `tool`, `summary`, `facts`, `findings`, `breaks`, `sweeps`, `notes`, `skipped`,
+    `incomplete`.
 
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
@@ -30,6 +31,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "summary": _summary(report),
         "facts": _facts(report.facts),
         "findings": plain(report.findings),
+        "breaks": plain(report.breaks),
         "sweeps": [_sweep(table) for table in report.sweeps],
         "notes": list(report.notes),
         "skipped": list(report.skipped),

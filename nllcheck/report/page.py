@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nllcheck.report import Report, source, spelling, strip, words
+from nllcheck.report import Report, margins, source, spelling, strip, words
 from nllcheck.types import Facts, Finding, SweepTable
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Page:
         body = self.head()
         for finding in loud:
             body += self.finding(finding)
-        return body + self.notes(quiet) + self.remarks() + self.legend() + self.summary()
+        return body + self.notes(quiet) + self.margins() + self.remarks() + self.legend() + self.summary()
 
     # --- building blocks
 
@@ -153,6 +153,13 @@ class Page:
                 sentence = [sentence[0], styled(sentence[1].plain.rstrip() + " …")]
             found += [styled(""), head, *(styled(" " * INDENT).append_text(line) for line in sentence)]
         return found
+
+    def margins(self) -> list[Text]:
+        """The break map: where each axis stops being finite, in every dtype."""
+        facts = self.report.facts
+        told = margins.rows(self.report.breaks, facts.dtype, self.verbose)
+        head = ["first values at which loss or gradient is not finite, and how far the batch is from them:"]
+        return [styled(""), *self.block("margins", *head, *told)] if told else []
 
     def remarks(self) -> list[Text]:
         report = self.report

@@ -1,0 +1,71 @@
+"""The break map: for each axis and dtype the first value, going outwards from the batch, that is not survived.
+
+The captured program is cast to each dtype as a whole (weights, constants and all), so float16 here is pure half
+precision, not autocast.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from nllcheck.axes.points import default_points
+from nllcheck.axes.reach import reach_of
+from nllcheck.detect.threshold import Question, bisect
+from nllcheck.sweep import Swept
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace, UnsweepableError, run_points
+from nllcheck.types import Axis, Break
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+POINTS = 160  # a dtype and axis, before bisection
+
+
+def breaks(swept: Swept) -> tuple[Break, ...]:
+    """One entry an axis of the boundary and dtype; axes that scale, and targets, are left out."""
+    parts = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.role != "target"]
+    return tuple(
+        _break(swept.joints[p.joint], p.trace.axis, dtype)
+        for p in parts
+        if p.trace.axis.mode == "set" and not math.isnan(p.trace.axis.observed[0])
+        for dtype in DTYPES
+    )
+
+
+def _break(joint: Joint, axis: Axis, dtype: torch.dtype) -> Break:
+    name = str(dtype).removeprefix("torch.")
+    try:
+        below, above = _edges(joint, axis, dtype)
+    except (UnsweepableError, RuntimeError) as error:  # an op without a kernel for this dtype
+        return Break(axis.label, name, axis.observed, None, None, math.inf, str(error).splitlines()[0][:120])
+    reach = min((reach_of(axis, v) for v in (below, above) if v is not None), default=math.inf)
+    return Break(axis.label, name, axis.observed, below, above, reach)
+
+
+def _edges(joint: Joint, axis: Axis, dtype: torch.dtype) -> tuple[float | None, float | None]:
+    points = default_points(axis, dtype, POINTS).to(joint.base[0].device)
+    failing = _fails(run_points(joint, axis, points, (), dtype))
+    question = Question(joint, axis, (), _fails, dtype=dtype)
+    values, middle = points.tolist(), sum(axis.observed) / 2
+    down = [k for k, v in enumerate(values) if v <= middle][::-1]
+    up = [k for k, v in enumerate(values) if v >= middle]
+    return _first(question, values, failing, down, dtype), _first(question, values, failing, up, dtype)
+
+
+def _fails(trace: Trace) -> list[bool]:
+    sound = torch.isfinite(trace.loss) & torch.isfinite(trace.gradient_low) & torch.isfinite(trace.gradient_high)
+    return (~sound).tolist()
+
+
+def _first(
+    question: Question, values: list[float], failing: list[bool], way: list[int], dtype: torch.dtype
+) -> float | None:
+    """The first failing float on the way outwards, between the last sound and the first failing point."""
+    bad = next((i for i, k in enumerate(way) if failing[k]), None)
+    if bad is None:
+        return None
+    if bad == 0:
+        return values[way[0]]
+    pair = bisect(question, values[way[bad - 1]], values[way[bad]], dtype)
+    return pair[1] if pair else values[way[bad]]

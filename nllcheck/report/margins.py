@@ -1,0 +1,45 @@
+"""The break map in words: a line an axis, the nearest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+from nllcheck.report.spelling import clean, exact
+from nllcheck.types import Break
+
+SHOWN = 4  # axes that are told without --verbose
+
+
+def rows(breaks: Sequence[Break], dtype: str, every: bool = False) -> list[str]:
+    """ "sigma_raw (batch -1.2 to 3.1) 28 x: float32 >= 88.72284; float16 >= 11.09", sorted by the margin in `dtype`."""
+    axes = [list(group) for _, group in groupby(breaks, key=lambda b: b.axis)]
+    axes.sort(key=lambda group: next((b.reach for b in group if b.dtype == dtype), math.inf))
+    finite = [group for group in axes if any(math.isfinite(b.reach) for b in group)]
+    shown = axes if every else finite[:SHOWN]
+    left = len(axes) - len(shown)
+    more = [f"{left} more with --verbose"] if left and shown else []
+    return [_row(group, dtype) for group in shown] + more
+
+
+def _row(group: Sequence[Break], dtype: str) -> str:
+    own = next((b for b in group if b.dtype == dtype), group[0])
+    low, high = own.observed
+    margin = "never" if math.isinf(own.reach) else f"{own.reach:.3g} x"
+    parts = "; ".join(f"{b.dtype} {_edges(b)}" for b in group)
+    return f"{clean(own.axis)} (batch {low:.3g} to {high:.3g}) {margin}: {parts}"
+
+
+def _edges(one: Break) -> str:
+    if one.skipped:
+        return "not tried"
+    if one.reach <= 1:
+        return "inside the batch's range"
+    ends = [f"<= {_spelled(one.below, one)}"] if one.below is not None else []
+    ends += [f">= {_spelled(one.above, one)}"] if one.above is not None else []
+    return ", ".join(ends) or "never"
+
+
+def _spelled(value: float, one: Break) -> str:
+    return exact(value, one.dtype) if one.dtype != "float64" else f"{value:.7g}"
