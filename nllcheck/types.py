@@ -156,6 +156,7 @@ class Event:
     on_batch: bool = False  # the batch itself shows it
     detail: str = ""  # numbers that belong in the message: "changes sign 31 times over 63 steps"
     share: float = 0.0  # failing share of the swept points
+    onset: float | None = None  # where the gradient fails already, before the loss does
     weight: float = 1.0  # precision: size of what is inaccurate, as a share of what is typical on the batch's range
 
 

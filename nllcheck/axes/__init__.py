@@ -54,7 +54,8 @@ def _channel_axes(graph: LossGraph, node: int, role: str, edges: Boundary) -> li
         return []
     width = plain.shape[-1] if plain.shape else 1
     whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
-    name_domain = _input_domain(plain.name or "", whole.observed) if role == "input" else _REAL
+    named = role == "input" and len(plain.shape) <= 2  # a batch of matrices called `r` is no correlation
+    name_domain = _input_domain(plain.name or "", whole.observed) if named else _REAL
     whole = replace(whole, domain=_meet(whole.domain, name_domain, whole.observed))
     if width == 1 or len(plain.shape) < 2:
         return [whole, *_scaled(whole, plain)]
@@ -83,10 +84,12 @@ def _slices(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
 
 
 def _scaled(whole: Axis, plain: Node) -> list[Axis]:
-    if math.prod(plain.shape) == 1 or whole.domain != _REAL:
+    if math.prod(plain.shape) == 1 or whole.domain not in (_REAL, (0.0, math.inf)):
         return []
     label = f"{whole.label} × scale"
-    return [replace(whole, label=label, mode="scale", selector=f"{whole.selector}*scale", observed=(1.0, 1.0))]
+    return [
+        replace(whole, label=label, mode="scale", selector=f"{whole.selector}*scale", observed=(1.0, 1.0), domain=_REAL)
+    ]
 
 
 def _input_domain(name: str, seen: tuple[float, float]) -> tuple[float, float]:

@@ -30,6 +30,7 @@ def batch_events(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> list
     return [replace(_witnessed(graph, joint, trace, c, 1.0), axis=None, on_batch=True, share=1.0) for c in found]
 
 
+_WITNESSES = 12  # values tried in a failing run that has no sound edge
 FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is only counted
 
 
@@ -61,7 +62,8 @@ def _without_onsets(events: list[Event]) -> list[Event]:
     for event in events:
         folded = [e for e in events if onsets.get(id(e)) is event]
         note = "; ".join(filter(None, [event.detail, *(_onset_note(e, event) for e in folded[:1])]))
-        kept += [] if id(event) in onsets else [replace(event, detail=note)]
+        first = folded[0].threshold[1] if folded and folded[0].threshold else None
+        kept += [] if id(event) in onsets else [replace(event, detail=note, onset=first)]
     return kept
 
 
@@ -132,7 +134,7 @@ def _on_side(
     run = min(runs, key=lambda r: min(reach_of(trace.axis, values[r[0]]), reach_of(trace.axis, values[r[1]])))
     if pair:
         run = next((r for r in runs if values[r[0]] <= pair[1] <= values[r[1]]), run)
-    witness = _simple_witness(question, pair, (values[run[0]], values[run[1]]))
+    witness = _simple_witness(question, trace, pair, run)
     if witness is None:
         return None
     event = _witnessed(graph, joint, trace, culprit, witness)
@@ -153,10 +155,17 @@ def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[tupl
     return [(values[good], values[bad]) for good, bad in sorted(pairs, key=rank)]
 
 
-def _simple_witness(question: Question, pair: tuple[float, float] | None, run: tuple[float, float]) -> float | None:
-    inside = (min(run[0], pair[1]), max(run[1], pair[1])) if pair else run
-    tried = simplest(*pair, inside) if pair else [run[0], run[1]]
-    return next((v for v in tried if question.at(v)), None)
+def _simple_witness(
+    question: Question, trace: Trace, pair: tuple[float, float] | None, run: tuple[int, int]
+) -> float | None:
+    """A failing value: round and just inside the threshold; without a threshold the nearest to the batch."""
+    values = trace.points.tolist()
+    if pair:
+        inside = (min(values[run[0]], pair[1]), max(values[run[1]], pair[1]))
+        return next((v for v in simplest(*pair, inside) if question.at(v)), None)
+    spread = range(run[0], run[1] + 1, max(1, (run[1] - run[0]) // _WITNESSES))
+    tried = sorted((values[k] for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v)))
+    return next((v for v in [*tried[:_WITNESSES], values[run[0]], values[run[1]]] if question.at(v)), None)
 
 
 def _witnessed(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, witness: float) -> Event:

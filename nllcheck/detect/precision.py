@@ -7,6 +7,7 @@ Stability of Numerical Algorithms, 2002, section 1.5), so that a loss or slope t
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,16 +17,19 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner, promoted
+from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Bools, intervals, origins
 from nllcheck.detect.chain import values_at
 from nllcheck.detect.events import ranges_at
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, run_one, run_points
+from nllcheck.sweep.watch import Trace, place, run_one, run_points
 from nllcheck.types import Axis, ChainStep, Event, Phase
 
 NEAR = 10.0  # precision is looked at up to this factor of the batch's range
 GAP = 3  # sound points that do not end a run of failing ones: rounding errors jump
 MOST_RUNS = 3  # runs looked at on one axis and quantity
+SPREAD = 0.02  # by which values that were set alike are told apart
 SHARE = 1 / 8  # an op counts as inaccurate from this share of the final error on
 _BESIDE = tuple(range(-16, 17, 4))  # neighbours that are looked at, counted in floats
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
@@ -41,8 +45,11 @@ class Bits:
     slope_size: torch.Tensor  # (P,)
 
 
-def bits_kept(trace: Trace, wide: Trace) -> Bits:
-    """Compare a trace with the same points in float64. Sizes are relative to the middle of the batch's range."""
+def bits_kept(trace: Trace, wide: Trace, batch: tuple[float, float]) -> Bits:
+    """Compare a trace with the same points in float64. Sizes are relative to what is usual over the batch's range.
+
+    `batch`: |loss| and sum of |gradient| on the batch itself; less than that is not usual.
+    """
     most = bits_of(trace.loss.dtype)
     tiny = torch.finfo(trace.loss.dtype).tiny * _SMALLEST
     x = wide.points.abs()
@@ -51,8 +58,8 @@ def bits_kept(trace: Trace, wide: Trace) -> Bits:
         (trace.slope, wide.slope, wide.magnitude, x * _curvature(wide.points, wide.slope)),
     )
     kept, sizes = [], []
-    for computed, exact, size, movable in quantities:
-        typical = _typical(trace, size)
+    for (computed, exact, size, movable), own in zip(quantities, batch, strict=True):
+        typical = max(_typical(trace, size), own)
         error = (computed.double() - exact).abs()
         scale = torch.maximum(size, movable.clamp(max=typical))  # a zero that is passed is no loss of digits
         bits = -torch.log2((error / scale).clamp(min=2.0**-most))
@@ -92,7 +99,7 @@ def _curvature(points: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
 def precision_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, floor: float) -> list[Event]:
     """At most one event for each op and phase that leaves fewer than `floor` bits near the batch's range."""
     near = np.array([reach_of(trace.axis, v) <= NEAR for v in trace.points.tolist()])
-    kept = bits_kept(trace, wide)
+    kept = bits_kept(trace, wide, _on_batch(joint, trace.axis))
     found: dict[tuple[int, Phase], Event] = {}
     for phase, bits in _by_phase(kept):
         for run in _runs(near & (bits < floor).numpy())[:MOST_RUNS]:
@@ -141,7 +148,10 @@ def _in_run(
     chosen = next((k for k in ranked[:3] if _holds(joint, trace, float(trace.points[k]), phase, floor)), None)
     if chosen is None:
         return None
-    event = _told(graph, joint, trace.axis, float(trace.points[chosen]), phase, bits[inside].numpy(), trace.names)
+    value = float(trace.points[chosen])
+    if not _spread_out(joint, trace.axis, value, phase, floor):
+        return None  # all values being equal is what is special here, as in a variance of exactly 0
+    event = _told(graph, joint, trace.axis, value, phase, bits[inside].numpy(), trace.names)
     region = ((float(trace.points[run[0]]), float(trace.points[run[1]])),)
     share, weight = len(inside) / trace.points.numel(), float(sizes[inside].max())
     return replace(event, region=region, share=share, weight=weight) if event else None
@@ -188,6 +198,23 @@ def _holds(joint: Joint, trace: Trace, value: float, phase: Phase, floor: float)
     return _mostly(bits, floor)
 
 
+def _spread_out(joint: Joint, axis: Axis, value: float, phase: Phase, floor: float) -> bool:
+    """Are the digits lost, too, where the moved elements differ from one another by a few percent?"""
+    if axis.mode != "set":
+        return True
+    which = joint.moved.index(axis.node)
+    base = joint.base[which]
+    steps = torch.linspace(-1, 1, base.numel(), dtype=base.dtype, device=base.device)
+    order = torch.randperm(base.numel(), generator=torch.Generator().manual_seed(0)).to(base.device)
+    moved, along = place(axis, base, torch.tensor(value, dtype=base.dtype))
+    spread = torch.where(along != 0, moved * (1 + SPREAD * steps[order].reshape(base.shape)), base)
+    low, high = axis.domain
+    changed = replace(joint, base=(*joint.base[:which], spread.clamp(low, high), *joint.base[which + 1 :]))
+    around = Axis("spread", axis.node, axis.role, "scale", axis.channel, observed=(1.0, 1.0))
+    kept = _beside(changed, around, 1.0, base.dtype)
+    return _mostly(kept.loss if phase == "forward" else kept.slope, floor)
+
+
 def _mostly(bits: torch.Tensor, floor: float) -> bool:
     """Are more than half of the comparable values below the floor?"""
     known = bits[~torch.isnan(bits)]
@@ -200,7 +227,20 @@ def _beside(joint: Joint, axis: Axis, value: float, dtype: torch.dtype) -> Bits:
     factors = torch.tensor([1 + j * eps for j in _BESIDE], dtype=torch.float64)
     points = torch.unique((value * factors).to(dtype)).to(joint.base[0].device)
     wide = run_points(joint, axis, points.double(), (), torch.float64)
-    return bits_kept(run_points(joint, axis, points, ()), wide)
+    return bits_kept(run_points(joint, axis, points, ()), wide, _on_batch(joint, axis))
+
+
+@functools.lru_cache(maxsize=64)
+def _on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
+    """|loss| and the sum of |gradient| along an axis, on the batch, in float64; 0 where not finite."""
+    which = joint.moved.index(axis.node)
+    bases = [promoted(b, torch.float64) for b in joint.base]
+    with torch.no_grad(), plain_kernels():
+        loss, *gradients = Runner(joint.module, torch.float64).run(*bases)
+    _, along = place(axis, bases[which], torch.ones((), dtype=torch.float64, device=bases[which].device))
+    felt = gradients[which] * along if gradients[which].shape == along.shape else along * 0
+    sizes = float(loss.abs()), float(felt.abs().sum())
+    return tuple(s if math.isfinite(s) else 0.0 for s in sizes)  # type: ignore[return-value]
 
 
 def _culprit(joint: Joint, axis: Axis, point: float, phase: Phase, names: tuple[str, ...]) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nllcheck.types import SEVERITIES, Event, Judged, Severity
 
 NEAR = 10.0  # within this factor of the batch's range a defect counts in full
@@ -24,10 +26,10 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | the exact loss is above 1e12 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | within 10 x of the batch's range | the rule's, else error |
-    | defect | a raw value up to 200 | error for a rule that is one, warning without a rule, else note |
+    | defect | a value of the whole real line, up to 200 | the rule's, else warning |
     | limit | within 2 x | the rule's, else warning |
     | silent | the batch shows it | warning |
-    | defect | a wrong sign of the gradient: within 2 x, within 10 x | error, warning |
+    | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
     | both | digits or signs lost where the gradient is below a thousandth of its usual size | note |
     | silent | within 2 x of the batch's range, and more than a sliver inside it | warning |
     | silent | a clamp that is plainly meant, or a library's own, while the batch is alive | note |
@@ -50,7 +52,9 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
 
 
 def _wrong_sign(judged: Judged) -> Severity:
-    if judged.verdict != "defect" or judged.event.weight < NEGLIGIBLE or judged.reach > NEAR:
+    event = judged.event
+    lone = bool(event.region) and event.region[0][0] == event.region[0][1]
+    if judged.verdict != "defect" or event.weight < NEGLIGIBLE or judged.reach > NEAR or lone:
         return "note"
     return "error" if judged.reach <= CLOSE else "warning"
 
@@ -81,8 +85,10 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
     if judged.reach <= NEAR:
         return rule or "error"
     at = event.threshold[1] if event.threshold else event.witness
-    if event.axis and event.axis.mode == "set" and abs(at) <= PLAUSIBLE:
-        return "error" if rule == "error" else "warning" if rule is None else "note"
+    first = at if event.onset is None else min(at, event.onset, key=abs)
+    raw = event.axis is not None and event.axis.mode == "set" and event.axis.domain == (-math.inf, math.inf)
+    if raw and abs(first) <= PLAUSIBLE:
+        return "error" if rule == "error" else "note" if rule == "note" else "warning"
     return "note"
 
 

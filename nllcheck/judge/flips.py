@@ -36,7 +36,7 @@ class _Near:
     wide: torch.Tensor  # (M,) in float64
     size: torch.Tensor  # (M,) sum of |gradient|, float64
     places: torch.Tensor  # (M,) positions in the trace
-    typical: float  # the median size
+    typical: float  # the median size over the batch's own range
 
 
 def flips_along(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> list[Judged]:
@@ -58,8 +58,10 @@ def _near(trace: Trace, wide: Trace) -> _Near | None:
         return None
     size = wide.magnitude[keep].clamp(min=1e-30)
     places = torch.nonzero(keep).flatten()
-    return _Near(trace.points[keep].double(), trace.slope[keep].double(), wide.slope[keep], size, places,
-                 float(size.median()))  # fmt: skip
+    low, high = trace.axis.observed
+    own = size[(trace.points[keep] >= low) & (trace.points[keep] <= high)]
+    typical = float((own if own.numel() >= 5 else size).median())
+    return _Near(trace.points[keep].double(), trace.slope[keep].double(), wide.slope[keep], size, places, typical)
 
 
 def changes(values: torch.Tensor) -> list[tuple[int, int]]:
@@ -95,10 +97,11 @@ def _wrong_sign(
     low, high = _extent_of(wrong, k)
     region = (float(near.points[low]), float(near.points[high]))
     count = int(wrong.sum())
-    detail = f"rounding turns the gradient's sign at {count} of {len(wrong)} points near the batch, such as those "
+    place = f"those from {region[0]:.6g} to {region[1]:.6g}" if high > low else f"{value:.6g}"
+    detail = f"rounding turns the gradient's sign at {count} of {len(wrong)} points near the batch, such as {place}"
     event = Event(
         "sign-flip", "backward", graph.graph.loss, axis, value, None, (region,), slope=computed,
-        detail=f"{detail}from {region[0]:.6g} to {region[1]:.6g}", share=count / len(wrong),
+        detail=detail, share=count / len(wrong),
         weight=float(wrong.double() @ torch.maximum(near.slope.abs(), near.wide.abs())) / count / near.typical,
     )  # fmt: skip
     reason = f"at {value:.6g} the computed slope is {computed:.4g}, in {name} it is {exact:.4g}"
