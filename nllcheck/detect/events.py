@@ -129,7 +129,7 @@ def _on_side(
     """The event at the failing edge nearest to the batch; None when the canonical evaluation shows none."""
     values = trace.points.tolist()
     question = failing_at(joint, trace, culprit)
-    tried = (bisect(question, good, bad, trace.points.dtype) for good, bad in _edges(trace, runs, sound)[:3])
+    tried = (bisect(question, good, bad, trace.points.dtype) for good, bad in _edges(trace, runs, sound))
     pair = next((p for p in tried if p), None)
     run = min(runs, key=lambda r: min(reach_of(trace.axis, values[r[0]]), reach_of(trace.axis, values[r[1]])))
     if pair:
@@ -152,7 +152,11 @@ def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[tupl
         at = values[pair[1]]
         return not sound[pair[0]], reach_of(trace.axis, at), abs(at), at < 0
 
-    return [(values[good], values[bad]) for good, bad in sorted(pairs, key=rank)]
+    ranked = sorted(pairs, key=rank)
+    on_batch = any(reach_of(trace.axis, values[k]) <= 1.0 for a, b in runs for k in (a, b, (a + b) // 2))
+    if on_batch and not any(sound[good] for good, _ in ranked):
+        return []  # it fails everywhere: where another op takes the blame is no threshold
+    return [(values[good], values[bad]) for good, bad in ranked[:3]]
 
 
 def _simple_witness(
@@ -164,7 +168,8 @@ def _simple_witness(
         inside = (min(values[run[0]], pair[1]), max(values[run[1]], pair[1]))
         return next((v for v in simplest(*pair, inside) if question.at(v)), None)
     spread = range(run[0], run[1] + 1, max(1, (run[1] - run[0]) // _WITNESSES))
-    tried = sorted((values[k] for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v)))
+    middle = sum(trace.axis.observed) / 2
+    tried = sorted((values[k] for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v - middle)))
     return next((v for v in [*tried[:_WITNESSES], values[run[0]], values[run[1]]] if question.at(v)), None)
 
 

@@ -26,8 +26,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | the exact loss is above 1e12 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | within 10 x of the batch's range | the rule's, else error |
-    | defect | a value of the whole real line, up to 200 | the rule's, else warning |
-    | limit | within 2 x | the rule's, else warning |
+    | defect | a raw value up to 200, on the whole real line | error if the rule is, warning without a rule, else note |
+    | limit | within 2 x, of targets within 1 x | the rule's, else warning |
     | silent | the batch shows it | warning |
     | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
     | both | digits or signs lost where the gradient is below a thousandth of its usual size | note |
@@ -46,7 +46,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
         return _wrong_sign(judged)
     if judged.verdict == "defect":
         return _defect(judged, rule)
-    if judged.verdict == "limit" and judged.reach <= CLOSE and event.axis.role != "target":
+    if judged.verdict == "limit" and judged.reach <= (1.0 if event.axis.role == "target" else CLOSE):
         return rule or "warning"
     return "note"
 
@@ -88,7 +88,7 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
     first = at if event.onset is None else min(at, event.onset, key=abs)
     raw = event.axis is not None and event.axis.mode == "set" and event.axis.domain == (-math.inf, math.inf)
     if raw and abs(first) <= PLAUSIBLE:
-        return "error" if rule == "error" else "note" if rule == "note" else "warning"
+        return "error" if rule == "error" else "warning" if rule is None else "note"
     return "note"
 
 

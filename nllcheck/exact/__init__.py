@@ -18,8 +18,9 @@ from torch import fx
 
 from nllcheck import ops
 from nllcheck.capture.plain import op_of
-from nllcheck.exact import forms, reduce
-from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, lift, unary
+from nllcheck.exact import forms
+from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, lift
+from nllcheck.exact.table import FORMS, UNARY, one
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import place
 from nllcheck.types import Axis
@@ -28,35 +29,12 @@ PRECISIONS = (128, 512, 2048)  # bits; tried in turn
 ENOUGH = 40  # relative bits after which a value counts as known
 MOST = 3_000_000  # scalar ball operations in one evaluation; larger graphs stay undecided
 
-_FORMS: dict[str, Any] = {
-    "add": forms.add, "sub": forms.sub, "mul": forms.mul, "div": forms.div, "pow": forms.power,
-    "abs": forms.absolute, "relu": forms.relu, "maximum": forms.maximum, "fmax": forms.maximum,
-    "minimum": forms.minimum, "fmin": forms.minimum, "clamp": forms.clamp, "clamp_min": forms.clamp,
-    "logaddexp": forms.logaddexp, "xlogy": forms.xlogy, "special_xlogy": forms.xlogy,
-    "clamp_max": lambda x, high: forms.clamp(x, None, high),
-    "rsub": lambda x, y, alpha=1: forms.sub(y, x, alpha),
-    "sum": reduce.total, "mean": reduce.mean, "logsumexp": reduce.logsumexp, "cumsum": reduce.cumsum,
-    "prod": reduce.prod, "amax": reduce.largest, "max": reduce.largest,
-    "amin": reduce.smallest, "min": reduce.smallest,
-    "_softmax": reduce.softmax, "_log_softmax": reduce.log_softmax, "linalg_vector_norm": reduce.vector_norm,
-    "var": reduce.variance, "mm": reduce.matmul, "bmm": reduce.matmul, "mv": reduce.matmul,
-    "dot": reduce.matmul, "addmm": reduce.addmm, "baddbmm": reduce.addmm,
-    "nll_loss_forward": lambda *a: (reduce.nll_loss(*a), None),
-    "binary_cross_entropy": reduce.binary_cross_entropy, "mse_loss": reduce.mse_loss,
-    "huber_loss": reduce.huber_loss,
-    "log_sigmoid_forward": lambda x: (_unary("logsigmoid", x), None),
-    "softplus": lambda x, beta=1, threshold=20: forms.div(_unary("softplus", forms.mul(x, beta)), beta),
-}  # fmt: skip
-
-
-def _unary(name: str, x: Any) -> Ball:
-    return unary(ball_of(x), *forms.UNARY[name])
-
 
 class _Exact(fx.Interpreter):
     """Runs a forward graph on balls. Whatever holds no float runs as it is."""
 
     singular = ""  # the first op that has no value at exact arguments: a pole, not a want of precision
+    reading: Sequence[Any] = ()  # what the op at work was given
 
     def run_node(self, n: fx.Node) -> Any:
         if n.op != "call_function":
@@ -67,18 +45,36 @@ class _Exact(fx.Interpreter):
         if not _holds_balls([*args, *kwargs.values()]):
             value = n.target(*args, **kwargs)  # type: ignore[operator]
             return ball_of(value) if _is_float(value) else value
+        self.reading = args
         value = _apply(n, spelled, args, kwargs)
-        if not self.singular and (_is_pole(args, value) or _is_outside(spelled, args)):
+        if not self.singular and (_is_pole(op_of(n), args, value) or _is_outside(spelled, args)):
             self.singular = op_of(n)
         return value
 
 
-def _is_pole(args: Sequence[Any], value: Any) -> bool:
-    """No finite value, though every argument is known without error."""
+def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:
+    """No finite value at some element, though what it is computed from is known without error there.
+
+    A division by exactly 0 has none whatever is divided.
+    """
     if not isinstance(value, Ball) or all(v.is_finite() for v in value.value.flat):
         return False
-    given = [v for a in args if isinstance(a, Ball) for v in a.value.flat]
-    return all(v.is_finite() and v.is_exact() for v in given)
+    given = [a.value for a in args if isinstance(a, Ball)]
+    if op == "div" and len(given) == 2:
+        given = given[1:]
+    if ops.row(op).kind != "elementwise":
+        return all(_is_known(v) for part in given for v in part.flat)
+    known = lift(lambda v, *parts: not v.is_finite() and all(map(_is_known, parts)), value.value, *given)
+    return bool(known.any())
+
+
+def _reads_no_value(args: Sequence[Any]) -> bool:
+    """Is one of the op's arguments nowhere a number? Then no precision will ever decide a comparison with it."""
+    return any(isinstance(a, Ball) and any(not v.is_finite() for v in a.value.flat) for a in args)
+
+
+def _is_known(value: arb) -> bool:
+    return bool(value.is_finite() and value.is_exact())
 
 
 def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
@@ -102,18 +98,19 @@ def _holds_balls(values: Sequence[Any]) -> bool:
 
 
 def _apply(node: fx.Node, spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if spelled in forms.UNARY:
-        return _unary(spelled, args[0])
+    if spelled in UNARY:
+        return one(spelled, args[0])
     if spelled in forms.COMPARE:
         answer = forms.compared(spelled, args[0], args[1])
         return torch.as_tensor(np.asarray(answer, dtype=bool))
-    if spelled in _FORMS:
-        return _FORMS[spelled](*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
+    if spelled in FORMS:
+        return FORMS[spelled](*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
     if spelled == "getitem":
         return args[0][args[1]]
     if spelled in ("_to_copy", "detach", "clone", "alias", "lift_fresh_copy", "_local_scalar_dense"):
         return _same(spelled, args[0], kwargs)
-    if ops.row(op_of(node)).kind in ("view", "select", "join", "choice"):
+    adds = spelled in ("index_add", "scatter_reduce") or (spelled == "index_put" and len(args) > 3 and args[3])
+    if not adds and ops.row(op_of(node)).kind in ("view", "select", "join", "choice"):
         return _rearranged(node.target, args, kwargs)
     raise UndecidedError(f"no exact form of {op_of(node)}")
 
@@ -192,7 +189,12 @@ def evaluate(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -
         direction = _generic(here, i) if everywhere else along if i == which else None
         starts.append(Ball(ball_of(here).value, None if direction is None else ball_of(direction).value))
     runner = _Exact(joint.forward)
-    loss = runner.run(*starts)
+    try:
+        loss = runner.run(*starts)
+    except UndecidedError:
+        if runner.singular and _reads_no_value(runner.reading):
+            raise SingularError(runner.singular) from None
+        raise
     if runner.singular and not loss.value.item().is_finite():
         raise SingularError(runner.singular)
     return loss.value.item(), (arb(0) if loss.slope is None else loss.slope.item())

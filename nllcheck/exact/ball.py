@@ -47,6 +47,8 @@ def ball_of(value: Any) -> Ball:
     """A float tensor (or a number) as exact balls: every float is a number without error."""
     if isinstance(value, Ball):
         return value
+    if isinstance(value, arb):
+        return Ball(as_array(value))
     plain = value.detach().cpu().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(float(value))
     return Ball(_array(arb, plain))
 

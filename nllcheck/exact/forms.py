@@ -15,7 +15,8 @@ def _softplus(x: arb) -> arb:
     return x + (-x).exp().log1p() if x > 0 else x.exp().log1p()
 
 
-def _sigmoid(x: arb) -> arb:
+def sigmoid(x: arb) -> arb:
+    """1 / (1 + e^-x)."""
     return 1 / (1 + (-x).exp())
 
 
@@ -45,9 +46,9 @@ UNARY: dict[str, tuple[Callable[[arb], arb], Callable[[arb, arb], arb]]] = {
     "reciprocal": (lambda x: 1 / x, lambda x, y: -y * y),
     "square": (lambda x: x * x, lambda x, y: 2 * x),
     "tanh": (lambda x: x.tanh(), _sech2),
-    "sigmoid": (_sigmoid, lambda x, y: y * _sigmoid(-x)),
-    "softplus": (_softplus, lambda x, y: _sigmoid(x)),
-    "logsigmoid": (lambda x: -_softplus(-x), lambda x, y: _sigmoid(-x)),
+    "sigmoid": (sigmoid, lambda x, y: y * sigmoid(-x)),
+    "softplus": (_softplus, lambda x, y: sigmoid(x)),
+    "logsigmoid": (lambda x: -_softplus(-x), lambda x, y: sigmoid(-x)),
     "logit": (lambda x: (x / (1 - x)).log(), lambda x, y: 1 / (x * (1 - x))),
     "lgamma": (lambda x: x.lgamma(), lambda x, y: x.digamma()),
     "digamma": (lambda x: x.digamma(), _trigamma),
@@ -152,8 +153,8 @@ def logaddexp(x: Any, y: Any) -> Ball:
         a,
         b,
         lambda p, q: p + _softplus(q - p),
-        lambda p, q: _sigmoid(p - q),
-        lambda p, q: _sigmoid(q - p),
+        lambda p, q: sigmoid(p - q),
+        lambda p, q: sigmoid(q - p),
     )
 
 

@@ -34,7 +34,7 @@ def _summed(values: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
     return np.add.reduce(values, axis=axes, keepdims=keepdim, initial=arb(0))  # type: ignore[call-overload]
 
 
-def _slices(ball: Ball, axis: int) -> list[Ball]:
+def slices(ball: Ball, axis: int) -> list[Ball]:
     """The ball's layers along an axis, each of length 1 there."""
     return [mapped(ball, functools.partial(np.take, indices=[i], axis=axis)) for i in range(ball.shape[axis])]
 
@@ -42,7 +42,7 @@ def _slices(ball: Ball, axis: int) -> list[Ball]:
 def _folded(ball: Ball, dim: Any, keepdim: bool, combine: Callable[[Any, Any], Ball]) -> Ball:
     """`combine` over all layers of each dimension in `dim`."""
     for axis in sorted(_dims(dim, len(ball.shape)), reverse=True):
-        folded = functools.reduce(combine, _slices(ball, axis))
+        folded = functools.reduce(combine, slices(ball, axis))
         ball = folded if keepdim else mapped(folded, functools.partial(np.squeeze, axis=axis))
     return ball
 
@@ -64,12 +64,51 @@ def smallest(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     return _folded(ball_of(x), dim, keepdim, forms.minimum)
 
 
+def chosen(x: Any, fold: Callable[..., Ball], pair: Callable[..., Ball], *rest: Any) -> Any:
+    """`max(x)`, `max(x, y)`, or `max(x, dim)`: (values, indices)."""
+    if not rest:
+        return fold(x)
+    if isinstance(rest[0], (Ball, torch.Tensor)):
+        return pair(x, rest[0])
+    keep = len(rest) > 1 and bool(rest[1])
+    return picked(*ordered(x, rest[0], fold is largest), rest[0], 0, keep)
+
+
+def picked(values: Ball, indices: torch.Tensor, dim: int, k: int, keepdim: bool) -> tuple[Ball, torch.Tensor]:
+    """The k-th of sorted values along a dimension, and where it came from."""
+    first = mapped(values, functools.partial(np.take, indices=[k] if keepdim else k, axis=dim))
+    index = indices.select(dim, k)
+    return first, index.unsqueeze(dim) if keepdim else index
+
+
+def ordered(x: Any, dim: int, descending: bool = False) -> tuple[Ball, torch.Tensor]:
+    """Sorted values and where they came from; equal values keep their order. Raises UndecidedError."""
+    ball = ball_of(x)
+    middle = np.vectorize(float, otypes=[float])(lift(lambda a: a.mid(), ball.value))
+    order = torch.sort(torch.as_tensor(middle), dim=dim, descending=descending, stable=True).indices
+    index = order.numpy()
+    move = functools.partial(np.take_along_axis, indices=index, axis=dim)
+    found = mapped(ball, move)
+    low, high = (found.value.take(range(k, found.shape[dim] - 1 + k), axis=dim) for k in (0, 1))
+    lift(lambda a, b: decided(bool(a >= b) if descending else bool(a <= b), False), low, high)
+    return found, order
+
+
+def topmost(
+    x: Any, k: int, dim: int = -1, is_largest: bool = True, is_sorted: bool = True
+) -> tuple[Ball, torch.Tensor]:
+    """The k largest (or smallest) values along a dimension."""
+    values, indices = ordered(x, dim, is_largest)
+    return mapped(values, lambda a: a.take(range(k), axis=dim)), indices.narrow(dim, 0, k)
+
+
 def logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Ball:
     """log sum exp. Balls do not overflow, so no shift is needed; a row of -inf alone stays -inf."""
-    return unary(total(_exp(x), dim, keepdim), lambda a: a.log(), lambda a, y: 1 / a)
+    return unary(total(exponential(x), dim, keepdim), lambda a: a.log(), lambda a, y: 1 / a)
 
 
-def _exp(x: Any) -> Ball:
+def exponential(x: Any) -> Ball:
+    """e^x, where a mask of -inf gives an exact 0."""
     return unary(ball_of(x), _exp_masked, lambda a, y: y)
 
 
@@ -85,7 +124,7 @@ def log_softmax(x: Any, dim: int, *_: Any) -> Ball:
 
 def softmax(x: Any, dim: int, *_: Any) -> Ball:
     """exp(x) / sum exp(x)."""
-    e = _exp(x)
+    e = exponential(x)
     return forms.div(e, total(e, dim, True))
 
 
@@ -94,13 +133,24 @@ def cumsum(x: Any, dim: int) -> Ball:
     return mapped(ball_of(x), lambda a: np.add.accumulate(a, axis=dim))
 
 
+def scatter_add(x: Any, dim: int, index: torch.Tensor, source: Any) -> Ball:
+    """x with the entries of `source` added at `index` along `dim`."""
+    into, given = ball_of(x), ball_of(source)
+    value, slope = into.value.copy(), slope_of(into).copy()
+    for place in np.ndindex(*index.shape):
+        at = (*place[:dim], int(index[place]), *place[dim + 1 :])
+        value[at] = value[at] + given.value[place]
+        slope[at] = slope[at] + slope_of(given)[place] if given.slope is not None else slope[at]
+    return Ball(value, slope)
+
+
 def prod(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     """Product over one dimension or all."""
     return _folded(ball_of(x), dim, keepdim, forms.mul)
 
 
 def vector_norm(x: Any, order: float = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Ball:
-    """The p-norm for p = 1, 2 or inf; at 0 the derivative is torch's subgradient 0."""
+    """The p-norm for p > 0; at 0 the derivative is torch's subgradient 0."""
     ball = ball_of(x)
     if order == 2:
         return unary(total(forms.mul(ball, ball), dim, keepdim), lambda a: a.sqrt(), _half_inverse)
@@ -108,7 +158,16 @@ def vector_norm(x: Any, order: float = 2, dim: Any = None, keepdim: bool = False
         return total(forms.absolute(ball), dim, keepdim)
     if order == float("inf"):
         return largest(forms.absolute(ball), dim, keepdim)
-    raise UndecidedError(f"no exact form of the norm of order {order}")
+    if order <= 0:
+        raise UndecidedError(f"no exact form of the norm of order {order}")
+    return forms.power(total(forms.power(forms.absolute(ball), order), dim, keepdim), 1 / arb(order))
+
+
+def distances(x: Any, y: Any, order: float = 2, *_: Any) -> Ball:
+    """The norms of all differences between rows of x and rows of y: (..., n, m)."""
+    left = mapped(ball_of(x), lambda a: np.expand_dims(a, -2))
+    right = mapped(ball_of(y), lambda a: np.expand_dims(a, -3))
+    return vector_norm(forms.sub(left, right), order, -1)
 
 
 def _half_inverse(square: arb, root: arb) -> arb:
@@ -121,6 +180,11 @@ def variance(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = Fal
     count = int(np.prod([ball.shape[d] for d in _dims(dim, len(ball.shape))]))
     away = forms.sub(ball, mean(ball, dim, True))
     return forms.div(total(forms.mul(away, away), dim, keepdim), float(count - correction))
+
+
+def deviation(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False) -> Ball:
+    """The square root of the variance."""
+    return unary(variance(x, dim, correction, keepdim), lambda a: a.sqrt(), lambda a, y: 1 / (2 * y))
 
 
 def matmul(x: Any, y: Any) -> Ball:
@@ -140,9 +204,11 @@ def addmm(bias: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Ball:
 def nll_loss(x: Any, target: torch.Tensor, weight: Any, reduction: int, ignore: int) -> Ball:
     """-weight[target] x[target], averaged by the weights (1), summed (2) or as it is (0); last-but-spatial class."""
     ball = ball_of(x)
-    if len(ball.shape) != 2:
-        raise UndecidedError("no exact form of nll_loss beyond two dimensions")
-    labels = target.cpu().numpy()
+    if len(ball.shape) > 2:
+        ball = mapped(ball, lambda a: np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]))
+    labels = target.cpu().numpy().reshape(-1)
+    if len(ball.shape) != 2 or (reduction == 0 and target.dim() > 1):
+        raise UndecidedError("no exact form of this use of nll_loss")
     keep = [i for i, label in enumerate(labels) if label != ignore]
     rows = np.asarray(keep, dtype=np.int64)
     picked = mapped(ball, lambda a: -a[rows, labels[rows]])

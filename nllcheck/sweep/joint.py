@@ -118,7 +118,13 @@ def _functional(target: Any) -> Any:
     if not name.endswith("_") or name.startswith("__"):
         return None
     packet = getattr(torch.ops.aten, name.rstrip("_"), None)
-    return getattr(packet, target._overloadname, None) if packet is not None else None
+    wanted = _types(target)  # not the overload's name: `pow_.Scalar` is `pow.Tensor_Scalar`
+    plain = [getattr(packet, o) for o in packet.overloads()] if packet is not None else []
+    return next((p for p in plain if _types(p) == wanted), None)
+
+
+def _types(overload: Any) -> list[str]:
+    return [str(a.type) for a in overload._schema.arguments]
 
 
 def _trains(tensor: torch.Tensor, is_data: bool) -> bool:

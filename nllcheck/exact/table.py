@@ -1,0 +1,60 @@
+"""One table: the ATen name of an op and its exact form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from nllcheck.exact import forms, linalg, reduce, special
+from nllcheck.exact.ball import Ball, ball_of, unary
+
+UNARY = {**forms.UNARY, **special.UNARY}
+
+
+def one(name: str, x: Any) -> Ball:
+    """An elementwise function of one argument."""
+    return unary(ball_of(x), *UNARY[name])
+
+
+FORMS: dict[str, Any] = {
+    "add": forms.add, "sub": forms.sub, "mul": forms.mul, "div": forms.div, "pow": forms.power,
+    "abs": forms.absolute, "relu": forms.relu, "maximum": forms.maximum, "fmax": forms.maximum,
+    "minimum": forms.minimum, "fmin": forms.minimum, "clamp": forms.clamp, "clamp_min": forms.clamp,
+    "logaddexp": forms.logaddexp, "xlogy": forms.xlogy, "special_xlogy": forms.xlogy,
+    "clamp_max": lambda x, high: forms.clamp(x, None, high),
+    "rsub": lambda x, y, alpha=1: forms.sub(y, x, alpha),
+    "sum": reduce.total, "mean": reduce.mean, "logsumexp": reduce.logsumexp, "cumsum": reduce.cumsum,
+    "prod": reduce.prod, "amax": reduce.largest, "amin": reduce.smallest,
+    "max": lambda x, *a: reduce.chosen(x, reduce.largest, forms.maximum, *a),
+    "min": lambda x, *a: reduce.chosen(x, reduce.smallest, forms.minimum, *a),
+    "sort": lambda x, *a, **k: reduce.ordered(x, k.get("dim", a[-2] if len(a) > 1 else a[0] if a else -1),
+                                              k.get("descending", a[-1] if len(a) > 1 else False)),
+    "topk": reduce.topmost,
+    "_softmax": reduce.softmax, "_log_softmax": reduce.log_softmax, "linalg_vector_norm": reduce.vector_norm,
+    "var": reduce.variance, "std": reduce.deviation, "mm": reduce.matmul, "bmm": reduce.matmul, "mv": reduce.matmul,
+    "dot": reduce.matmul, "addmm": reduce.addmm, "baddbmm": reduce.addmm,
+    "nll_loss_forward": lambda *a: (reduce.nll_loss(*a), None),
+    "binary_cross_entropy": reduce.binary_cross_entropy, "mse_loss": reduce.mse_loss,
+    "huber_loss": reduce.huber_loss,
+    "log_sigmoid_forward": lambda x: (one("logsigmoid", x), None),
+    "softplus": lambda x, beta=1, threshold=20: forms.div(one("softplus", forms.mul(x, beta)), beta),
+    "exp2": lambda x: one("exp2", x), "logcumsumexp": special.logcumsumexp, "_logcumsumexp": special.logcumsumexp,
+    "cumprod": special.cumprod, "polygamma": special.polygamma, "mvlgamma": special.mvlgamma, "atan2": special.atan2,
+    "leaky_relu": special.leaky_relu, "elu": special.elu, "gelu": special.gelu, "hardtanh": special.hardtanh,
+    "smooth_l1_loss": special.smooth_l1, "soft_margin_loss": special.soft_margin, "median": special.median,
+    "native_layer_norm": special.layer_norm, "norm": reduce.vector_norm,
+    "_cdist_forward": reduce.distances, "scatter_add": reduce.scatter_add, "hypot": special.hypot,
+    "addcmul": lambda x, a, b, value=1: forms.add(x, forms.mul(a, b), value),
+    "addcdiv": lambda x, a, b, value=1: forms.add(x, forms.div(a, b), value),
+    "lerp": lambda x, y, w: forms.add(x, forms.mul(forms.sub(y, x), w)),
+    "special_entr": lambda x: forms.mul(forms.xlogy(x, x), -1.0),
+    "special_xlog1py": lambda x, y: forms.mul(x, one("log1p", y)),
+    "nll_loss2d_forward": lambda *a: (reduce.nll_loss(*a), None),
+    "linalg_cholesky_ex": lambda x, **k: (linalg.cholesky(x, k.get("upper", False)), torch.zeros(())),
+    "linalg_solve_triangular": linalg.solve_triangular,
+    "_linalg_solve_ex": lambda a, b, **_: (linalg.solve(a, b), None, None, None),
+    "linalg_inv_ex": lambda a, **_: (linalg.inverse(a), None),
+    "_linalg_slogdet": lambda a: (*linalg.slogdet(a), None, None),
+    "_linalg_det": lambda a: (linalg.det(a), None, None),
+}  # fmt: skip

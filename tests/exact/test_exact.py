@@ -1,0 +1,136 @@
+"""Exact arithmetic: it agrees with float64 where that is good, and encloses the truth on random graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import pytest
+import torch
+from flint import arb, ctx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from losses_of_torch import CASES
+
+from nllcheck.axes.boundary import boundary
+from nllcheck.capture import capture
+from nllcheck.detect.events import batch_axis
+from nllcheck.exact import SingularError, certain, evaluate
+from nllcheck.sweep.joint import Joint, joint_graph
+from nllcheck.sweep.watch import run_one
+from nllcheck.target import Batch, Target
+from nllcheck.types import Axis
+
+NO_FORM = {"margin", "mlm", "ctc", "erfinv"}  # undecided, and said so
+
+
+def joint_of(loss: Callable[..., torch.Tensor], tensors: dict[str, torch.Tensor], targets=()) -> Joint:
+    batch = Batch(kwargs=dict(tensors), whole=dict(tensors))
+    graph = capture(Target("t", loss, "loss", None, (batch,), "function", target_names=tuple(targets)), batch)
+    moved = [n for n in boundary(graph.graph).all if "float" in graph.graph.nodes[n].dtype]
+    return joint_graph(graph, moved, 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_value_and_derivative_agree_with_float64(name):
+    loss, tensors = CASES[name]
+    joint = joint_of(loss, tensors, [t for t in ("t",) if t in tensors])
+    axis = batch_axis(joint)
+    answer = certain(joint, axis, 1.0)
+    if name in NO_FORM:
+        assert isinstance(answer, str) and answer.startswith("no exact form of")
+        return
+    if name == "nantonum":  # the logarithm of a negative number has no value, whatever is made of it
+        assert isinstance(answer, SingularError)
+        return
+    wide = run_one(joint, axis, 1.0, (), torch.float64)
+    assert answer == pytest.approx((float(wide.loss[0]), float(wide.slope[0])), rel=1e-8, abs=1e-9)
+
+
+# --- random graphs: torch builds them, mpmath at 60 digits is the truth
+
+UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "neg": (torch.neg, lambda v: -v),
+    "exp": (torch.exp, mpmath.exp),
+    "tanh": (torch.tanh, mpmath.tanh),
+    "sigmoid": (torch.sigmoid, lambda v: 1 / (1 + mpmath.exp(-v))),
+    "softplus": (lambda v: torch.logaddexp(v, v.new_zeros(())), lambda v: mpmath.log1p(mpmath.exp(v))),
+    "log1p_square": (lambda v: torch.log1p(v * v), lambda v: mpmath.log1p(v * v)),
+    "sqrt_square": (lambda v: torch.sqrt(v * v + 1), lambda v: mpmath.sqrt(v * v + 1)),
+    "lgamma": (lambda v: torch.lgamma(v * v + 0.5), lambda v: mpmath.loggamma(v * v + mpmath.mpf(0.5))),
+    "digamma": (lambda v: torch.digamma(v * v + 0.5), lambda v: mpmath.digamma(v * v + mpmath.mpf(0.5))),
+    "erf": (torch.erf, mpmath.erf),
+    "erfc": (torch.erfc, mpmath.erfc),
+    "expm1": (torch.expm1, mpmath.expm1),
+    "sin": (torch.sin, mpmath.sin),
+    "atan": (torch.atan, mpmath.atan),
+    "log_ndtr": (torch.special.log_ndtr, lambda v: mpmath.log(mpmath.erfc(-v / mpmath.sqrt(2)) / 2)),
+    "i0e": (torch.special.i0e, lambda v: mpmath.exp(-abs(v)) * mpmath.besseli(0, v)),
+}
+BINARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "add": (torch.add, lambda a, b: a + b),
+    "sub": (torch.sub, lambda a, b: a - b),
+    "mul": (torch.mul, lambda a, b: a * b),
+    "div": (lambda a, b: a / (b * b + 0.25), lambda a, b: a / (b * b + mpmath.mpf(0.25))),
+    "logaddexp": (torch.logaddexp, lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b))),
+    "atan2": (lambda a, b: torch.atan2(a, b * b + 1), lambda a, b: mpmath.atan2(a, b * b + 1)),
+}
+LEAVES = st.sampled_from(["x", "c"])
+EXPRESSIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(sorted(UNARY)), inner), st.tuples(st.sampled_from(sorted(BINARY)), inner, inner)
+    ),
+    max_leaves=6,
+)
+
+
+def built(expression: Any, leaves: dict[str, Any], which: int) -> Any:
+    if isinstance(expression, str):
+        return leaves[expression]
+    table = UNARY if len(expression) == 2 else BINARY
+    return table[expression[0]][which](*(built(part, leaves, which) for part in expression[1:]))
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    expression=EXPRESSIONS,
+    x=st.floats(-3, 3, width=32).filter(lambda v: abs(v) > 1e-3),
+    c=st.floats(-2, 2, width=32),
+)
+def test_balls_enclose_the_truth(expression, x, c):
+    tensors = {"x": torch.tensor([x], dtype=torch.float32), "c": torch.tensor([c], dtype=torch.float32)}
+    joint = joint_of(lambda x, c: built(expression, {"x": x, "c": c}, 0).sum() + 0 * x.sum(), tensors, ["c"])
+    axis = Axis("x", joint.moved[0], "input", observed=(x, x))
+    with mpmath.workdps(60), ctx.workprec(256):
+        loss, slope = evaluate(joint, axis, x)
+        truth = built(expression, {"x": mpmath.mpf(x), "c": mpmath.mpf(c)}, 1)
+        moved = mpmath.diff(lambda v: built(expression, {"x": v, "c": mpmath.mpf(c)}, 1), mpmath.mpf(x))
+        assert _near(loss, truth, 1e-40)
+        assert _near(slope, moved, 1e-12)  # mpmath's derivative is a difference quotient
+        assert loss.rel_accuracy_bits() > 100 or abs(truth) < 1e-30
+
+
+def _near(ball: arb, truth: Any, tolerance: float) -> bool:
+    """Does the ball, widened by the oracle's own error, hold the truth?"""
+    wide = tolerance * max(1.0, abs(float(truth)))
+    return bool(abs(ball - arb(mpmath.nstr(truth, 50))) <= ball.rad() + arb(wide))
+
+
+KINKS = [
+    ("abs", lambda x: x.abs().sum(), 0.0, (-1.0, 1.0)),
+    ("relu", lambda x: torch.relu(x).sum(), 0.0, (0.0, 1.0)),
+    ("clamp", lambda x: x.clamp(min=1.0).sum(), 1.0, (0.0, 1.0)),
+    ("maximum", lambda x: torch.maximum(x, 2 - x).sum(), 1.0, (-1.0, 1.0)),
+    ("smooth", lambda x: (x * x).sum(), 1.5, (3.0, 3.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "loss", "at", "sides"), KINKS, ids=[k[0] for k in KINKS])
+def test_derivatives_beside_a_kink_are_one_sided(name, loss, at, sides):
+    joint = joint_of(loss, {"x": torch.tensor([0.25])})
+    axis = Axis("x", joint.moved[0], "input")
+    small = [torch.nextafter(torch.tensor(at), torch.tensor(s)).item() for s in (-9.0, 9.0)]
+    assert tuple(certain(joint, axis, v)[1] for v in small) == pytest.approx(sides, rel=1e-5)
