@@ -82,13 +82,16 @@ class Graph:
 class Axis:
     """Something that can move, and how a point on it becomes a tensor.
 
-    `set` writes the value into every selected element; `scale` multiplies the batch's own values by it.
+    `set` writes the value into every selected element; `scale` multiplies the batch's own values by it;
+    `toward` goes the share of the way to a special place, which is `goal`, where formulas have their poles.
     """
 
     label: str  # what reports call it: "rho_raw", "output[..., 4]", "sigma"
     node: int  # index into Graph.nodes
     role: Literal["output", "weight", "input", "target", "intermediate"]
-    mode: Literal["set", "scale"] = "set"
+    mode: Literal["set", "scale", "toward"] = "set"
+    goal: Literal["", "zero row", "constant row", "equal rows", "equal", "equal row"] = ""
+    other: int = -1  # index of the node that `equal` and `equal row` speak of
     channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
     selector: str = ""  # what `--sweep` takes: "output[...,4]"
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit

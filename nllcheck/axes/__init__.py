@@ -9,7 +9,9 @@ import torch
 
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
+from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.names import domain_of_name, is_parameter_name
+from nllcheck.axes.selection import steering
 from nllcheck.capture import LossGraph
 from nllcheck.types import Axis, Graph, Node, Ref
 
@@ -28,10 +30,15 @@ def default_axes(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
     for node in edges.inputs:
         axes += _channel_axes(graph, node, "input", edges)
     axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
+    axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
     axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
     skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]
-    return tuple(a for a in axes if _moves(a)), tuple(skipped if left else ())
+    skipped = skipped if left else []
+    fixed = steering(graph.graph)
+    names = dict.fromkeys(label_of(graph.graph, a.node) for a in axes if a.node in fixed)
+    skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
+    return tuple(a for a in axes if _moves(a) and not fixed & {a.node, a.other}), tuple(skipped)
 
 
 def _heaviest(graph: LossGraph, nodes: tuple[int, ...]) -> list[int]:

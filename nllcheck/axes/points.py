@@ -25,6 +25,8 @@ def default_points(axis: Axis, dtype: torch.dtype, count: int = 1000) -> torch.T
     smallest and largest numbers and the domain's ends are always there.
     """
     part = max(4, count // 5)
+    if axis.mode == "toward":
+        return _way(dtype)
     if axis.mode == "scale":
         parts = [torch.linspace(0, 10, part, dtype=torch.float64), _geometric(1e-6, 1e6, part)]
         parts += [number_line(dtype, part)]
@@ -32,6 +34,13 @@ def default_points(axis: Axis, dtype: torch.dtype, count: int = 1000) -> torch.T
         parts = [_around(axis, 2 * part), torch.linspace(-128, 128, part, dtype=torch.float64)]
         parts += [number_line(dtype, 2 * part)]
     return _tidy(torch.cat([*parts, _special(dtype), _ends(axis)]), axis, dtype)
+
+
+def _way(dtype: torch.dtype) -> torch.Tensor:
+    """Shares of a way: even, and ever closer to its end, which is there itself."""
+    close = 1.0 - 2.0 ** -torch.arange(1, 24, dtype=torch.float64)
+    even = torch.linspace(0, 1, 9, dtype=torch.float64)
+    return torch.unique(torch.cat([even, close]).to(dtype))
 
 
 def number_line(dtype: torch.dtype, count: int) -> torch.Tensor:

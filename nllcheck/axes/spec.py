@@ -73,7 +73,8 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
     edges = boundary(graph.graph)
     for axis in default_axes(graph)[0]:
         if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.split(" = ")[0]):
-            return replace(axis, requested=True, domain=(-math.inf, math.inf))
+            free = axis.domain if axis.mode == "toward" else (-math.inf, math.inf)
+            return replace(axis, requested=True, domain=free)
     channel = _CHANNEL.match(wanted)
     name = channel["name"] if channel else wanted
     node = _named_node(graph, name, edges)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from nllcheck.capture import LossGraph
 from nllcheck.detect.dead import dead_events, dead_on_batch
 from nllcheck.detect.events import axis_events, batch_events
@@ -33,8 +35,14 @@ def detect(graph: LossGraph, swept: Swept, floor: float | None = None) -> tuple[
         found += [(e, part.joint) for e in events]
         far.update(dict.fromkeys(beyond, part.trace.axis.label))
     found, dropped = _reachable(found, swept)
-    found += _finite_and_wrong(graph, swept, usual_floor(graph.loss.dtype) if floor is None else floor)
+    found += _finite_and_wrong(graph, swept, _floor(graph) if floor is None else floor)
     return found, [*_far_note(graph.graph, far, {e.node for e, _ in found}), *dropped]
+
+
+def _floor(graph: LossGraph) -> float:
+    """The usual floor of the coarsest dtype that the program computes in (under autocast: half precision)."""
+    used = {n.dtype for n in graph.graph.nodes if n.dtype in ("float16", "bfloat16")}
+    return min(usual_floor(getattr(torch, name)) for name in (*used, str(graph.loss.dtype).removeprefix("torch.")))
 
 
 def _finite_and_wrong(graph: LossGraph, swept: Swept, floor: float) -> list[Located]:
@@ -46,7 +54,7 @@ def _finite_and_wrong(graph: LossGraph, swept: Swept, floor: float) -> list[Loca
     found: list[Located] = [(e, 0) for e in events]
     for part in swept.parts:
         axis, cut = part.trace.axis, swept.joints[part.joint]
-        if part.wide is None or axis.role == "target":
+        if part.wide is None or axis.role == "target" or axis.mode == "toward":
             continue
         found += [(e, part.joint) for e in precision_events(graph, cut, part.trace, part.wide, floor)]
         found += [(e, part.joint) for e in dead_events(graph, cut, part.trace, part.wide)]

@@ -13,7 +13,7 @@ from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Births, Culprit
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, place
+from nllcheck.sweep.watch import Trace, placed
 from nllcheck.types import Axis, ChainStep, Graph, Phase
 
 
@@ -23,7 +23,7 @@ def values_at(joint: Joint, axis: Axis, point: float, dtype: torch.dtype | None)
     bases = [promoted(b, dtype) for b in joint.base]
     runner = Runner(joint.module, dtype)
     with torch.no_grad(), plain_kernels():
-        moved, _ = place(axis, bases[which], torch.tensor(point, dtype=dtype or bases[which].dtype))
+        moved, _ = placed(joint, axis, bases, torch.tensor(point, dtype=dtype or bases[which].dtype))
         runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
     return {n.name: v for n, v in runner.env.items()}
 

@@ -24,7 +24,7 @@ from nllcheck.detect.births import origins
 from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.threshold import Question, bisect
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, place, run_one
+from nllcheck.sweep.watch import Trace, placed, run_one
 from nllcheck.types import Axis, ChainStep, Event
 
 NEAR = 10.0  # looked at up to this factor of the batch's range
@@ -155,7 +155,7 @@ def stuck(joint: Joint, axis: Axis, point: float, all_dead: bool = False) -> lis
     which = joint.moved.index(axis.node)
     runner = Runner(joint.forward)
     with plain_kernels(), torch.enable_grad():
-        moved, _ = place(axis, joint.base[which], torch.tensor(point, dtype=joint.base[which].dtype))
+        moved, _ = placed(joint, axis, joint.base, torch.tensor(point, dtype=joint.base[which].dtype))
         starts = [(moved if i == which else b).detach().clone() for i, b in enumerate(joint.base)]
         free = [s.requires_grad_() for s in starts if s.is_floating_point()]
         loss = runner.run(*starts)

@@ -23,7 +23,7 @@ from nllcheck.detect.births import Bools, intervals, origins
 from nllcheck.detect.chain import values_at
 from nllcheck.detect.events import ranges_at
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, place, run_one, run_points
+from nllcheck.sweep.watch import Trace, place, placed, run_one, run_points
 from nllcheck.types import Axis, ChainStep, Event, Phase
 
 NEAR = 10.0  # precision is looked at up to this factor of the batch's range
@@ -210,7 +210,7 @@ def _spread_out(joint: Joint, axis: Axis, value: float, phase: Phase, floor: flo
     spread = torch.where(along != 0, moved * (1 + SPREAD * steps[order].reshape(base.shape)), base)
     low, high = axis.domain
     changed = replace(joint, base=(*joint.base[:which], spread.clamp(low, high), *joint.base[which + 1 :]))
-    around = Axis("spread", axis.node, axis.role, "scale", axis.channel, observed=(1.0, 1.0))
+    around = Axis("spread", axis.node, axis.role, "scale", channel=axis.channel, observed=(1.0, 1.0))
     kept = _beside(changed, around, 1.0, base.dtype)
     return _mostly(kept.loss if phase == "forward" else kept.slope, floor)
 
@@ -237,7 +237,7 @@ def _on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
     bases = [promoted(b, torch.float64) for b in joint.base]
     with torch.no_grad(), plain_kernels():
         loss, *gradients = Runner(joint.module, torch.float64).run(*bases)
-    _, along = place(axis, bases[which], torch.ones((), dtype=torch.float64, device=bases[which].device))
+    _, along = placed(joint, axis, bases, torch.ones((), dtype=torch.float64, device=bases[which].device))
     felt = gradients[which] * along if gradients[which].shape == along.shape else along * 0
     sizes = float(loss.abs()), float(felt.abs().sum())
     return tuple(s if math.isfinite(s) else 0.0 for s in sizes)  # type: ignore[return-value]

@@ -27,14 +27,14 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         axis=axis.label if axis else None,
         threshold=event.threshold[1] if event.threshold else None,
         last_good=event.threshold[0] if event.threshold else None,
-        reach=judged.reach if axis or event.on_batch else None,
+        reach=judged.reach if event.on_batch or (axis and axis.mode != "toward") else None,
         witness=_known(event.witness) if axis else None,
         loss=event.loss,
         slope=event.slope if axis else None,
         reference_loss=_known(judged.reference_loss),
         reference_slope=_known(judged.reference_slope),
         reference=judged.reference,
-        observed=axis.observed if axis and not math.isnan(axis.observed[0]) else None,
+        observed=axis.observed if axis and axis.mode != "toward" and not math.isnan(axis.observed[0]) else None,
         chain=event.chain,
         reason=judged.reason,
         reaches=event.reaches,
@@ -96,6 +96,8 @@ def where(event: Event) -> str:
     axis = event.axis
     if axis is None:
         return "on the batch"
+    if axis.mode == "toward":
+        return axis.label
     if event.threshold is None and event.region:
         return " or ".join(f"{axis.label} in [{number(low)}, {number(high)}]" for low, high in event.region[:2])
     if event.threshold is None:

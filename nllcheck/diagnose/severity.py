@@ -27,7 +27,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200, on the whole real line | error if the rule is, warning without a rule, else note |
-    | limit | within 2 x, of targets within 1 x | the rule's, else warning |
+    | both | only where rows or tensors coincide or vanish | warning |
+    | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
     | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
     | both | digits or signs lost where the gradient is below a thousandth of its usual size | note |
@@ -44,9 +45,11 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
         return "note"
     if event.kind == "sign-flip":
         return _wrong_sign(judged)
+    if event.axis.mode == "toward":
+        return "warning" if judged.verdict in ("defect", "limit") and rule != "note" else "note"
     if judged.verdict == "defect":
         return _defect(judged, rule)
-    if judged.verdict == "limit" and judged.reach <= (1.0 if event.axis.role == "target" else CLOSE):
+    if judged.verdict == "limit" and judged.reach <= CLOSE and (event.axis.role != "target" or _is_everywhere(event)):
         return rule or "warning"
     return "note"
 
@@ -74,6 +77,11 @@ def _is_sliver(event: Event) -> bool:
     covered = sum(max(0.0, min(b, high) - max(a, low)) for a, b in event.region)
     inside = all(low <= a and b <= high for a, b in event.region)
     return bool(event.region) and inside and covered < SLIVER * (high - low)
+
+
+def _is_everywhere(event: Event) -> bool:
+    low, high = event.axis.observed if event.axis else (math.nan, math.nan)
+    return event.threshold is None and any(a <= low and high <= b for a, b in event.region)
 
 
 def _defect(judged: Judged, rule: Severity | None) -> Severity:

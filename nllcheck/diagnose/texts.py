@@ -44,12 +44,16 @@ def unruled(graph: Graph, judged: Judged) -> Words:
         return built(RAISES, and_detail(f"The code raises once {where(event)}", event))
     node = graph.nodes[event.node]
     what = "NaN" if _birth(event) == "nan" else "infinity"
-    place = "on the batch itself" if event.on_batch else f"once {where(event)}"
+    place = "on the batch itself" if event.on_batch else f"{_once(event)} {where(event)}"
     first = event.chain[0] if event.chain and event.chain[0].node != event.node else None
     after = f", after {first.op} {_harm(first.what)}" if first else ""
     half = "gradient of " if event.phase == "backward" and (not event.chain or _born_backward(event)) else ""
     message = f"The {half}{node.op} gives {what} {place}{after}."
     return built(UNEXPLAINED, and_detail(message, event))
+
+
+def _once(event: Event) -> str:
+    return "where" if event.axis and event.axis.mode == "toward" else "once"
 
 
 def _on(event: Event) -> str:

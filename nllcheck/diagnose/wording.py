@@ -61,11 +61,12 @@ def filled(template: str, graph: Graph, event: Event | None, captures: Captures,
 
 def _located(template: str, event: Event | None) -> str:
     """A failure on the batch itself has no axis and no threshold to name."""
-    if event is None or event.axis is not None:
+    if event is None or (event.axis is not None and event.axis.mode != "toward"):
         return template
+    place = "on the batch itself" if event.axis is None else f"where {event.axis.label}"
     for phrase in ("from {axis} = {threshold} on", "at {axis} = {threshold}"):
-        template = template.replace(phrase, "on the batch itself")
-    return template.replace("{axis} = {threshold}", "the batch itself")
+        template = template.replace(phrase, place)
+    return template.replace("{axis} = {threshold}", place.removeprefix("on "))
 
 
 def sentence(text: str) -> str:

@@ -22,7 +22,7 @@ from nllcheck.exact import forms
 from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, lift
 from nllcheck.exact.table import FORMS, UNARY, one
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import place
+from nllcheck.sweep.watch import placed
 from nllcheck.types import Axis
 
 PRECISIONS = (128, 512, 2048)  # bits; tried in turn
@@ -57,14 +57,16 @@ def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:
 
     A division by exactly 0 has none whatever is divided.
     """
-    if not isinstance(value, Ball) or all(v.is_finite() for v in value.value.flat):
+    if not isinstance(value, Ball) or not any(v.is_nan() for v in value.value.flat):
+        return False
+    if ops.row(op).kind in ("view", "select", "choice", "join", "create"):  # these only hand on
         return False
     given = [a.value for a in args if isinstance(a, Ball)]
     if op == "div" and len(given) == 2:
         given = given[1:]
     if ops.row(op).kind != "elementwise":
         return all(_is_known(v) for part in given for v in part.flat)
-    known = lift(lambda v, *parts: not v.is_finite() and all(map(_is_known, parts)), value.value, *given)
+    known = lift(lambda v, *parts: v.is_nan() and all(map(_is_known, parts)), value.value, *given)
     return bool(known.any())
 
 
@@ -74,7 +76,8 @@ def _reads_no_value(args: Sequence[Any]) -> bool:
 
 
 def _is_known(value: arb) -> bool:
-    return bool(value.is_finite() and value.is_exact())
+    """Without error: a number, or an infinity that was written down."""
+    return bool(value.is_exact() and not value.is_nan())
 
 
 def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
@@ -181,11 +184,11 @@ def evaluate(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -
     values, which is finite only if every element of the gradient is. Raises UndecidedError.
     """
     which = joint.moved.index(axis.node)
-    base = joint.base[which].cpu()
-    moved, along = place(axis, base, torch.tensor(point, dtype=base.dtype))
+    bases = [b.cpu() for b in joint.base]
+    moved, along = placed(joint, axis, bases, torch.tensor(point, dtype=bases[which].dtype))
     starts = []
-    for i, value in enumerate(joint.base):
-        here = moved if i == which else value.cpu()
+    for i, value in enumerate(bases):
+        here = moved if i == which else value
         direction = _generic(here, i) if everywhere else along if i == which else None
         starts.append(Ball(ball_of(here).value, None if direction is None else ball_of(direction).value))
     runner = _Exact(joint.forward)

@@ -51,7 +51,7 @@ def mean(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     """Average over `dim`."""
     ball = ball_of(x)
     count = int(np.prod([ball.shape[d] for d in _dims(dim, len(ball.shape))])) if ball.shape else 1
-    return forms.div(total(ball, dim, keepdim), float(count)) if count else total(ball, dim, keepdim)
+    return forms.div(total(ball, dim, keepdim), float(count))
 
 
 def largest(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:

@@ -46,7 +46,7 @@ def signs(
 
     `batches` and `checkpoints` hold readings in the training dtype and the same in float64.
     """
-    boundary = [p for p in swept.parts if p.trace.axis.is_boundary]
+    boundary = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.mode != "toward"]
     found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary]) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":

@@ -9,6 +9,7 @@ import torch
 
 from nllcheck.axes.boundary import boundary
 from nllcheck.axes.points import default_points
+from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
 from nllcheck.sweep.joint import Joint, joint_graph
@@ -55,16 +56,20 @@ def sweep(
     """Sweep every axis. `specs` (by axis label) hold the ranges the user asked for; the rest is automatic."""
     try:
         joints, which = _joints(graph, axes)
-    except RuntimeError as error:  # no derivative, or a formula that cannot be traced
-        raise UnsweepableError(str(error).strip().splitlines()[0][:200]) from error
-    names = tuple(watched_names(j) for j in joints)
+        names = tuple(watched_names(j) for j in joints)
+    except Exception as error:  # no derivative, a formula that cannot be traced, a derivative that raises
+        raise UnsweepableError((str(error).strip() or type(error).__name__).splitlines()[0][:200]) from error
     parts = []
     for done, axis in enumerate(axes):
         tell(f"sweeping {axis.label} ({done + 1} of {len(axes)})")
         k = which[axis.node]
         points = _points(joints[k], axis, specs.get(axis.label), count)
         trace = run_points(joints[k], axis, points, names[k], memory=memory)
-        wide = run_points(joints[k], axis, points.double(), (), torch.float64, memory) if axis.is_boundary else None
+        wide = (
+            run_points(joints[k], axis, points.double(), (), torch.float64, memory)
+            if axis.is_boundary and axis.mode != "toward"
+            else None
+        )
         parts.append(Part(k, trace, wide))
     return Swept(joints, names, tuple(parts), _seen(joints, parts))
 
@@ -72,7 +77,9 @@ def sweep(
 def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], dict[int, int]]:
     """One joint graph for the whole boundary, and one for each other node that moves."""
     edges = boundary(graph.graph)
-    together = [n for n in edges.all if "float" in graph.graph.nodes[n].dtype and graph.values[n].numel()]
+    fixed = steering(graph.graph)
+    free = [n for n in edges.all if n not in fixed]
+    together = [n for n in free if "float" in graph.graph.nodes[n].dtype and graph.values[n].numel()]
     groups = [together] if together else []
     which = dict.fromkeys(together, 0)
     for axis in axes:

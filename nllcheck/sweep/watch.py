@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +70,44 @@ def _extent(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.aminmax(flat, dim=0)) if flat.is_cuda else (flat.amin(0), flat.amax(0))  # type: ignore[return-value]
 
 
-def place(axis: Axis, base: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The moved tensor at a point, and the direction in which the axis moves it."""
+def placed(
+    joint: Joint, axis: Axis, bases: Sequence[torch.Tensor], point: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The moved tensor at a point (0-d), and the direction in which the axis moves it; `bases` as `joint.base`."""
+    base = bases[joint.moved.index(axis.node)]
+    other = bases[joint.moved.index(axis.other)] if axis.other in joint.moved else None
+    return place(axis, base, point, other)
+
+
+def place(
+    axis: Axis, base: torch.Tensor, point: torch.Tensor, other: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same from the moved tensor itself; `other` is what an axis with the goal `equal` goes to."""
+    point = point.to(base.dtype)
+    if axis.mode == "toward":
+        goal = goal_of(axis, base, other)
+        return torch.where(point == 1, goal, base + point * (goal - base)), goal - base
     selected = torch.zeros(base.shape[-1] if base.dim() else 1, dtype=torch.bool, device=base.device)
     start, stop = axis.channel or (0, selected.numel())
     selected[start:stop] = True
     mask = selected.expand(base.shape) if base.dim() else selected.reshape(())
-    point = point.to(base.dtype)
     if axis.mode == "scale":
         return torch.where(mask, base * point, base), torch.where(mask, base, 0)
     return torch.where(mask, point, base), mask.to(base.dtype)
+
+
+def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
+    """Where a `toward` axis ends: the batch's values with one row, or all, put where a formula may have a pole."""
+    if axis.goal == "equal" and other is not None:
+        return other.to(base.dtype)
+    rows = base.reshape(-1, base.shape[-1])
+    special = {
+        "zero row": lambda: torch.zeros_like(rows[0]),
+        "constant row": lambda: rows[0].mean().expand_as(rows[0]),
+        "equal rows": lambda: rows[1],
+        "equal row": lambda: (rows if other is None else other.to(base.dtype).reshape(rows.shape))[0],
+    }[axis.goal]()
+    return torch.cat([special[None], rows[1:]]).reshape(base.shape)
 
 
 def pointwise(
@@ -91,7 +119,7 @@ def pointwise(
     watched = set(names)
 
     def at(point: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        moved, direction = place(axis, bases[which], point)
+        moved, direction = placed(joint, axis, bases, point)
         runner = Watcher(joint.module, watched, dtype)
         loss, *gradients = runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
         along = gradients[which] * direction if gradients[which].shape == direction.shape else direction * 0
@@ -140,7 +168,7 @@ def run_points(
                 if chunk == 1:
                     raise
                 chunk = max(1, chunk // 2)
-            except RuntimeError as error:
+            except Exception as error:  # no batching rule, or a formula that raises for an empty selection
                 raise UnsweepableError(_first_line(error)) from error
     return _trace(axis, points, parts, names)
 
@@ -150,7 +178,7 @@ class UnsweepableError(Exception):
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _trace(axis: Axis, points: torch.Tensor, parts: list[tuple[torch.Tensor, ...]], names: tuple[str, ...]) -> Trace:

@@ -1,0 +1,62 @@
+"""Axes that lead to special places: a row of zeros, a constant row, two rows or two tensors that coincide.
+
+There sit the poles that no single value shows: the root of a squared distance, a norm that is divided by, the
+deviation of a constant. Exact coincidences are rare, so they are few, cheap, and weigh less than a sweep.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from nllcheck.axes.boundary import Boundary
+from nllcheck.types import Axis, Graph, Node
+
+MOST = 12  # ways in one check
+
+
+def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
+    """The ways of every node that has an axis over all real numbers already (`plain` are those axes)."""
+    found: list[Axis] = []
+    first = {a.node: a for a in reversed(plain) if a.mode == "set" and a.is_boundary}
+    names = {n: _name(a) for n, a in first.items()}
+    for node, axis in first.items():
+        if axis.role == "target" or axis.domain != (-math.inf, math.inf):
+            continue
+        whole = replace(axis, channel=None, mode="toward", observed=(0.0, 1.0), domain=(0.0, 1.0))
+        found += _rows(whole, graph.nodes[node], names[node])
+        found += _pairs(whole, graph, node, names, [n for n in edges.all if n in names and n != node])
+    return found[:MOST]
+
+
+def _name(axis: Axis) -> str:
+    return axis.selector.split("[...", 1)[0].removesuffix("*scale")
+
+
+def _rows(whole: Axis, node: Node, name: str) -> list[Axis]:
+    rows, width = math.prod(node.shape[:-1]), (node.shape or (1,))[-1]
+    if len(node.shape) < 2 or width < 2:
+        return []
+    ways = [
+        replace(whole, goal="zero row", label=f"the first row of {name} is 0", selector=f"{name}[0]->0"),
+        replace(whole, goal="constant row", label=f"the first row of {name} is constant", selector=f"{name}[0]->mean"),
+    ]
+    if rows >= 2:
+        label = f"the first two rows of {name} are equal"
+        ways.append(replace(whole, goal="equal rows", label=label, selector=f"{name}[0]->{name}[1]"))
+    return ways
+
+
+def _pairs(whole: Axis, graph: Graph, node: int, names: dict[int, str], others: list[int]) -> list[Axis]:
+    """To each tensor of the same shape, as a whole and in its first row; every pair once."""
+    name, shape = names[node], graph.nodes[node].shape
+    found = []
+    for other in others:
+        if graph.nodes[other].shape != shape or (other < node and other not in graph.targets):
+            continue
+        to, its = replace(whole, other=other), names[other]
+        found.append(replace(to, goal="equal", label=f"{name} equals {its}", selector=f"{name}->{its}"))
+        if len(shape) >= 2:
+            label = f"the first rows of {name} and {its} are equal"
+            found.append(replace(to, goal="equal row", label=label, selector=f"{name}[0]->{its}[0]"))
+    return found
