@@ -1,0 +1,10 @@
+"""All cases, one module a family."""
+
+from __future__ import annotations
+
+from benchmarks.detect.case import Case
+from benchmarks.detect.cases import binary, categorical, counting, gaussian, latent, metric, modules, quiet, sequence
+from benchmarks.detect.cases import structure
+
+FAMILIES = (categorical, binary, gaussian, latent, metric, sequence, counting, structure, modules, quiet)
+CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
