@@ -57,7 +57,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/detect", description="recall and false alarms on known losses")
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="cases whose id holds this (shell wildcards)")
+    parser.add_argument(
+        "--only", action="append", metavar="PATTERN", help="cases whose id holds this (shell wildcards)"
+    )
     parser.add_argument("--tool", action="append", choices=tuple(TOOLS), help="this tool only; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="write figures, marks and versions")
     parser.add_argument("--verbose", action="store_true", help="what is said about every case")

@@ -127,7 +127,7 @@ def weighted_logistic(x, y):
 
 
 def soft_margin(x, y):
-    return F.soft_margin_loss(x, 2 * y - 1)
+    return F.soft_margin_loss(x, 2 * y - 1)  # <- here
 
 
 def dice(x, y):
@@ -178,16 +178,17 @@ CASES = (
     bug(focal_gamma_below_one, LOGITS, "pow", "github.com/kornia/kornia issue 918", put(x=60.0),
         verdict="defect limit"),
     sound(focal_with_logits, LOGITS, "Lin et al., ICCV 2017; torchvision.ops.sigmoid_focal_loss documentation", LARGE),
-    bug(preference_by_hand, given(chosen=normal(12, scale=20), rejected=normal(12, scale=20)), "log",
+    bug(preference_by_hand, given(chosen=normal(12, scale=150), rejected=normal(12, scale=150)), "log",
         "Rafailov et al., Direct preference optimization, NeurIPS 2023", put(chosen=-2000.0)),
-    sound(preference, given(chosen=normal(12, scale=20), rejected=normal(12, scale=20)),
+    sound(preference, given(chosen=normal(12, scale=150), rejected=normal(12, scale=150)),
           "Rafailov et al., NeurIPS 2023", put(chosen=-2000.0)),
     bug(logit_of_probability, given(p=unit(12), y=bits(12), target="y"), "log div", "PyTorch documentation, "
         "torch.logit", put(p=1.0), verdict="defect limit"),
     sound(logit_of_bounded_probability, given(p=unit(12), y=bits(12), target="y"),
           "PyTorch documentation, torch.logit with eps", put(p=1.0)),
     sound(weighted_logistic, LOGITS, "PyTorch documentation, BCEWithLogitsLoss pos_weight", LARGE),
-    sound(soft_margin, LOGITS, "PyTorch documentation, torch.nn.SoftMarginLoss", scale(x=20.0)),
+    bug(soft_margin, LOGITS, "soft_margin_loss", "PyTorch documentation, torch.nn.SoftMarginLoss is log(1 + exp(-yx)) as "
+        "it stands", scale(x=200.0)),
     sound(dice, LOGITS, "Milletari et al., V-Net, 3DV 2016, with smoothing 1", scale(x=10.0)),
     bug(dice_without_smoothing, given(x=normal(12), y=lambda g: torch.zeros(12), target="y"), "div",
         "Milletari et al., V-Net, 3DV 2016: an image without foreground", lambda s: s["x"].fill_(-200.0),

@@ -162,7 +162,7 @@ def plackett_luce(scores):
     ranked = torch.sort(scores, dim=1, descending=True).values
     e = ranked.exp()  # <- here
     tail = e.flip(1).cumsum(1).flip(1)
-    return (tail.log() - ranked).sum(1).mean()
+    return (tail.log() - ranked).sum(1).mean()  # <- here
 
 
 def plackett_luce_in_logs(scores):

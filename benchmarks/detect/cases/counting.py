@@ -94,7 +94,7 @@ def evidential_classes(raw, y):
 def cox_by_hand(risk, time, event):
     order = torch.argsort(time, descending=True)
     hazard = torch.exp(risk[order])  # <- here
-    log_risk = torch.log(torch.cumsum(hazard, 0))
+    log_risk = torch.log(torch.cumsum(hazard, 0))  # <- here
     return -((risk[order] - log_risk) * event[order]).sum() / event.sum().clamp(min=1)
 
 

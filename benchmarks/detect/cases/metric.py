@@ -96,15 +96,15 @@ def geodesic_acos_clamped(a, b):
     return torch.acos(cosine).mean()
 
 
-def rotation_angle(r):
-    trace = r.diagonal(dim1=-2, dim2=-1).sum(-1)
+def rotation_angle(rotation):
+    trace = rotation.diagonal(dim1=-2, dim2=-1).sum(-1)
     return torch.acos((trace - 1) / 2).mean()  # <- here
 
 
 def info_nce_by_hand(a, b):
     similarity = F.normalize(a, dim=1) @ F.normalize(b, dim=1).t() / 0.005
     e = torch.exp(similarity)  # <- here
-    return -torch.log(e.diagonal() / e.sum(1)).mean()
+    return -torch.log(e.diagonal() / e.sum(1)).mean()  # <- here
 
 
 def info_nce(a, b):
@@ -170,7 +170,7 @@ def student_kernel(a, b):
 
 
 def maximum_mean_discrepancy(a, b):
-    return torch.exp(-torch.cdist(a, b) ** 2 / 4).mean().neg() + 1.0
+    return torch.exp(-(torch.cdist(a, b) ** 2) / 4).mean().neg() + 1.0
 
 
 def uniformity(a):
@@ -211,8 +211,8 @@ CASES = (
     bug(geodesic_acos, VIEWS, "acos", "github.com/facebookresearch/fairchem pull request 1574: acos at its ends",
         lambda s: (s["a"].fill_(1.0), s["b"].fill_(1.0)), verdict="defect limit"),
     sound(geodesic_acos_clamped, VIEWS, "PyTorch3D documentation, so3_rotation_angle clamps", same("a", "b")),
-    bug(rotation_angle, given(r=_rotations), "acos",
-        "Huynh, Metrics for 3D rotations, J. Math. Imaging Vis. 2009", lambda s: s["r"].copy_(torch.eye(3)),
+    bug(rotation_angle, given(rotation=_rotations), "acos",
+        "Huynh, Metrics for 3D rotations, J. Math. Imaging Vis. 2009", lambda s: s["rotation"].copy_(torch.eye(3)),
         verdict="defect limit"),
     bug(info_nce_by_hand, VIEWS, "exp log div", "van den Oord et al., Contrastive predictive coding, "
         "arXiv:1807.03748, at temperature 0.005", same("a", "b")),

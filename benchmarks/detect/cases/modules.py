@@ -254,7 +254,7 @@ class Actor(nn.Module):
         self.log_std = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
-        return torch.distributions.Normal(self.mean(x), torch.exp(self.log_std))
+        return torch.distributions.Normal(self.mean(x), torch.exp(self.log_std.clamp(-20.0, 2.0)))
 
 
 def squashed_policy(model, batch):

@@ -7,7 +7,20 @@ import math
 import torch
 import torch.nn.functional as F
 
-from benchmarks.detect.case import bits, bug, classes, counts, fixed, given, normal, positive, put, scale, simplex, sound
+from benchmarks.detect.case import (
+    bits,
+    bug,
+    classes,
+    counts,
+    fixed,
+    given,
+    normal,
+    positive,
+    put,
+    scale,
+    simplex,
+    sound,
+)
 
 PAIR = given(mu=normal(16), sigma=positive(16), y=normal(16), target="y")
 LOGITS = given(logits=normal(8, 5), y=classes(8, 5), target="y")
@@ -93,7 +106,7 @@ def moments_by_difference(x):
 
 
 def moments_by_deviation(x):
-    return 0.5 * torch.log(((x - x.mean()) ** 2).mean())
+    return 0.5 * torch.log(((x - x.mean()) ** 2).mean() + 1e-6)
 
 
 def log_one_plus(x):
