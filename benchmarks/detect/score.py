@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.detect.case import Bug, Case
 from benchmarks.detect.tools import Answer, Flag
 
-GRADIENT_OR_LOSS = ("nan", "inf")
-
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How one answer compares with what is expected. `op`, `line`, `phase` and `verdict` are of the best flag."""
+    """How one answer compares with what is expected. `op`, `line`, `phase` and `verdict` are of the best flag; None:
+    nothing is said about it."""
 
     case: str
     is_bug: bool
     found: bool  # a bug: reported with a right kind; a sound loss: any alarm
-    op: bool = False
-    line: bool = False
-    phase: bool = False
-    verdict: bool = False
+    op: bool | None = None
+    line: bool | None = None
+    phase: bool | None = None
+    verdict: bool | None = None
     stray: int = 0  # alarms on a bug that name neither its line nor its op
     seconds: float = 0.0
     error: str = ""
@@ -38,9 +37,12 @@ def mark(case: Case, answer: Answer) -> Mark:
     # A tool may report several things; what it says rightly about one of them is what the user can act on.
     best = max(hits, key=lambda flag: _agreement(flag, wanted, lines), default=None)
     stray = sum(f.is_alarm and f.op not in wanted.ops and f.line not in lines for f in answer.flags)
-    right = _agreement(best, wanted, lines) if best else (False,) * 4
-    op, line, verdict, phase = right
-    return Mark(case.id, True, bool(hits), op, line, phase, verdict, stray, answer.seconds, answer.error)
+    plain = Mark(case.id, True, bool(hits), stray=stray, seconds=answer.seconds, error=answer.error)
+    if best is None:
+        return plain
+    said = (best.op, best.line, best.verdict, best.phase)
+    agreed = [a if s is not None else None for s, a in zip(said, _agreement(best, wanted, lines), strict=True)]
+    return replace(plain, op=agreed[0], line=agreed[1], verdict=agreed[2], phase=agreed[3])
 
 
 def _reports(flag: Flag, wanted: Bug) -> bool:
@@ -63,7 +65,7 @@ def summary(marks: Sequence[Mark]) -> dict[str, float]:
         "bugs": len(bugs),
         "sound": len(sound),
         "recall": _share([m.found for m in bugs]),
-        "recall with right op": _share([m.found and m.op for m in bugs]),
+        "recall with right op": _share([bool(m.found and m.op) for m in bugs]),
         "right op": _share([m.op for m in found]),
         "right line": _share([m.line for m in found]),
         "right phase": _share([m.phase for m in found]),
@@ -76,11 +78,22 @@ def summary(marks: Sequence[Mark]) -> dict[str, float]:
     }
 
 
-def _share(values: Sequence[bool]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+def _share(values: Sequence[bool | None]) -> float:
+    """The share of True; NaN where nothing is ever said."""
+    said = any(v is not None for v in values)
+    return sum(bool(v) for v in values) / len(values) if said else float("nan")
 
 
-COLUMNS = ("recall", "right op", "right line", "right verdict", "false alarms", "median seconds", "worst seconds")
+COLUMNS = (
+    "recall",
+    "recall with right op",
+    "right op",
+    "right line",
+    "right verdict",
+    "false alarms",
+    "median seconds",
+    "worst seconds",
+)
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.detect.case import Case
-from benchmarks.detect.cases import binary, categorical, counting, gaussian, latent, metric, modules, quiet, sequence
-from benchmarks.detect.cases import structure
+from benchmarks.detect.cases import (
+    binary,
+    categorical,
+    counting,
+    gaussian,
+    latent,
+    metric,
+    modules,
+    quiet,
+    sequence,
+    structure,
+)
 
 FAMILIES = (categorical, binary, gaussian, latent, metric, sequence, counting, structure, modules, quiet)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)

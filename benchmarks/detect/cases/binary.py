@@ -172,7 +172,8 @@ CASES = (
           scale(real=100.0, fake=100.0)),
     sound(discriminator_log_eps, CRITIC, "an epsilon of 1e-6 is not absorbed by 1 in float32 (IEEE 754)",
           scale(real=8.0, fake=8.0)),
-    bug(eps_that_is_absorbed, LOGITS, "log mul clamp", GRIST + ": the repair in float64 units, 1 - 1e-12 is 1 in float32", put(x=60.0)),
+    bug(eps_that_is_absorbed, LOGITS, "log mul clamp", GRIST + ": repaired as for float64; 1 - 1e-12 is 1 here",
+        put(x=60.0)),
     bug(one_end_protected, LOGITS, "log mul", GRIST + ": the incomplete repair", put(x=60.0)),
     sound(both_ends_protected, LOGITS, GRIST + ": the repair", scale(x=5.0)),
     bug(focal_gamma_below_one, LOGITS, "pow", "github.com/kornia/kornia issue 918", put(x=60.0),
@@ -187,8 +188,8 @@ CASES = (
     sound(logit_of_bounded_probability, given(p=unit(12), y=bits(12), target="y"),
           "PyTorch documentation, torch.logit with eps", put(p=1.0)),
     sound(weighted_logistic, LOGITS, "PyTorch documentation, BCEWithLogitsLoss pos_weight", LARGE),
-    bug(soft_margin, LOGITS, "soft_margin_loss", "PyTorch documentation, torch.nn.SoftMarginLoss is log(1 + exp(-yx)) as "
-        "it stands", scale(x=200.0)),
+    bug(soft_margin, LOGITS, "soft_margin_loss", "PyTorch documentation, torch.nn.SoftMarginLoss: log(1 + exp(-yx)), "
+        "taken as it stands", scale(x=200.0)),
     sound(dice, LOGITS, "Milletari et al., V-Net, 3DV 2016, with smoothing 1", scale(x=10.0)),
     bug(dice_without_smoothing, given(x=normal(12), y=lambda g: torch.zeros(12), target="y"), "div",
         "Milletari et al., V-Net, 3DV 2016: an image without foreground", lambda s: s["x"].fill_(-200.0),

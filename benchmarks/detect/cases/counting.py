@@ -209,8 +209,8 @@ CASES = (
     bug(ordinal, given(score=normal(10), cut=normal(3), y=lambda g: torch.randint(4, (10,), generator=g), target="y"),
         "log sub", "McCullagh, Regression models for ordinal data, 1980", lambda s: (s["score"].fill_(-60.0))),
     sound(log_normal, RATE, "scikit-learn documentation, mean_squared_log_error of the target"),
-    bug(mean_log_error, given(raw=normal(10, scale=0.3), y=counts(10), target="y"), "log", "scikit-learn documentation, "
-        "mean_squared_log_error: undefined below -1", put(raw=-1.5), verdict="limit"),
+    bug(mean_log_error, given(raw=normal(10, scale=0.3), y=counts(10), target="y"), "log", 
+        "scikit-learn documentation, mean_squared_log_error: undefined below -1", put(raw=-1.5), verdict="limit"),
     bug(percentage_error, given(raw=positive(10), y=counts(10, mean=1.0), target="y"), "div",
         "Hyndman & Koehler, Another look at measures of forecast accuracy, 2006: infinite at 0", lambda s: None,
         verdict="limit defect"),

@@ -199,8 +199,8 @@ CASES = (
     bug(kl_of_sigma, given(mu=normal(8, 4), raw=normal(8, 4, scale=0.5)), "exp log pow", VAE + "; " + GRIST,
         put(raw=-120.0)),
     bug(kl_with_log_of_variance, given(mu=normal(8, 4), raw=normal(8, 4)), "log", GRIST, put(raw=-200.0)),
-    bug(kl_by_distributions, POSTERIOR, "log", "PyTorch documentation, torch.distributions.kl_divergence takes the log of "
-        "a ratio of variances", put(log_var=-110.0)),
+    bug(kl_by_distributions, POSTERIOR, "log", "PyTorch documentation, torch.distributions.kl_divergence: the log of a "
+        "ratio of variances", put(log_var=-110.0)),
     bug(elbo_with_bernoulli_by_hand, LATENT, "log mul", VAE + "; " + GRIST, scale(decoder=100.0)),
     sound(elbo_with_logits, LATENT, VAE + "; github.com/pytorch/examples vae", scale(decoder=100.0)),
     bug(rbm_free_energy_by_hand, RBM, "exp log", GRIST + ": RBM", put(bias=120.0)),

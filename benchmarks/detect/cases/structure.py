@@ -135,9 +135,9 @@ def one_row_std(x):
     return (z**2).mean()
 
 
-def one_row_biased_std(x):
+def one_row_biased_std(x, y):
     z = (x - x.mean(0)) / (x.std(0, unbiased=False) + 1e-5)
-    return (z**2).mean()
+    return F.mse_loss(z, y)
 
 
 def advantage_normalised(x, logits):
@@ -259,7 +259,8 @@ CASES = (
         "torch.nan_to_num: the gradient still divides", put(scale=0.0), verdict="defect limit silent"),
     bug(one_row_std, given(x=normal(1, 5)), "std div", "github.com/pytorch/pytorch issue 29372", lambda s: None,
         verdict="limit defect"),
-    sound(one_row_biased_std, given(x=normal(6, 5)), "PyTorch documentation, BatchNorm1d", scale(x=100.0)),
+    sound(one_row_biased_std, given(x=normal(6, 5), y=normal(6, 5), target="y"), "PyTorch documentation, BatchNorm1d",
+          scale(x=100.0)),
     bug(advantage_normalised, given(x=normal(8), logits=normal(8), target="x"), "div std", "Schulman et al., PPO, "
         "arXiv:1707.06347; Stable-Baselines3 adds 1e-8", lambda s: s["x"].fill_(1.0), verdict="limit defect"),
     sound(advantage_normalised_eps, given(x=normal(8), logits=normal(8), target="x"),
