@@ -14,7 +14,8 @@ from benchmarks.detect.cases import (
     quiet,
     sequence,
     structure,
+    training,
 )
 
-FAMILIES = (categorical, binary, gaussian, latent, metric, sequence, counting, structure, modules, quiet)
+FAMILIES = (categorical, binary, gaussian, latent, metric, sequence, counting, structure, modules, training, quiet)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
