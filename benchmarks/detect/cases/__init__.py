@@ -9,6 +9,7 @@ from benchmarks.detect.cases import (
     counting,
     gaussian,
     latent,
+    library,
     metric,
     modules,
     quiet,
@@ -17,5 +18,18 @@ from benchmarks.detect.cases import (
     training,
 )
 
-FAMILIES = (categorical, binary, gaussian, latent, metric, sequence, counting, structure, modules, training, quiet)
+FAMILIES = (
+    categorical,
+    binary,
+    gaussian,
+    latent,
+    metric,
+    sequence,
+    counting,
+    structure,
+    modules,
+    training,
+    quiet,
+    library,
+)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
