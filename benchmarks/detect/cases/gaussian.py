@@ -113,7 +113,7 @@ def mixture_in_linear_space(logits, mu, raw, y):
 
 
 def mixture_in_log_space(logits, mu, raw, y):
-    log_weight = torch.log_softmax(logits, -1)
+    log_weight, raw = torch.log_softmax(logits, -1), raw.clamp(-7.0, 7.0)
     z = (y[:, None] - mu) * torch.exp(-raw)
     return -torch.logsumexp(log_weight - 0.5 * z**2 - raw - 0.5 * math.log(2 * math.pi), -1).mean()
 
@@ -160,6 +160,7 @@ def multivariate_by_determinant(mu, factor, y):
 
 
 def gaussian_process(log_scale, log_noise, x, y):
+    log_scale, log_noise = log_scale.clamp(-5.0, 5.0), log_noise.clamp(-5.0, 5.0)
     k = torch.exp(-0.5 * (x[:, None] - x[None, :]) ** 2 * torch.exp(-2 * log_scale))
     k = k + (torch.exp(2 * log_noise) + 1e-4) * torch.eye(len(x))
     lower = torch.linalg.cholesky(k)

@@ -59,7 +59,7 @@ class TwoHeads(nn.Module):
 class ScaleByExp(TwoHeads):
     def forward(self, x):
         mean, raw = super().forward(x)
-        return mean, torch.exp(raw)
+        return mean, torch.exp(raw)  # <- here
 
 
 class ScaleBySquare(TwoHeads):

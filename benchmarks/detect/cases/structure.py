@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from benchmarks.detect.case import bits, bug, fixed, given, normal, positive, put, same, scale, sound
+from benchmarks.detect.case import bits, bug, fixed, given, normal, positive, put, same, scale, sound, unit
 
 WHERE = "github.com/pytorch/pytorch issues 23395, 68425, 108618 and 156212: the gradient of the branch not taken"
 MASK = fixed([True, True, False, True, False, True, True, False])
@@ -190,11 +190,11 @@ def fractional_power_of_negative(x, y):
 
 
 def geometric_mean(x):
-    return torch.prod(x, 0) ** (1 / 8)  # <- here
+    return -(torch.prod(x, 0) ** (1 / 60))  # <- here
 
 
 def geometric_mean_in_logs(x):
-    return torch.exp(torch.log(x).mean())
+    return -torch.exp(torch.log(x).mean())
 
 
 def quadratic_root(a, b, c):
@@ -279,10 +279,10 @@ CASES = (
           same("x", "y")),
     bug(fractional_power_of_negative, given(x=normal(8, shift=1.0), y=normal(8, shift=-6.0), target="y"), "pow",
         "IEEE 754: pow of a negative base", put(x=-20.0), verdict="limit"),
-    bug(geometric_mean, given(x=positive(8)), "pow prod div", "SacreBLEU and GRIST families: a product of "
-        "probabilities", lambda s: s["x"].fill_(1e-7)),
-    sound(geometric_mean_in_logs, given(x=positive(8)), "Post, A call for clarity in reporting BLEU, 2018",
-          lambda s: s["x"].fill_(1e-7)),
+    bug(geometric_mean, given(x=unit(60)), "pow prod div", "SacreBLEU and GRIST families: a product of "
+        "probabilities", lambda s: s["x"].mul_(0.01)),
+    sound(geometric_mean_in_logs, given(x=unit(60)), "Post, A call for clarity in reporting BLEU, 2018",
+          lambda s: s["x"].mul_(0.01)),
     bug(quadratic_root, given(a=positive(6), b=normal(6, shift=6.0), c=positive(6)), "sqrt", "Goldberg, What every "
         "computer scientist should know about floating-point arithmetic, 1991", put(b=1.0), verdict="limit"),
     sound(einsum_bilinear, given(**PAIR), "PyTorch documentation, torch.einsum", scale(x=30.0)),
