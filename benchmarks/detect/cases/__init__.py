@@ -15,6 +15,7 @@ from benchmarks.detect.cases import (
     quiet,
     sequence,
     structure,
+    styles,
     training,
 )
 
@@ -29,6 +30,7 @@ FAMILIES = (
     structure,
     modules,
     training,
+    styles,
     quiet,
     library,
 )
