@@ -15,26 +15,33 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.detect.threshold import Question, bisect
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, UnsweepableError, run_points
+from nllcheck.sweep.watch import Trace, UnsweepableError, affordable, run_points
 from nllcheck.types import Axis, Break
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-POINTS = 160  # a dtype and axis, before bisection
+POINTS = 160  # a dtype and axis, before bisection; fewer where they cost more elements than this:
+WORK = 1e7
+ENOUGH = 1e10  # elements for the whole map: of very large batches only the first axes are told
+_BISECTION = 200  # points that a bisection takes, about
 
 
 def breaks(swept: Swept) -> tuple[Break, ...]:
     """One entry an axis of the boundary and dtype; axes that scale, and targets, are left out."""
     parts = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.role != "target"]
-    return tuple(
-        _break(swept.joints[p.joint], p.trace.axis, dtype)
-        for p in parts
-        if p.trace.axis.mode == "set" and not math.isnan(p.trace.axis.observed[0])
-        for dtype in DTYPES
-    )
+    parts = [p for p in parts if p.trace.axis.mode == "set" and not math.isnan(p.trace.axis.observed[0])]
+    left = ENOUGH
+    found = []
+    for part in parts:
+        for dtype in DTYPES:
+            left -= (POINTS + _BISECTION) * WORK / affordable(swept.joints[part.joint], WORK, 1, POINTS)
+            found.append(_break(swept.joints[part.joint], part.trace.axis, dtype, left > 0))
+    return tuple(found)
 
 
-def _break(joint: Joint, axis: Axis, dtype: torch.dtype) -> Break:
+def _break(joint: Joint, axis: Axis, dtype: torch.dtype, is_affordable: bool) -> Break:
     name = str(dtype).removeprefix("torch.")
+    if not is_affordable:
+        return Break(axis.label, name, axis.observed, None, None, math.inf, "the batch is too large")
     try:
         below, above = _edges(joint, axis, dtype)
     except (UnsweepableError, RuntimeError) as error:  # an op without a kernel for this dtype
@@ -44,7 +51,7 @@ def _break(joint: Joint, axis: Axis, dtype: torch.dtype) -> Break:
 
 
 def _edges(joint: Joint, axis: Axis, dtype: torch.dtype) -> tuple[float | None, float | None]:
-    points = default_points(axis, dtype, POINTS).to(joint.base[0].device)
+    points = default_points(axis, dtype, affordable(joint, WORK, 24, POINTS)).to(joint.base[0].device)
     failing = _fails(run_points(joint, axis, points, (), dtype))
     question = Question(joint, axis, (), _fails, dtype=dtype)
     values, middle = points.tolist(), sum(axis.observed) / 2

@@ -11,10 +11,11 @@ import torch
 from nllcheck.axes.points import from_ordinal, to_ordinal
 from nllcheck.detect.births import Culprit, births, culprits
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, run_one, run_points
+from nllcheck.sweep.watch import Trace, affordable, run_one, run_points
 from nllcheck.types import Axis
 
-_SECTIONS = 64  # points tried at once when narrowing
+_SECTIONS = 64  # points tried at once when narrowing, fewer where they cost more elements than this:
+_WORK = 1e7
 _FRINGE = 1 << 12  # how far, in representable values, the two evaluations may disagree
 
 
@@ -62,7 +63,8 @@ def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> t
 
 def _narrow(question: Question, low: int, high: int, dtype: torch.dtype) -> tuple[int, int]:
     span = high - low
-    inner = sorted({low + span * i // _SECTIONS for i in range(1, _SECTIONS)} - {low, high}, reverse=span < 0)
+    parts = affordable(question.joint, _WORK, 4, _SECTIONS)
+    inner = sorted({low + span * i // parts for i in range(1, parts)} - {low, high}, reverse=span < 0)
     device = question.joint.base[0].device
     values = torch.tensor([from_ordinal(i, dtype) for i in inner], dtype=dtype, device=device)
     shown = question.shows(run_points(question.joint, question.axis, values, question.names, question.dtype))

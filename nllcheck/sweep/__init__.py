@@ -13,11 +13,11 @@ from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
 from nllcheck.sweep.joint import Joint, joint_graph
-from nllcheck.sweep.watch import Trace, UnsweepableError, run_points, watched_names
+from nllcheck.sweep.watch import Trace, UnsweepableError, affordable, run_points, watched_names
 from nllcheck.types import Axis
 
-WORK = 4e8  # elements computed on one default axis: large batches get fewer points, never fewer than `FEWEST`
-FEWEST = 150
+WORK = 5e7  # elements computed on one default axis: large batches get fewer points, never fewer than `FEWEST`
+FEWEST = 60
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,8 @@ def _points(joint: Joint, axis: Axis, spec: Spec | None, count: int | None) -> t
     if spec is not None:
         points = spec_points(spec, base.dtype)
     else:
-        work = sum(_size(n) for n in joint.module.graph.nodes)
-        points = default_points(axis, base.dtype, count or int(min(1000, max(FEWEST, WORK / max(work, 1)))))
+        points = default_points(axis, base.dtype, count or affordable(joint, WORK, FEWEST, 1000))
     return points.to(base.device)
-
-
-def _size(node: torch.fx.Node) -> int:
-    value = node.meta.get("val")
-    return int(value.numel()) if isinstance(value, torch.Tensor) else 1
 
 
 def _seen(joints: tuple[Joint, ...], parts: Sequence[Part]) -> dict[int, tuple[float, float]]:

@@ -195,6 +195,11 @@ def run_one(joint: Joint, axis: Axis, point: float, names: tuple[str, ...], dtyp
     return _trace(axis, value.reshape(1), [tuple(t.cpu()[None] for t in row)], names)
 
 
+def affordable(joint: Joint, work: float, fewest: int, most: int) -> int:
+    """How many points may be evaluated for `work` elements computed, between `fewest` and `most`."""
+    return int(min(most, max(fewest, work / max(1, sum(_numel(n) for n in joint.module.graph.nodes)))))
+
+
 def chunk_size(joint: Joint, points: int, memory: int, dtype: torch.dtype | None) -> int:
     """Points whose live values fit in `memory`: the interpreter keeps every op's output until the chunk ends."""
     widths = [_numel(n) for n in joint.module.graph.nodes]
