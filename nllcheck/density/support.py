@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from nllcheck.axes import refs
+from nllcheck.axes import depends_on, refs
 from nllcheck.capture import LossGraph
 from nllcheck.ops import is_transparent
 
 SUPPORTS = ("real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle")
-_SHIFTS = ("add", "sub", "mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
+_ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
 ROWS = ("simplex", "one-hot")  # one target is a whole row
 
 
@@ -74,7 +74,7 @@ def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: se
     if _is_bits(value) and not shifted:
         return Support("binary", "the targets are 0 and 1")
     whole = bool((value == value.round()).all()) and low >= 0 and value.numel() > 1
-    if whole and not shifted and not used & {"log"}:
+    if whole and not _is_shifted(graph, views, ("sub", *_ERRORS)) and not used & {"log"}:
         return Support("count", "whole numbers from 0 on, not compared with a mean")
     if _is_wrapped(graph, views):
         return Support("angle", "the loss is periodic in the target")
@@ -99,10 +99,12 @@ def _readers(graph: LossGraph, views: set[int]) -> list[int]:
     return [n.index for n in graph.graph.nodes if n.index not in views and any(r in views for r in refs(n))]
 
 
-def _is_shifted(graph: LossGraph, views: set[int]) -> bool:
+def _is_shifted(graph: LossGraph, views: set[int], ops: tuple[str, ...] = ("add", "sub", *_ERRORS)) -> bool:
     """Is something subtracted from the target that is no plain number, as a mean is?"""
     nodes = [graph.graph.nodes[k] for k in _readers(graph, views)]
-    return any(n.op in _SHIFTS and len(refs(n)) == 2 and not set(refs(n)) <= views for n in nodes)
+    leaves = {n.index for n in graph.graph.nodes if n.op == "input" and n.index not in graph.graph.targets}
+    model = depends_on(graph.graph, leaves)
+    return any(n.op in ops and set(refs(n)) & model for n in nodes)
 
 
 def _is_wrapped(graph: LossGraph, views: set[int]) -> bool:

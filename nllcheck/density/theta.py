@@ -71,10 +71,9 @@ def _is_seen(axis: Axis) -> bool:
 def _by_sample(samples: Samples, axis: Axis) -> int | None:
     """How many elements of the axis' tensor belong to one sample; None where it has no rows of its own."""
     base = samples.base[samples.moved.index(axis.node)]
-    lead = tuple(base.shape[: len(samples.shape)])
-    fits = samples.count > 1 and base.numel() % samples.count == 0 and lead == samples.shape
-    flat = samples.count > 1 and base.dim() > 0 and base.shape[0] == samples.count
-    return base.numel() // samples.count if (fits or flat) and samples.count else None
+    leads = tuple(base.shape[: len(samples.shape)]) == samples.shape
+    is_flat = base.dim() > 0 and base.shape[0] == samples.count
+    return base.numel() // samples.count if samples.count > 1 and (leads or is_flat) else None
 
 
 def _move(
@@ -84,18 +83,23 @@ def _move(
     """Put one axis a step away in some of the samples of one point."""
     place = samples.moved.index(axes[k].node)
     whole = tensors[place][point]
-    rows = whole.reshape(samples.count, -1) if _by_sample(samples, axes[k]) is not None else whole.reshape(1, -1)
-    start, stop = axes[k].channel or (0, rows.shape[1])
-    width = whole.shape[-1] if whole.dim() else 1
-    columns = (torch.arange(rows.shape[1]) % width >= start) & (torch.arange(rows.shape[1]) % width < stop)
-    if axes[k].channel is None:
-        columns[:] = True
-    chosen = which if len(rows) > 1 else torch.ones(1, dtype=torch.bool)
-    moved = _stepped(rows, axes[k], step)
-    new = torch.where(chosen[:, None] & columns, moved, rows)
+    lines = samples.count if _by_sample(samples, axes[k]) is not None else 1
+    rows, columns = whole.reshape(lines, -1), _channel(whole, axes[k]).reshape(lines, -1)
+    chosen = which if lines > 1 else torch.ones(1, dtype=torch.bool)
+    moving = chosen[:, None] & columns
+    new = torch.where(moving, _stepped(rows, axes[k], step), rows)
     tensors[place][point] = new.reshape(whole.shape)
-    axis[point][which] = k
-    value[point][which] = (new[:, columns][:, 0] if len(rows) > 1 else new[0, columns][:1].expand(samples.count))[which]
+    hit = moving.any(-1).expand(samples.count) & which
+    axis[point][hit] = k
+    first = new.gather(1, columns.int().argmax(-1, keepdim=True))[:, 0].expand(samples.count)
+    value[point][hit] = first[hit]
+
+
+def _channel(whole: torch.Tensor, axis: Axis) -> torch.Tensor:
+    """Which elements of a tensor the axis moves."""
+    start, stop = axis.channel or (0, whole.shape[-1] if whole.dim() else 1)
+    place = torch.arange(whole.shape[-1] if whole.dim() else 1)
+    return ((place >= start) & (place < stop)).expand(whole.shape or (1,))
 
 
 def _stepped(rows: torch.Tensor, axis: Axis, step: float) -> torch.Tensor:

@@ -136,5 +136,6 @@ def _start(found: Measured, k: int) -> torch.Tensor:
     """(1, N) where the axis stands on the batch."""
     axis, samples = found.theta.axes[k], found.samples
     base = samples.base[samples.moved.index(axis.node)]
-    rows = base.reshape(samples.count, -1) if base.numel() % samples.count == 0 else base.reshape(1, -1)
-    return rows[:, (axis.channel or (0, 1))[0]].expand(samples.count)[None]
+    by_sample = base.numel() % samples.count == 0 and samples.count > 1
+    rows = base.reshape(samples.count if by_sample else 1, -1)
+    return rows[:, min((axis.channel or (0, 1))[0], rows.shape[1] - 1)].expand(samples.count)[None]
