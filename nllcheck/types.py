@@ -258,4 +258,5 @@ class Density:
     pull: float = float("nan")  # d log Z per unit of that axis: the bias of the score
     left_out: tuple[str, ...] = ()  # terms without the target that are no part of the density
     nodes: tuple[int, ...] = ()  # those terms' nodes, or the culprit's
+    peak: float = float("nan")  # the largest density at an observed target
     claims: bool = False  # does the loss present itself as a likelihood?

@@ -14,7 +14,7 @@ from nllcheck.axes import default_axes, label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.factors import check_name
-from nllcheck.density.sample import Samples, UndecidedError, samples_of
+from nllcheck.density.sample import UndecidedError, samples_of
 from nllcheck.density.support import ROWS, SUPPORTS, support_of
 from nllcheck.density.terms import Term
 from nllcheck.density.theta import thetas
@@ -77,7 +77,11 @@ def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:
     answer = verdict_of(found)
     left = _left_out(found)
     answer = replace(
-        answer, claims=claims, left_out=tuple(dict.fromkeys(_words(graph, t) for t in left)), nodes=_nodes(left)
+        answer,
+        peak=_peak(found),
+        claims=claims,
+        left_out=tuple(dict.fromkeys(_words(graph, t) for t in left)),
+        nodes=_nodes(left),
     )
     if answer.name == "undecided":
         cause = (
@@ -112,8 +116,11 @@ def _leaf_name(graph: LossGraph, term: Term) -> str:
     return label_of(graph.graph, int(name.removeprefix("moved_"))) if name.startswith("moved_") else ""
 
 
-def mean_loss(samples: Samples) -> float:
-    """The mean loss of one sample on the batch, in float64."""
+def _peak(found: Measured) -> float:
+    """The largest density at an observed target, with the terms that belong to it."""
+    samples, reading = found.samples, found.reading
     tensors = tuple(b[None] for b in samples.base)
-    dependent = samples.losses(samples.target[None, None], tensors)[0, 0]
-    return float(torch.mean(dependent + samples.free_terms(tensors)[0].sum(-1) + sum(v for _, v in samples.fixed)))
+    loss = samples.losses(samples.target[None, None], tensors)[0, 0]
+    loss = loss + (samples.free_terms(tensors)[0] * torch.tensor(reading.kept, dtype=loss.dtype)).sum(-1)
+    loss = loss + sum(v for (_, v), k in zip(samples.fixed, reading.kept_fixed, strict=True) if k)
+    return float(torch.exp(-loss).nan_to_num(0.0, 0.0, 0.0).max())

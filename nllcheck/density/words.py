@@ -78,3 +78,16 @@ def _left_out(d: Density) -> str:
     if not d.left_out:
         return ""
     return f" Terms without the target are left out of this: {'; '.join(d.left_out)}."
+
+
+def told(d: Density) -> tuple[str, ...]:
+    """The answer as a remark of the report; nothing where the test was not made."""
+    if d.name in ("undecided", "not-samples"):
+        return ()
+    support = f" The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
+    return (f"density test: {d.text}{support}",)
+
+
+def untold(d: Density) -> tuple[str, ...]:
+    """Why the test was not made, or decided nothing."""
+    return (f"density test: {d.text}",) if d.name in ("undecided", "not-samples") else ()

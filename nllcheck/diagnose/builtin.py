@@ -71,4 +71,22 @@ DEAD = Builtin(
     "probabilities that saturate.",
 )
 
-BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD)
+NO_LIKELIHOOD = Builtin(
+    "NLL700",
+    "no-likelihood",
+    "exp(-loss) of a negative log-likelihood integrates (or sums) to 1 over the target, whatever the parameters. Where "
+    "the integral Z changes with the parameters, training also moves them to where Z is large, not only to where the "
+    "data are likely: the fit is biased by d log Z / d parameter, a sample.",
+    "Compare with the density's textbook formula, term by term: a missing log, a missing 1/2, a missing normaliser or "
+    "Jacobian, an epsilon inside the log. If the loss is not meant as a likelihood, this is no fault.",
+)
+CONSTANT = Builtin(
+    "NLL701",
+    "dropped-constant",
+    "exp(-loss) integrates to the same number whatever the parameters, but not to 1 (or only after a factor of the "
+    "target alone). Every gradient is right; the reported value is not the negative log-likelihood, and cannot be "
+    "compared with another model's, and its sign means nothing.",
+    "Nothing to change for training. To report nats, add the constant (full=True where torch offers it).",
+)
+
+BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, NO_LIKELIHOOD, CONSTANT)
