@@ -11,6 +11,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.ops import is_transparent
 
 SUPPORTS = ("real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle")
+_FOLDS = ("clamp", "where", "remainder", "minimum", "maximum", "masked_fill")
 _ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
 ROWS = ("simplex", "one-hot")  # one target is a whole row
 
@@ -22,6 +23,7 @@ class Support:
     name: str  # one of SUPPORTS
     why: str  # "the target is used as an index"
     classes: int = 0  # of class and one-hot targets
+    is_folded: bool = False  # a clamp (or the like) maps several class indices to one
 
 
 def support_of(graph: LossGraph, target: int, asked: str | None) -> Support | None:
@@ -55,7 +57,8 @@ def _sums_to_one(value: torch.Tensor) -> bool:
 def _of_integers(graph: LossGraph, target: int, value: torch.Tensor, used: set[str]) -> Support | None:
     classes = _classes(graph, target, value)
     if classes:
-        return Support("class", "the target is used as an index", classes)
+        folded = any(graph.graph.nodes[n].op in _FOLDS for n in _readers(graph, _views(graph, target)))
+        return Support("class", "the target is used as an index", classes, folded)
     if value.dtype == torch.bool or _is_bits(value):
         return Support("binary", "the targets are 0 and 1")
     return Support("count", "whole numbers from 0 on") if bool((value >= 0).all()) else None
@@ -130,7 +133,7 @@ def _classes(graph: LossGraph, target: int, value: torch.Tensor) -> int:
     nodes = graph.graph.nodes
     shown = {target}
     for node in nodes:
-        if refs(node) and refs(node)[0] in shown and (is_transparent(node.op) or node.op in ("where", "clamp")):
+        if refs(node) and refs(node)[0] in shown and (is_transparent(node.op) or node.op in _FOLDS):
             shown.add(node.index)
     for node in nodes:
         if node.op == "nll_loss" and len(refs(node)) > 1 and refs(node)[1] in shown:

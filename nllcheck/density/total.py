@@ -53,6 +53,8 @@ def enumerated(samples: Samples, theta: Theta, support: Support) -> torch.Tensor
 def summed(samples: Samples, theta: Theta, support: Support, factor: Factor | None) -> Integrals:
     """The finite sum, exact up to rounding."""
     logs = -enumerated(samples, theta, support)
+    if support.is_folded:  # an index that always gives another's loss is that other one
+        logs = torch.unique(logs, dim=0)
     if factor is not None:
         values = _values(samples, support)
         logs = logs + factor(values.to(WIDE)).reshape(-1, 1, 1)
