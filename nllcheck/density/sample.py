@@ -15,10 +15,10 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.density.terms import Tail, Term, tail_of, unreduced
-from nllcheck.sweep.joint import cut
+from nllcheck.sweep.joint import cut, out_of_place
 
 WIDE = torch.float64
-MOST_FREE = 8  # terms without target that are looked at one by one
+MOST_ALONE = 4  # numbers of a target without a batch dimension that are taken for one sample's row
 
 
 class UndecidedError(Exception):
@@ -77,8 +77,9 @@ class Samples:
     def fixed(self) -> tuple[tuple[Term, float], ...]:
         """The plain numbers in one sample's loss."""
         found = [t for t in self._own if not self.tail.reads_target(t) and not self.tail.reads_model(t)]
+        first = int(self.counted.int().argmax())
         values = {t: self.values[t.node] if t.constant is None else t.constant for t in found}
-        return tuple((t, float(by_sample(values[t] * self.shares[t], self.shape)[0])) for t in found)
+        return tuple((t, float(by_sample(values[t] * self.shares[t], self.shape)[first])) for t in found)
 
     def losses(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...], chunk: int = 1 << 20) -> torch.Tensor:
         """(Q, P, N) the part of the loss that depends on the target.
@@ -150,7 +151,7 @@ def samples_of(graph: LossGraph, by_rows: bool | None = False) -> Samples:
     target = _target(graph)
     edges = boundary(graph.graph)
     moved = tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
-    module = unreduced(cut(graph, (*moved, target)))
+    module = unreduced(out_of_place(cut(graph, (*moved, target))))
     base = tuple(_wide(graph.values[n]).detach() for n in (*moved, target))
     values = _run(module, base)
     tail = tail_of(module, f"moved_{target}", values)
@@ -203,7 +204,7 @@ def _layout(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(samples' shape, event shape): numbers if each element of every term reads one element, else rows."""
     shape = tuple(base[-1].shape)
-    for event in range(fewest, min(2, len(shape) + 1)):
+    for event in range(fewest, 2 if len(shape) > 1 or 0 < base[-1].numel() <= MOST_ALONE else 1):
         if _is_local(module, base, dependent, shape[: len(shape) - event], shape[len(shape) - event :]):
             return shape[: len(shape) - event], shape[len(shape) - event :]
     origin = (dependent[0].node.meta.get("custom") or {}).get("origin")
@@ -319,6 +320,7 @@ class _Opened(Runner):
         return super().run(*starts)
 
     def run_node(self, n: fx.Node) -> Any:
-        if n in self.opened:
+        if n in self.opened and n.op != "placeholder":
             return self.values[n].detach().clone().requires_grad_()
-        return super().run_node(n)
+        value = super().run_node(n)
+        return value.detach().clone().requires_grad_() if n in self.opened else value

@@ -136,7 +136,7 @@ def _classes(graph: LossGraph, target: int, value: torch.Tensor) -> int:
         if refs(node) and refs(node)[0] in shown and (is_transparent(node.op) or node.op in _FOLDS):
             shown.add(node.index)
     for node in nodes:
-        if node.op == "nll_loss" and len(refs(node)) > 1 and refs(node)[1] in shown:
+        if node.op in ("nll_loss", "multi_margin_loss") and len(refs(node)) > 1 and refs(node)[1] in shown:
             return _size(graph, refs(node)[0], 1 if len(nodes[refs(node)[0]].shape) > 1 else 0)
         if node.op == "gather" and len(refs(node)) > 1 and refs(node)[1] in shown:
             return _size(graph, refs(node)[0], int(node.args[1]))

@@ -22,6 +22,7 @@ _SAME = {
     "alias", "_to_copy", "slice", "select", "index", "lift_fresh_copy", "masked_select", "nan_to_num", "getitem",
 }  # fmt: skip
 aten = torch.ops.aten
+PADDING = -100
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,25 @@ def dependents(graph: fx.Graph, sources: set[fx.Node]) -> frozenset[fx.Node]:
     """`sources` and every node that reads one of them, directly or not."""
     found = set(sources)
     for node in graph.nodes:
-        if node.op == "call_function" and any(i in found for i in node.all_input_nodes):
+        if node.op == "call_function" and any(i in found for i in node.all_input_nodes) and not _asks_for_padding(node):
             found.add(node)
     return frozenset(found)
+
+
+def _asks_for_padding(node: fx.Node) -> bool:
+    """`target == ignore_index` with torch's own -100, which is no class: false whatever class the target is."""
+    return ops.packet(str(node.target)) in ("eq", "ne") and node.args[1:] == (PADDING,)
 
 
 def unreduced(module: fx.GraphModule) -> fx.GraphModule:
     """Losses that reduce inside one op (`nll_loss`, `mse_loss`, `binary_cross_entropy`) as elements, then reduced.
 
-    A mean weighted by class becomes a plain one: only the elements are looked at.
+    A mean weighted by class becomes a plain one: only the elements are looked at. A class that is ignored is scored
+    like the others: it is left out of the data, not out of the distribution.
     """
     for node in list(module.graph.nodes):
+        if ops.packet(str(node.target)).startswith("nll_loss") and len(node.args) > 4:
+            node.args = (*node.args[:4], PADDING, *node.args[5:])
         place = _reduction(node)
         mode = _argument(node, place) if place is not None else 0
         if mode not in (1, 2):
@@ -141,6 +150,8 @@ class _Walk:
             yield from self.terms(node.args[0], factor, reduced / shrink)  # type: ignore[arg-type]
         elif name in ("mul", "div") and (way := self._scaled(node, name, factor, reduced)):
             yield from self.terms(*way)
+        elif name == "masked_fill" and node.args[1] not in self.varying and self._number(node.args[2]) == 0:
+            yield from self.terms(node.args[0], factor, reduced)  # type: ignore[arg-type]
         elif name == "where" and node.args[0] not in self.varying and self._is_mask(node):
             for part in node.args[1:3]:
                 if part in self.varying:
