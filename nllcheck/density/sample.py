@@ -18,7 +18,7 @@ from nllcheck.density.terms import Tail, Term, tail_of, unreduced
 from nllcheck.sweep.joint import cut, out_of_place
 
 WIDE = torch.float64
-MOST_ALONE = 4  # numbers of a target without a batch dimension that are taken for one sample's row
+MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken for one sample's row
 
 
 class UndecidedError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nllcheck.diagnose.density import densities
+from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
 from nllcheck.diagnose.severity import severity_of
@@ -38,8 +38,9 @@ def diagnose(
     found = [_failure(graph, group, table, command) for group in _grouped(graph, failures)]
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
-    found += densities(graph, answer, table) if answer else []
-    return tuple(sorted([*found, *structural(graph, table)], key=_order))
+    shapes = list(structural(graph, table))
+    measured = with_density(graph, answer, table, shapes) if answer else shapes
+    return tuple(sorted([*found, *measured], key=_order))
 
 
 def _order(finding: Finding) -> tuple[int, float, int, str, int]:

@@ -19,6 +19,14 @@ BENT = 0.05  # nats by which log Z must move on the batch to be an error: a fit 
 LITTLE = 0.01  # nats by which it must move near the batch to be a warning
 
 
+def with_density(graph: Graph, answer: Density, table: Table, shapes: list[Finding]) -> list[Finding]:
+    """The findings by shape and the measured one; where both say that this is no likelihood, as one with the number."""
+    if answer.name == "varies" and any(f.kind == "wrong-density" for f in shapes):
+        told = sentence(answer.text)
+        return [replace(f, message=f"{f.message} {told}") if f.kind == "wrong-density" else f for f in shapes]
+    return [*shapes, *densities(graph, answer, table)]
+
+
 def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
     """At most one finding: what exp(-loss) is, where it should be a density and is none."""
     if not answer.claims:
@@ -27,7 +35,10 @@ def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
     if answer.name in ("constant", "target-factor") and not explained:
         return [_finding(graph, answer, "note")]
     if answer.name == "varies" or explained:
-        return [_finding(graph, answer, severity_of_density(answer), explained)]
+        worst = (
+            "warning" if answer.name == "constant" else severity_of_density(answer)
+        )  # of a constant that tells a fault
+        return [_finding(graph, answer, worst, explained)]
     return []
 
 

@@ -83,7 +83,7 @@ EXTREME = {
     "dirichlet-3": (D.Dirichlet, {"concentration": spread(0.05, 1e3, 3)}, None),
     "categorical": (D.Categorical, {"logits": between(-90, 90, 5)}, None),
     "mixture": (mixture,
-                 {"w": between(-9, 9, 3), "mu": between(-9, 9, 3, seed=1), "sigma": spread(1e-3, 9.0, 3, seed=2)}, None),
+                {"w": between(-9, 9, 3), "mu": between(-9, 9, 3, seed=1), "sigma": spread(1e-3, 9.0, 3, seed=2)}, None),
 }  # fmt: skip
 UNDECIDED = ("low-rank",)  # an op of it cannot be run at many targets at once
 
