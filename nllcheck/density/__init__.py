@@ -52,7 +52,8 @@ def density(
         found = _measured(graph, axes, support, base_measure)
     except UndecidedError as error:
         name = "not-samples" if "no sum over samples" in str(error) else "undecided"
-        return Density(name, f"Not decided: {error}.", claims=claims, nodes=error.nodes)  # type: ignore[arg-type]
+        head = "No function of one sample" if name == "not-samples" else "Not decided"
+        return Density(name, f"{head}: {error}.", claims=claims, nodes=error.nodes)  # type: ignore[arg-type]
     except (RuntimeError, TypeError, ValueError, IndexError) as error:  # the user's ops at values they never saw
         cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         return Density("undecided", f"Not decided: the loss cannot be run at other targets ({cause}).", claims=claims)
@@ -84,6 +85,8 @@ def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:
         nodes=_nodes(left),
     )
     if answer.name == "undecided":
+        if _is_undefined(found):
+            return replace(answer, text="Not decided: the loss is NaN or infinite at the observed targets.")
         cause = (
             f"the error bar of Z stays too wide at {answer.undecided} of {answer.samples + answer.undecided} settings"
         )
@@ -114,6 +117,13 @@ def _leaf_name(graph: LossGraph, term: Term) -> str:
     """The name of a placeholder of the cut."""
     name = term.node.name
     return label_of(graph.graph, int(name.removeprefix("moved_"))) if name.startswith("moved_") else ""
+
+
+def _is_undefined(found: Measured) -> bool:
+    """Has the loss no finite value at most observed targets?"""
+    samples = found.samples
+    loss = samples.losses(samples.target[None, None], tuple(b[None] for b in samples.base))
+    return bool(torch.isfinite(loss).double().mean() < 0.5)
 
 
 def _peak(found: Measured) -> float:

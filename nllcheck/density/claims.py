@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from nllcheck.types import Graph
+from nllcheck.types import Graph, Ref
 
 _YES = re.compile(
     r"(^|_|\.)(nll|negative_?log_?lik\w*|log_?lik\w*|likelihoods?|log_?probs?|logp|log_?pdf|pdf|density|ll|loglik\w*|elbo|"
@@ -29,9 +29,18 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
     names = [loss_name.rsplit(".", 1)[-1].rsplit(":", 1)[-1]]
     names += [n.site.function for n in graph.nodes if n.site and n.zone == "loss"]
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
-    if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])):
+    if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])) or _is_reweighted(graph):
         return False
     return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
+
+
+def _is_reweighted(graph: Graph) -> bool:
+    """Class weights, or label smoothing: log-probabilities that are also summed over the classes."""
+    logs = {n.index for n in graph.nodes if n.op == "log_softmax"}
+    picked = [n for n in graph.nodes if n.op == "nll_loss"]
+    weighted = any(len(n.args) > 2 and n.args[2] is not None for n in picked)
+    summed = any(n.op in ("sum", "mean") and n.args and n.args[0] in {Ref(k) for k in logs} for n in graph.nodes)
+    return weighted or (bool(picked) and summed)
 
 
 def _has_normaliser(graph: Graph) -> bool:

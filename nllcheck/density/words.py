@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from nllcheck.density.factors import FACTORS
 from nllcheck.types import Density
@@ -81,9 +82,9 @@ def _left_out(d: Density) -> str:
     return f" Terms without the target are left out of this: {'; '.join(d.left_out)}."
 
 
-def told(d: Density) -> tuple[str, ...]:
-    """The answer as a remark of the report; nothing where the test was not made."""
-    if d.name in ("undecided", "not-samples"):
+def told(d: Density, said: Iterable[str]) -> tuple[str, ...]:
+    """The answer as a remark of the report; nothing where the test was not made or a message has `said` it."""
+    if d.name in ("undecided", "not-samples") or any(d.text in message for message in said):
         return ()
     support = f" The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
     return (f"density test: {d.text}{support}",)

@@ -9,7 +9,7 @@ from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
 from nllcheck.diagnose.severity import severity_of
-from nllcheck.diagnose.signs import negative, signs
+from nllcheck.diagnose.signs import negative, signs, unbounded
 from nllcheck.diagnose.structural import structural
 from nllcheck.diagnose.texts import ruled, unruled
 from nllcheck.diagnose.wording import spelled
@@ -34,10 +34,11 @@ def diagnose(
     `answer` is the density test's; None where it was not made.
     """
     table = matches(graph, rules)
-    failures = [j for j in judged if j.event.kind not in ("negative-nll", "sign-flip")]
+    failures = [j for j in judged if j.event.kind not in ("negative-nll", "sign-flip", "unbounded")]
     found = [_failure(graph, group, table, command) for group in _grouped(graph, failures)]
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
+    found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))

@@ -89,4 +89,14 @@ CONSTANT = Builtin(
     "Nothing to change for training. To report nats, add the constant (full=True where torch offers it).",
 )
 
-BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, NO_LIKELIHOOD, CONSTANT)
+UNBOUNDED = Builtin(
+    "NLL707",
+    "unbounded-loss",
+    "Moving every sample's value alike, the loss falls without end, so training has nowhere to stop: it goes on until "
+    "numbers overflow, and a lower loss means nothing. The likelihood of several data points turns upwards in both "
+    "directions, and a KL divergence is never below 0.",
+    "Look for a wrong sign (a KL term written as minus itself), a normaliser that is missing, or scores that nothing "
+    "bounds.",
+)
+
+BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, NO_LIKELIHOOD, CONSTANT, UNBOUNDED)

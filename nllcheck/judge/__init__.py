@@ -11,6 +11,7 @@ from nllcheck.judge.noise import over_noise
 from nllcheck.judge.series import Reading, over_readings, over_samples
 from nllcheck.judge.signs import negative_loss
 from nllcheck.judge.silent import silent
+from nllcheck.judge.unbounded import falls
 from nllcheck.judge.verdict import judge
 from nllcheck.sweep import Swept
 from nllcheck.types import Density, Judged
@@ -53,6 +54,7 @@ def signs(
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":
             found += flips_along(graph, swept.joints[part.joint], part.trace, part.wide)
+            found += falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])
     found += over_noise(graph)
