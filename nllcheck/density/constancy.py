@@ -38,7 +38,7 @@ class Constancy:
 def name_of(level: float, tolerance: float) -> str:
     """The constant whose logarithm `level` is; '' if none."""
     near = [(abs(level - value), name) for name, value in CONSTANTS.items()]
-    return min(near)[1] if min(near)[0] <= max(tolerance, 1e-4) else ""
+    return min(near)[1] if min(near)[0] <= max(tolerance, TOLERANCE) else ""
 
 
 def constancy(
@@ -80,11 +80,10 @@ def _read(
     if not bool(usable.any()):
         return Constancy(False, total, math.nan, kept, kept_fixed, "")
     level = float(total[usable].median())
-    tolerance = TOLERANCE + 4 * error + 1e-9 * (log_z.abs() + free.abs().sum(-1))
+    tolerance = TOLERANCE + 2 * error + 1e-9 * (log_z.abs() + free.abs().sum(-1))
     off = usable & ((total - level).abs() > tolerance)
     outliers = int(off.sum())
     is_constant = outliers <= FEW * int(usable.sum()) and outliers < max(2, int(usable.sum()))
-    typical = float(error[usable].median())
-    return Constancy(
-        is_constant, total, level, kept, kept_fixed, name_of(level, 4 * typical) if is_constant else "", outliers
-    )
+    blur = 2 * float(error[usable].median())  # one set of points serves all settings: errors do not average out
+    name = name_of(level, blur) if is_constant else ""
+    return Constancy(is_constant, total, level, kept, kept_fixed, name, outliers)

@@ -151,8 +151,8 @@ def samples_of(graph: LossGraph, by_rows: bool | None = False) -> Samples:
     target = _target(graph)
     edges = boundary(graph.graph)
     moved = tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
-    module = unreduced(out_of_place(cut(graph, (*moved, target))))
-    base = tuple(_wide(graph.values[n]).detach() for n in (*moved, target))
+    module = _on_cpu(unreduced(out_of_place(cut(graph, (*moved, target)))))
+    base = tuple(_wide(graph.values[n].cpu()).detach() for n in (*moved, target))
     values = _run(module, base)
     tail = tail_of(module, f"moved_{target}", values)
     dependent = [t for t in tail.terms if tail.reads_target(t)]
@@ -161,6 +161,15 @@ def samples_of(graph: LossGraph, by_rows: bool | None = False) -> Samples:
     shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
     shares, counted = _shares(values, module, tail, shape)
     return Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
+
+
+def _on_cpu(module: fx.GraphModule) -> fx.GraphModule:
+    """Float64 on the CPU wherever the model lives: the same bytes everywhere, and a GPU's float64 gains little."""
+    for node in module.graph.nodes:
+        if isinstance(node.kwargs.get("device"), torch.device):
+            node.kwargs = {**node.kwargs, "device": torch.device("cpu")}
+    module.recompile()
+    return module.to("cpu")
 
 
 def _target(graph: LossGraph) -> int:

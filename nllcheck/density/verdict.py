@@ -16,7 +16,7 @@ from nllcheck.density.theta import Theta
 from nllcheck.density.total import totals
 from nllcheck.types import Density, DensityName
 
-WIDEST = 0.02  # an error bar on log Z above this decides nothing
+WIDEST = 0.06  # an error bar on log Z above this decides nothing
 ENOUGH = 0.5  # share of settings that must be decided, of the batch itself and of all
 
 
