@@ -15,7 +15,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.factors import check_name
 from nllcheck.density.sample import UndecidedError, samples_of
-from nllcheck.density.support import ROWS, SUPPORTS, support_of
+from nllcheck.density.support import ROWS, SUPPORTS, Support, support_of
 from nllcheck.density.terms import Term
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
@@ -71,7 +71,20 @@ def _measured(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_me
     if support.name in ROWS and not samples.event:
         samples = samples_of(graph, by_rows=True)
     moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
-    return measured(samples, thetas(samples, moving), support, base_measure)
+    found = measured(samples, thetas(samples, moving), support, base_measure)
+    return _narrowed(found, base_measure) if asked is None else found
+
+
+def _narrowed(found: Measured, base_measure: str | None) -> Measured:
+    """Positive targets compared with a mean may live on the half line (a truncated density) and not on all reals: they
+    do if that alone makes Z = 1 with every term of the loss."""
+    whole = found.reading.constant == "1" and all(found.reading.kept)
+    if found.support.name != "real" or whole or not bool((found.samples.target > 0).all()):
+        return found
+    support = Support("positive", "positive targets, over which the loss is normalised")
+    other = measured(found.samples, found.theta, support, base_measure)
+    fits = other.reading.constant == "1" and all(other.reading.kept) and other.factor is None
+    return other if fits else found
 
 
 def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:

@@ -219,6 +219,11 @@ def exponential_nll(raw, y):
     return (torch.exp(raw[:, 0]) * y - raw[:, 0]).mean()
 
 
+def truncated_nll(raw, y):
+    normal = torch.distributions.Normal(raw[:, 0], torch.exp(0.3 * raw[:, 1]))
+    return -(normal.log_prob(y) - torch.log(1 - normal.cdf(torch.zeros(())))).mean()
+
+
 def infonce(out, y):
     scores = F.normalize(out[:, :2], dim=-1) @ F.normalize(y, dim=-1).T
     return F.cross_entropy(scores / 0.1, torch.arange(N))
@@ -247,6 +252,6 @@ CASES = (
     (poisson_nll_rate_missing, COUNTS, "varies", ""),
     (gamma_nll, POSITIVE, "proper", "1"), (gamma_nll_rate_missing, POSITIVE, "varies", ""),
     (log_normal_nll, POSITIVE, "proper", "1"), (log_normal_nll_without_jacobian, POSITIVE, "target-factor", "1/y"),
-    (exponential_nll, POSITIVE, "proper", "1"),
+    (exponential_nll, POSITIVE, "proper", "1"), (truncated_nll, POSITIVE, "proper", "1"),
     (infonce, PLANE, "not-samples", ""),
 )  # fmt: skip

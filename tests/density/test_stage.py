@@ -7,6 +7,7 @@ import math
 import losses
 import pytest
 import torch
+from helpers import answer
 
 from nllcheck.check import check_function
 from nllcheck.errors import NllcheckError
@@ -93,6 +94,17 @@ def test_bad_options_are_one_error(options, message):
 def test_a_loss_without_target_is_skipped_with_the_reason():
     report = check_function(lambda mu: (mu**2).mean(), {"mu": losses.MU}, points=40)
     assert any("density test" in text and "no target" in text for text in report.skipped)
+
+
+def test_a_truncated_density_is_tested_where_it_lives():
+    found = answer(losses.truncated_nll, losses.POSITIVE)
+    assert (found.support, found.left_out) == ("positive", ())
+
+
+def test_a_stated_support_and_base_measure_are_taken():
+    assert answer(losses.gaussian_nll, losses.GAUSS, support="positive").name == "varies"
+    found = answer(losses.poisson_log_input, losses.COUNTS, base_measure="1/y!")
+    assert (found.name, found.factor) == ("target-factor", "1/y!")
 
 
 def test_the_same_answer_twice():
