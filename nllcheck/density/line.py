@@ -23,6 +23,7 @@ _GAUSS = (0.0, 0.129484966168869693, 0.0, 0.279705391489276668, 0.0, 0.381830050
 
 ROUNDS = 24  # of splitting: a jump is enclosed to 2**-24 of a panel
 CLIMBS = 6
+MOST_GUESSED = 0.1  # share of an integral that may be extrapolated
 GOOD = 1e-6  # relative error at which an integral is left alone
 
 
@@ -71,16 +72,19 @@ def climb(
         top = value.argmax(0)
         centre, height = x.gather(0, top[None])[0], value.gather(0, top[None])[0]
         guess = _vertex(x[: len(offsets)], value[: len(offsets)], centre).clamp(low, high)
-    fall = height - value[: len(offsets)]
-    distance = (x[: len(offsets)] - centre).abs()
-    fallen = torch.where((fall > 0.5) & (distance > 0), distance, math.inf)
-    sides = [
-        torch.where(keep, fallen, math.inf).amin(0) for keep in (x[: len(offsets)] < centre, x[: len(offsets)] > centre)
-    ]
-    width = torch.minimum(*sides)
-    other = torch.maximum(*sides)
-    width = torch.where(torch.isfinite(other), (width * other).sqrt(), width)
-    return (centre, height), torch.where(torch.isfinite(width), width, unit.expand_as(width)).clamp(min=1e-300)
+        unit = 10 * _width(x[: len(offsets)], value[: len(offsets)], centre, height, unit)
+    return (centre, height), _width(x[: len(offsets)], value[: len(offsets)], centre, height, unit)
+
+
+def _width(
+    x: torch.Tensor, value: torch.Tensor, centre: torch.Tensor, height: torch.Tensor, unit: torch.Tensor
+) -> torch.Tensor:
+    """How far from the centre the density has fallen to about a half, both sides averaged; `unit` where it has not."""
+    fallen = torch.where((height - value > 0.5) & (x != centre), (x - centre).abs(), math.inf)
+    sides = [torch.where(side, fallen, math.inf).amin(0) for side in (x < centre, x > centre)]
+    near, far = torch.minimum(*sides), torch.maximum(*sides)
+    width = torch.where(torch.isfinite(far), (near * far).sqrt(), near)
+    return torch.where(torch.isfinite(width), width, unit.expand_as(width)).clamp(1e-300, 1e30)
 
 
 def _evaluated(log_density: LogDensity, x: torch.Tensor) -> torch.Tensor:
@@ -194,6 +198,8 @@ def _with_tails(line: _Line, panels: _Panels, low: float, high: float) -> Integr
     )
     whole = total + tails[0].mass + tails[1].mass
     error = (panels.error.sum(0) + tails[0].error + tails[1].error) / whole
+    guessed = (tails[0].mass + tails[1].mass) / whole
+    error = torch.where(guessed > MOST_GUESSED, math.inf, error + 0.02 * guessed)
     return Integrals(panels.height + torch.log(whole), _known(error), diverges & (total > 0))
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch.quasirandom import SobolEngine
 
-from nllcheck.density.chart import Chart
+from nllcheck.density.chart import FAR, Chart
 from nllcheck.density.line import Integrals
 from nllcheck.density.peaks import Density, Peaks, finite, log_volume, peak
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
@@ -65,7 +65,7 @@ def over_peaks(at: Density, peaks: list[Peaks], low: float, high: float) -> Inte
     single = torch.stack([_is_same(p, main) | (m < mass.amax(0) - 16) for p, m in zip(peaks, mass, strict=True)]).all(0)
     if main.place.shape[-1] > 2:
         return _sampled(at, peaks, low, high)
-    grid = _on_grid(at, main)
+    grid = _on_grid(at, main, high)
     if bool((single & (grid.error < 1e-3)).double().mean() > ENOUGH):
         return replace(grid, error=torch.where(single, grid.error, math.inf))
     drawn = _sampled(at, peaks, low, high)
@@ -98,7 +98,7 @@ def _is_same(one: Peaks, other: Peaks) -> torch.Tensor:
     return away.abs().amax(-1) < 1.0
 
 
-def _on_grid(at: Density, main: Peaks) -> Integrals:
+def _on_grid(at: Density, main: Peaks, high: float) -> Integrals:
     u = torch.linspace(-REACH, REACH, SIDE, dtype=WIDE)
     grid = torch.cartesian_prod(u, u)
     stretch = torch.log(torch.cosh(grid)).sum(-1)
@@ -106,12 +106,19 @@ def _on_grid(at: Density, main: Peaks) -> Integrals:
     value = finite(at(x)) - main.height + stretch[:, None]
     whole = torch.exp(value).reshape(SIDE, SIDE, -1)
     step = 2 * REACH / (SIDE - 1)
-    fine, coarse = whole.sum((0, 1)) * step**2, whole[::2, ::2].sum((0, 1)) * 4 * step**2
-    gap = (fine - coarse).abs() / fine
+    fine = whole.sum((0, 1)) * step**2
+    parts = [whole[i::2, j::2].sum((0, 1)) * 4 * step**2 for i in (0, 1) for j in (0, 1)]
+    gap = torch.stack([(fine - p).abs() / fine for p in parts]).amax(0)
+    far = (
+        (x.abs() > FAR / 2).any(-1).reshape(SIDE, SIDE, -1)
+        if high <= FAR
+        else torch.zeros_like(whole, dtype=torch.bool)
+    )
+    beyond = (whole * far).sum((0, 1)) * step**2 / fine  # what lies outside is less than what lies just inside
     rim = (whole[[0, -1]].sum((0, 1)) + whole[:, [0, -1]].sum((0, 1))) * step / fine  # per unit of u at the edge
     inner = (whole[[2, -3]].sum((0, 1)) + whole[:, [2, -3]].sum((0, 1))) * step / fine
     log_z = main.height + torch.log(fine) + log_volume(main.spread)
-    error = torch.minimum(gap, 30 * gap**1.5) + 10 * rim + 1e-9
+    error = torch.minimum(gap, 30 * gap**1.5) + 10 * rim + beyond + 1e-9
     grows = (rim > 1e-3) & (rim > 0.98 * inner)
     return Integrals(log_z, torch.where(torch.isfinite(log_z), error, math.inf), grows)
 
@@ -121,11 +128,14 @@ def _sampled(at: Density, peaks: list[Peaks], low: float, high: float) -> Integr
     count, width = peaks[0].place.shape
     total = int(min(4096, max(512, 3e7 / (count * width))))
     _, weights, x = _run(at, peaks, 512, 1, low, high)
-    log_z, weights, _ = _run(at, [*peaks, _moments(weights[0], x[0], peaks)], total // BLOCKS, BLOCKS, low, high)
+    log_z, weights, x = _run(at, [*peaks, _moments(weights[0], x[0], peaks)], total // BLOCKS, BLOCKS, low, high)
     means = torch.exp(log_z - log_z.amax(0))
     mean = means.mean(0)
     error = 3 * means.std(0) / (mean * math.sqrt(BLOCKS))
     flat = weights.reshape(-1, count)
+    if high <= FAR:  # the chart ends there: what lies outside is less than what lies just inside
+        far = (x.abs() > FAR / 2).any(-1).reshape(-1, count)
+        error = error + (torch.softmax(flat, 0) * far).sum(0)
     share = torch.exp(2 * torch.logsumexp(flat, 0) - torch.logsumexp(2 * flat, 0)) / len(flat)
     largest = torch.exp(flat.amax(0) - torch.logsumexp(flat, 0))
     poor = (share < FEWEST_EFFECTIVE) | (largest > 0.05) | ~torch.isfinite(mean)
