@@ -79,6 +79,11 @@ EXTREME = {
     "student": (D.StudentT, {"df": spread(0.1, 1e3), "loc": between(-2, 2), "scale": spread(1e-3, 1e3, seed=1)}, None),
     "gamma": (D.Gamma, {"concentration": spread(0.01, 1e4), "rate": spread(1e-3, 1e3, seed=1)}, "positive"),
     "beta": (D.Beta, {"concentration1": spread(0.01, 1e3), "concentration0": spread(0.01, 1e3, seed=1)}, "unit"),
+    "student-far": (D.StudentT, {"df": spread(0.05, 1e4, seed=4), "loc": between(-2, 2, seed=4),
+                                 "scale": spread(1e-3, 1e3, seed=13)}, None),
+    "dirichlet-far": (D.Dirichlet, {"concentration": spread(0.01, 1e4, 3, seed=4)}, None),
+    "beta-far": (D.Beta, {"concentration1": spread(0.003, 1e4, seed=3), "concentration0": spread(0.003, 1e4, seed=12)},
+                 "unit"),
     "poisson": (D.Poisson, {"rate": spread(1e-3, 1e3)}, None),
     "dirichlet-3": (D.Dirichlet, {"concentration": spread(0.05, 1e3, 3)}, None),
     "categorical": (D.Categorical, {"logits": between(-90, 90, 5)}, None),
@@ -91,6 +96,7 @@ UNDECIDED = ("low-rank",)  # an op of it cannot be run at many targets at once
 def asked(make, parameters, support, scale=1.0):
     torch.manual_seed(0)
     y = make(**parameters).sample()
+    y = y.clamp(1e-6, 1 - 1e-6) if support == "unit" else y  # float32 rounds a few of them to 0 and 1
 
     def nll(y, **tensors):
         return -(scale * make(**tensors).log_prob(y)).mean()
