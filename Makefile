@@ -26,6 +26,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/density.py
 
 fixtures: $(STAMP)
 	for d in fixtures/*/train.py; do $(BIN)/python $$d || exit 1; done

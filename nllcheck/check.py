@@ -1,6 +1,6 @@
 """The whole check, in the order in which it happens. Read this first.
 
-    load -> capture -> axes -> sweep -> detect -> judge -> diagnose -> report
+    load -> capture -> axes -> sweep -> detect -> density -> judge -> diagnose -> report
 
 Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
 makes the `Target` from files, `check` and `check_function` make it from live objects.
@@ -20,6 +20,8 @@ from nllcheck.axes.spec import Spec, parse, requested_axis
 from nllcheck.callable_module import make_callable
 from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import captured, guarded_branches
+from nllcheck.density import check_options, density
+from nllcheck.density.words import told, untold
 from nllcheck.detect import detect
 from nllcheck.detect.breaks import breaks
 from nllcheck.diagnose import diagnose
@@ -55,6 +57,9 @@ class Options:
     memory: str = "1G"
     points: int | None = None  # a default axis; None: by the size of the batch
     min_bits: float | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
+    support: str | None = None  # of the target: real, positive, unit, simplex, count, class, one-hot, binary, angle
+    base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
+    nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
     progress: Callable[[str], None] = _silent
 
 
@@ -63,6 +68,7 @@ def run(target: Target, options: Options | None = None) -> Report:
     options = options or Options()
     clock = _Clock(options.progress)
     specs = [parse(text) for text in options.sweep]
+    check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
     target = prepared(target, device_of(options.device), dtype_of(options.dtype))
     losses = [first_look(target, batch, options.seed) for batch in target.batches]
@@ -81,13 +87,17 @@ def run(target: Target, options: Options | None = None) -> Report:
         return _by_hand(target, batch, options, rules, (str(error),))
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
+    clock.start("density")
+    answer = density(
+        graph, axes, target.loss_name, support=options.support, base_measure=options.base_measure, nll=options.nll
+    )
     clock.start("judge")
     judged = verdicts(found, swept, graph.loss.dtype)
-    judged += signs(graph, swept, *_readings(target, graph))
+    judged += signs(graph, swept, *_readings(target, graph), answer)
     clock.start("margins")
     edges = breaks(swept)
     clock.start("diagnose")
-    findings = diagnose(graph.graph, tuple(judged), rules, command=target.command)
+    findings = diagnose(graph.graph, tuple(judged), rules, answer, command=target.command)
     clock.stop()
     tables = tuple(sweep_table(p.trace) for p in swept.parts)
     facts = facts_of(target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, _settings(options))
@@ -95,8 +105,8 @@ def run(target: Target, options: Options | None = None) -> Report:
         facts=facts,
         findings=findings,
         sweeps=tables,
-        notes=(*seen, *guarded_branches(graph)),
-        skipped=tuple(skipped),
+        notes=(*seen, *guarded_branches(graph), *told(answer, (f.message for f in findings))),
+        skipped=(*skipped, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
     )

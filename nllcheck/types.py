@@ -230,3 +230,33 @@ class Facts:
     seconds: tuple[tuple[str, float], ...] = ()  # per stage; left out of machine formats, which are byte-identical
     gradient_norm: float = float("nan")
     settings: tuple[tuple[str, str], ...] = field(default=())
+
+
+DensityName = Literal[
+    "proper", "constant", "target-factor", "varies", "diverges", "negative", "not-samples", "undecided"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """Is exp(-loss) a density of the target? Z is its integral (or sum) over the target, one sample at a time."""
+
+    name: DensityName
+    text: str  # the answer in one or two sentences
+    support: str = ""  # "real", "simplex", "class", ...
+    why_support: str = ""
+    samples: int = 0  # samples times parameter settings at which Z was decided
+    undecided: int = 0  # of them, where the error bar was too wide
+    low: float = float("nan")  # smallest and largest Z over the settings
+    high: float = float("nan")
+    batch_low: float = float("nan")  # the same over the batch as it is
+    batch_high: float = float("nan")
+    error: float = float("nan")  # of log Z, the median
+    constant: str = ""  # "sqrt(2 pi)", where Z is one
+    factor: str = ""  # "1/y!", where a factor of the target makes Z constant
+    axis: str = ""  # along which Z varies most
+    pull: float = float("nan")  # d log Z per unit of that axis: the bias of the score
+    left_out: tuple[str, ...] = ()  # terms without the target that are no part of the density
+    nodes: tuple[int, ...] = ()  # those terms' nodes, or the culprit's
+    peak: float = float("nan")  # the largest density at an observed target
+    claims: bool = False  # does the loss present itself as a likelihood?

@@ -24,7 +24,7 @@ RANKS = (
     ("axes",),
     ("sweep",),
     ("detect",),
-    ("exact",),
+    ("exact", "density"),
     ("judge",),
     ("eager",),
     ("diagnose",),

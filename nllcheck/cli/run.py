@@ -44,6 +44,9 @@ def run(
     seed: Annotated[int | None, _option("For noise inside the loss.")] = None,
     memory: Annotated[str | None, _option("Budget of a sweep, for example 2G.")] = None,
     points: Annotated[int | None, _option("Points on each axis.", "--points")] = None,
+    support: Annotated[str | None, _option("Where targets live: real, positive, unit, simplex, count, ...")] = None,
+    base_measure: Annotated[str | None, _option("A factor of the target the loss leaves out: 1/y!")] = None,
+    nll: Annotated[bool, _option("The loss is meant as a negative log-likelihood.", "--nll")] = False,
     target: Annotated[str | None, _option("A target named in pyproject.toml.")] = None,
     init: Annotated[bool, _option("Check a freshly built model, without a checkpoint.", "--init")] = False,
     trust: Annotated[bool, _option("Let files run code (pickled modules, TorchScript).", "--trust")] = False,
@@ -56,6 +59,7 @@ def run(
     outputs = [destination(text) for text in output or ()]
     given: dict[str, Any] = {"sweep": tuple(sweep or ()) or None, "rules": tuple(rules or ()) or None}
     given |= {"device": device, "dtype": dtype, "fail_on": fail_on, "seed": seed, "memory": memory, "points": points}
+    given |= {"support": support, "base_measure": base_measure, "nll": nll or None}
     _check_values(given)
     with users_code(), progress() as tell:
         tell("loading")

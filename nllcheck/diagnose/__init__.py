@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
 from nllcheck.diagnose.severity import severity_of
-from nllcheck.diagnose.signs import negative, signs
+from nllcheck.diagnose.signs import negative, signs, unbounded
 from nllcheck.diagnose.structural import structural
 from nllcheck.diagnose.texts import ruled, unruled
 from nllcheck.diagnose.wording import spelled
 from nllcheck.rules import Rule
-from nllcheck.types import SEVERITIES, Event, Finding, Graph, Judged, Severity
+from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, Severity
 
 __all__ = ["diagnose", "spelled"]
 
@@ -21,15 +22,26 @@ _VERDICTS = ("defect", "wrong-formula", "silent", "limit", "undecided", "legitim
 
 
 def diagnose(
-    graph: Graph, judged: tuple[Judged, ...], rules: Sequence[Rule], *, command: str = ""
+    graph: Graph,
+    judged: tuple[Judged, ...],
+    rules: Sequence[Rule],
+    answer: Density | None = None,
+    *,
+    command: str = "",
 ) -> tuple[Finding, ...]:
-    """All findings. Failures at one op of one line, in one phase, are one finding, whatever axes show them."""
+    """All findings. Failures at one op of one line, in one phase, are one finding, whatever axes show them.
+
+    `answer` is the density test's; None where it was not made.
+    """
     table = matches(graph, rules)
-    failures = [j for j in judged if j.event.kind not in ("negative-nll", "sign-flip")]
+    failures = [j for j in judged if j.event.kind not in ("negative-nll", "sign-flip", "unbounded")]
     found = [_failure(graph, group, table, command) for group in _grouped(graph, failures)]
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
-    return tuple(sorted([*found, *structural(graph, table)], key=_order))
+    found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
+    shapes = list(structural(graph, table))
+    measured = with_density(graph, answer, table, shapes) if answer else shapes
+    return tuple(sorted([*found, *measured], key=_order))
 
 
 def _order(finding: Finding) -> tuple[int, float, int, str, int]:

@@ -71,4 +71,32 @@ DEAD = Builtin(
     "probabilities that saturate.",
 )
 
-BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD)
+NO_LIKELIHOOD = Builtin(
+    "NLL700",
+    "no-likelihood",
+    "exp(-loss) of a negative log-likelihood integrates (or sums) to 1 over the target, whatever the parameters. Where "
+    "the integral Z changes with the parameters, training also moves them to where Z is large, not only to where the "
+    "data are likely: the fit is biased by d log Z / d parameter, a sample.",
+    "Compare with the density's textbook formula, term by term: a missing log, a missing 1/2, a missing normaliser or "
+    "Jacobian, an epsilon inside the log. If the loss is not meant as a likelihood, this is no fault.",
+)
+CONSTANT = Builtin(
+    "NLL701",
+    "dropped-constant",
+    "exp(-loss) integrates to the same number whatever the parameters, but not to 1 (or only after a factor of the "
+    "target alone). Every gradient is right; the reported value is not the negative log-likelihood, and cannot be "
+    "compared with another model's, and its sign means nothing.",
+    "Nothing to change for training. To report nats, add the constant (full=True where torch offers it).",
+)
+
+UNBOUNDED = Builtin(
+    "NLL707",
+    "unbounded-loss",
+    "Moving every sample's value alike, the loss falls without end, so training has nowhere to stop: it goes on until "
+    "numbers overflow, and a lower loss means nothing. The likelihood of several data points turns upwards in both "
+    "directions, and a KL divergence is never below 0.",
+    "Look for a wrong sign (a KL term written as minus itself), a normaliser that is missing, or scores that nothing "
+    "bounds.",
+)
+
+BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, NO_LIKELIHOOD, CONSTANT, UNBOUNDED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nllcheck.diagnose.builtin import NEGATIVE, SIGNS
+from nllcheck.diagnose.builtin import NEGATIVE, SIGNS, UNBOUNDED
 from nllcheck.diagnose.finding import base, where
 from nllcheck.diagnose.severity import severity_of
 from nllcheck.diagnose.texts import built
@@ -14,10 +14,10 @@ from nllcheck.types import Event, Finding, Graph, Judged, Severity
 def negative(graph: Graph, judged: Judged) -> Finding:
     """A loss below zero: an error for labels, a note for a density."""
     event = judged.event
-    labels = not event.detail.startswith("continuous")
+    labels = judged.verdict != "legitimate" and not event.detail.startswith("continuous")
     severity: Severity = "error" if labels else "note"
     head = f"The loss on the batch is {event.loss:.6g}" if event.on_batch else f"The loss is negative {_from(event)}"
-    verdict = "a label's probability cannot exceed 1" if labels else "possible for a density above 1"
+    verdict = "a label's probability cannot exceed 1" if labels else judged.reason.rstrip(".")
     return replace(base(graph, judged, severity, ""), **built(NEGATIVE, f"{head}: {verdict}."))
 
 
@@ -37,6 +37,21 @@ def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
         along = "one axis" if len(own) == 1 else f"{len(own)} axes"
         found.append(_sign(graph, lead, f"Near the batch the slope passes 0 along {along}, {known}: {text}."))
     return found
+
+
+def unbounded(graph: Graph, judged: list[Judged]) -> list[Finding]:
+    """The axes along which the loss falls without end, as one finding a line."""
+    lines: dict[int, list[Judged]] = {}
+    for one in judged:
+        lines.setdefault(one.event.node, []).append(one)
+    return [_endless(graph, group) for group in lines.values()]
+
+
+def _endless(graph: Graph, group: list[Judged]) -> Finding:
+    lead = max(group, key=lambda j: abs(j.event.slope))
+    severity: Severity = "warning" if lead.verdict == "wrong-formula" else "note"
+    text = "; it ".join(j.event.detail for j in group)
+    return replace(base(graph, lead, severity, ""), **built(UNBOUNDED, f"The loss has no minimum: it {text}."))
 
 
 def _sign_text(event: Event) -> str:

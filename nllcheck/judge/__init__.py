@@ -11,9 +11,10 @@ from nllcheck.judge.noise import over_noise
 from nllcheck.judge.series import Reading, over_readings, over_samples
 from nllcheck.judge.signs import negative_loss
 from nllcheck.judge.silent import silent
+from nllcheck.judge.unbounded import falls
 from nllcheck.judge.verdict import judge
 from nllcheck.sweep import Swept
-from nllcheck.types import Judged
+from nllcheck.types import Density, Judged
 
 
 def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Judged]:
@@ -41,16 +42,19 @@ def signs(
     swept: Swept,
     batches: tuple[list[Reading], list[Reading]],
     checkpoints: tuple[list[Reading], list[Reading]],
+    answer: Density,
 ) -> list[Judged]:
     """Negative losses and sign changes: along axes, over samples and time, over batches, over checkpoints.
 
-    `batches` and `checkpoints` hold readings in the training dtype and the same in float64.
+    `batches` and `checkpoints` hold readings in the training dtype and the same in float64; `answer` is the
+    density test's, which says what a negative loss means.
     """
     boundary = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.mode != "toward"]
-    found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary]) if swept.joints else []
+    found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary], answer) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":
             found += flips_along(graph, swept.joints[part.joint], part.trace, part.wide)
+            found += falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])
     found += over_noise(graph)

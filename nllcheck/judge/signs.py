@@ -14,7 +14,7 @@ from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, bisect
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
-from nllcheck.types import Event, Graph, Judged
+from nllcheck.types import Density, Event, Graph, Judged
 
 NEAR = 10.0  # signs are looked at up to this factor of the batch's range
 _ROUNDING = 1e-6  # a loss this close below zero, against its size, is rounding
@@ -44,24 +44,43 @@ def _is_one_hot(value: torch.Tensor) -> bool:
     return binary and bool((value.sum(-1) == 1).all())
 
 
-def negative_loss(graph: LossGraph, joint: Joint, traces: list[Trace]) -> list[Judged]:
+def negative_loss(graph: LossGraph, joint: Joint, traces: list[Trace], answer: Density) -> list[Judged]:
     """At most one finding: the batch's loss is below zero, or the nearest value of an axis that makes it so."""
-    kind = is_discrete(graph) or "continuous"
+    kind = is_discrete(graph) or ("binary" if answer.support == "binary" and answer.claims else "continuous")
     base = run_one(joint, batch_axis(joint), 1.0, ())
     wide = run_one(joint, batch_axis(joint), 1.0, (), torch.float64)
     loss, exact = float(base.loss[0]), float(wide.loss[0])
     if math.isfinite(loss) and loss < -_ROUNDING and exact < 0:
         event = Event("negative-nll", "forward", graph.graph.loss, None, loss, None, loss=loss, on_batch=True)
-        return [_negative(replace(event, detail=f"{kind} target"), 1.0, exact)]
+        return [_negative(replace(event, detail=f"{kind} target"), 1.0, exact, answer)]
     nearest = min((found for t in traces if (found := _nearest_negative(t))), default=None, key=lambda f: f[0])
-    return [_negative_on(graph, joint, nearest[1], nearest[2], nearest[0], kind)] if nearest else []
+    return [_negative_on(graph, joint, nearest[1], nearest[2], nearest[0], kind, answer)] if nearest else []
 
 
-def _negative(event: Event, reach: float, exact: float) -> Judged:
-    if event.detail.startswith("continuous"):
-        reason = "a density can exceed 1, so a negative value alone proves nothing; the density test would tell"
-        return Judged(event, "undecided", reach, reason, exact)
-    return Judged(event, "wrong-formula", reach, "the probability of a label cannot exceed 1", exact)
+def _negative(event: Event, reach: float, exact: float, answer: Density) -> Judged:
+    """What a negative loss means, by the density test: a density above 1, a constant left out, or no likelihood."""
+    is_likelihood = answer.name in ("proper", "constant", "target-factor")
+    if not event.detail.startswith("continuous") and not (is_likelihood and answer.left_out):
+        return Judged(event, "wrong-formula", reach, "the probability of a label cannot exceed 1", exact)
+    return Judged(event, "legitimate" if is_likelihood else "undecided", reach, _why(answer), exact)
+
+
+def _why(answer: Density) -> str:
+    if not math.isnan(answer.peak) and answer.peak > 1 and answer.name == "proper":
+        top = f"it reaches {answer.peak:.3g} at an observed target"
+        return f"right for a density above 1, and this is one: Z = 1, and {top}"
+    match answer.name:
+        case "proper":
+            return "the likelihood itself is proper (Z = 1)" + (
+                " and its other terms are negative" * bool(answer.left_out)
+            )
+        case "constant":
+            return f"this is a likelihood up to a constant (Z = {answer.low:.4g}), so its zero means nothing"
+        case "target-factor":
+            return "this is a likelihood up to a factor of the target, so its zero means nothing"
+        case "varies":
+            return "this is no likelihood (Z changes with the parameters), so its sign says nothing"
+    return f"possible for a density above 1; the density test could not tell: {answer.text}"
 
 
 def _nearest_negative(trace: Trace) -> tuple[float, Trace, int] | None:
@@ -73,7 +92,9 @@ def _nearest_negative(trace: Trace) -> tuple[float, Trace, int] | None:
     return (min(near)[0], trace, min(near)[1]) if near else None
 
 
-def _negative_on(graph: LossGraph, joint: Joint, trace: Trace, k: int, reach: float, kind: str) -> Judged:
+def _negative_on(
+    graph: LossGraph, joint: Joint, trace: Trace, k: int, reach: float, kind: str, answer: Density
+) -> Judged:
     value = float(trace.points[k])
     question = Question(joint, trace.axis, (), lambda t: (t.loss < 0).tolist())
     sound = [j for j in (k - 1, k + 1) if 0 <= j < len(trace.points) and not bool(trace.loss[j] < 0)]
@@ -81,4 +102,4 @@ def _negative_on(graph: LossGraph, joint: Joint, trace: Trace, k: int, reach: fl
     pair = bisect(question, good, value, trace.points.dtype) if good is not None else None
     exact = float(run_one(joint, trace.axis, value, (), torch.float64).loss[0])
     event = Event("negative-nll", "forward", graph.graph.loss, trace.axis, value, pair, loss=float(trace.loss[k]))
-    return _negative(replace(event, detail=f"{kind} target"), reach, exact)
+    return _negative(replace(event, detail=f"{kind} target"), reach, exact, answer)

@@ -38,10 +38,14 @@ class Rule(BaseModel):
     id: Annotated[str, Field(pattern=r"^[A-Z]{2,8}[0-9]{3,5}$")]
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="The offence, in a few words.")]
     severity: Literal["error", "warning", "note"] = Field(description="Of a failure within the model's reach.")
-    on: Literal["event", "graph"] = Field("event", description="graph: the pattern alone is the offence.")
+    on: Literal["event", "graph", "density"] = Field(
+        "event", description="graph: the pattern alone is the offence; density: with what the density test found."
+    )
     match: Texts = Field(description="Patterns, any of which will do: log(softmax(x)), x / (1 - r ** 2).")
     op: Several = Field((), description="The failing op must be one of these.")
-    when: Text | None = Field(None, description="Condition over event, axis and the captures: max(abs(r)) > 0.99.")
+    when: Text | None = Field(
+        None, description="Condition over event, axis (on density: density) and the captures: max(abs(r)) > 0.99."
+    )
     kind: Literal["wrong-density", "precision", "dead-gradient", "unbounded", "negative-nll"] | None = Field(
         None, description="What a graph rule finds, or an event rule explains (without: NaN and infinity)."
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
 from nllcheck.expr import Range
-from nllcheck.types import Axis, ChainStep, Event, Graph, Judged, Node, Ref
+from nllcheck.types import Axis, ChainStep, Density, Event, Graph, Judged, Node, Ref
 
 
 def scope(graph: Graph, judged: Judged, captures: Mapping[str, Ref | float]) -> dict[str, object]:
@@ -41,3 +41,26 @@ def sample(captures: Iterable[str]) -> dict[str, object]:
     ranges = tuple((ref.index, 1.0, 2.0) for ref in refs.values())
     event = Event("nan", "forward", 0, Axis("x", 0, "output"), 1.0, (0.0, 1.0), chain=(step,), ranges=ranges)
     return scope(Graph((Node(0, "log", ()),), 0), Judged(event, "defect", 1.0, ""), refs)
+
+
+def density_scope(graph: Graph, answer: Density, captures: Mapping[str, Ref | float]) -> dict[str, object]:
+    """What `when:` sees of the density test's answer; captures that are no plain numbers have no range here."""
+    unknown = Range(math.nan, math.nan)
+    names: dict[str, object] = {k: unknown if isinstance(v, Ref) else Range(v, v) for k, v in captures.items()}
+    names["density"] = SimpleNamespace(
+        name=answer.name,
+        support=answer.support,
+        constant=answer.constant,
+        factor=answer.factor,
+        low=answer.low,
+        high=answer.high,
+        batch_low=answer.batch_low,
+        batch_high=answer.batch_high,
+    )
+    return names
+
+
+def density_sample(captures: Iterable[str]) -> dict[str, object]:
+    """A scope of a density rule with a value of the right kind under every name."""
+    answer = Density("varies", "", "real", low=0.5, high=2.0, batch_low=0.5, batch_high=2.0)
+    return density_scope(Graph((Node(0, "log", ()),), 0), answer, dict.fromkeys(captures, 1.0))

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from nllcheck import expr, match, ops
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.rules.model import Rule, at
-from nllcheck.rules.scope import sample
+from nllcheck.rules.scope import density_sample, sample
 from nllcheck.yamltree import Path as Loc
 from nllcheck.yamltree import Tree
 
 MARK = "# <- here"
 _ANYWHERE = ("op", "line")
 _AT_EVENTS = ("threshold", "axis", "reach")
-_RESERVED = {*_ANYWHERE, *_AT_EVENTS, "event"}
+_RESERVED = {*_ANYWHERE, *_AT_EVENTS, "event", "density"}
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"range\((\w+)\)")
 
@@ -64,7 +64,8 @@ def _check_condition(rule: Rule, captures: set[str], place: _Places) -> None:
     if rule.on == "graph":
         raise place.error(("when",), "a graph rule has no event, so it can have no condition")
     try:
-        value = expr.compile(rule.when).evaluate(sample(captures))
+        names = density_sample(captures) if rule.on == "density" else sample(captures)
+        value = expr.compile(rule.when).evaluate(names)
     except expr.TextError as error:
         raise place.inside(("when",), error) from None
     if not isinstance(value, bool):

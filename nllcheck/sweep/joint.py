@@ -72,7 +72,7 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
 
     A moved integer tensor gets no gradient. What does not depend on a moved node is a constant.
     """
-    sub = _cut(graph, tuple(moved))
+    sub = cut(graph, tuple(moved))
     base = tuple(graph.values[i] for i in moved)
     runner = _Origins(sub)
 
@@ -140,35 +140,35 @@ def _ops(module: fx.GraphModule) -> dict[str, JointOp]:
     return found
 
 
-def _cut(graph: LossGraph, moved: tuple[int, ...]) -> fx.GraphModule:
+def cut(graph: LossGraph, moved: tuple[int, ...]) -> fx.GraphModule:
     """The part of the forward graph that depends on `moved`, everything else a constant of the module."""
     nodes = graph.fx_nodes
     live = depends_on(graph.graph, set(moved))
     root = torch.nn.Module()
-    cut = fx.Graph()
+    part = fx.Graph()
     made: dict[fx.Node, fx.Node] = {}
     index = {n: i for i, n in enumerate(nodes)}
     for i in moved:
-        made[nodes[i]] = cut.placeholder(f"moved_{i}")
+        made[nodes[i]] = part.placeholder(f"moved_{i}")
 
     def lookup(node: fx.Node) -> fx.Node:
         if node not in made:
-            made[node] = _constant(cut, root, index[node], graph.values[index[node]])
+            made[node] = _constant(part, root, index[node], graph.values[index[node]])
         return made[node]
 
     for i, node in enumerate(nodes):
         if i in live and node not in made and node.op == "call_function" and not is_fixed(node):
-            made[node] = cut.node_copy(node, lookup)
+            made[node] = part.node_copy(node, lookup)
             made[node].meta["custom"] = {"mark": mark_of(node), "origin": i, "phase": "forward"}
     loss = lookup(nodes[graph.graph.loss])
-    cut.output(loss)
-    module = fx.GraphModule(root, cut)
+    part.output(loss)
+    module = fx.GraphModule(root, part)
     module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
     return module
 
 
-def _constant(cut: fx.Graph, root: torch.nn.Module, i: int, value: Any) -> Any:
+def _constant(part: fx.Graph, root: torch.nn.Module, i: int, value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     root.register_buffer(f"fixed_{i}", value)
-    return cut.get_attr(f"fixed_{i}")
+    return part.get_attr(f"fixed_{i}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nllcheck import expr, match, resources, rules
 from nllcheck.errors import NllcheckError
-from nllcheck.rules.scope import sample
+from nllcheck.rules.scope import density_sample, sample
 from nllcheck.rules.texts import MARK
 
 WHOLE = """\
@@ -208,6 +208,7 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 @given(NUMBERS, NUMBERS, st.sampled_from(SHIPPED))
 def test_conditions_never_raise_whatever_the_values(low, high, rule):
     captures = set.intersection(*(match.captures_of(match.parse(text)) for text in rule.match))
-    names = {**sample(captures), **{name: expr.Range(low, high) for name in captures}}
+    known = density_sample(captures) if rule.on == "density" else sample(captures)
+    names = {**known, **{name: expr.Range(low, high) for name in captures}}
     if rule.when:
         assert isinstance(expr.compile(rule.when).evaluate(names), bool)

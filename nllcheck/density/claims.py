@@ -1,0 +1,51 @@
+"""Does a loss present itself as a likelihood? Only then is its failing to be one an alarm."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from nllcheck.types import Graph, Ref
+
+_YES = re.compile(
+    r"(^|_|\.)(nll|negative_?log_?lik\w*|log_?lik\w*|likelihoods?|log_?probs?|logp|log_?pdf|pdf|density|ll|loglik\w*|elbo|"
+    r"gaussian|normal|laplace|dirichlet|poisson|gamma|beta|student\w*|cauchy|weibull|lognormal|mdn|mixture|bernoulli|"
+    r"categorical|binomial|von_?mises|log_?norm|free_energy|equation_1\d)(_|\d|$)",
+    re.I,
+)
+_NO = re.compile(
+    r"(^|_)(focal|smooth\w*|weighted|hinge|margin|contrast\w*|triplet|mse|mae|huber|l1|l2|rank\w*|dice|iou|nce|infonce|"
+    r"perceptual|gan|quantile|pinball|robust|beta_nll|tempered|pseudo\w*|composite|distill\w*|ntxent|clip)(_|\d|$)",
+    re.I,
+)
+_CONSTANTS = (2 * math.pi, math.log(2 * math.pi), 0.5 * math.log(2 * math.pi), math.sqrt(2 * math.pi))
+
+
+def claims_likelihood(graph: Graph, loss_name: str) -> bool:
+    """By its name, by its variables' names, or by a normaliser: lgamma, 2 pi, erf of a truncated density.
+
+    A name that says what else it is (focal, smoothing, hinge, ...) overrules all of these.
+    """
+    names = [loss_name.rsplit(".", 1)[-1].rsplit(":", 1)[-1]]
+    names += [n.site.function for n in graph.nodes if n.site and n.zone == "loss"]
+    inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
+    if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])) or _is_reweighted(graph):
+        return False
+    return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
+
+
+def _is_reweighted(graph: Graph) -> bool:
+    """Class weights, or label smoothing: log-probabilities that are also summed over the classes."""
+    logs = {n.index for n in graph.nodes if n.op == "log_softmax"}
+    picked = [n for n in graph.nodes if n.op == "nll_loss"]
+    weighted = any(len(n.args) > 2 and n.args[2] is not None for n in picked)
+    summed = any(n.op in ("sum", "mean") and n.args and n.args[0] in {Ref(k) for k in logs} for n in graph.nodes)
+    return weighted or (bool(picked) and summed)
+
+
+def _has_normaliser(graph: Graph) -> bool:
+    loss = [n for n in graph.nodes if n.zone == "loss"]
+    if any(n.op in ("lgamma", "nll_loss", "i0") for n in loss):
+        return True
+    numbers = [abs(a) for n in loss for a in n.args if isinstance(a, float)]
+    return any(math.isclose(a, c, rel_tol=1e-6) for a in numbers for c in _CONSTANTS)

@@ -1,0 +1,150 @@
+"""Where a target lives: read from the batch's values and from what the loss does with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from nllcheck.axes import depends_on, refs
+from nllcheck.capture import LossGraph
+from nllcheck.ops import is_transparent
+
+SUPPORTS = ("real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle")
+_FOLDS = ("clamp", "where", "remainder", "minimum", "maximum", "masked_fill")
+_ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
+ROWS = ("simplex", "one-hot")  # one target is a whole row
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """A support and how it is known."""
+
+    name: str  # one of SUPPORTS
+    why: str  # "the target is used as an index"
+    classes: int = 0  # of class and one-hot targets
+    is_folded: bool = False  # a clamp (or the like) maps several class indices to one
+
+
+def support_of(graph: LossGraph, target: int, asked: str | None) -> Support | None:
+    """The support of the target (a plain index): as asked, else inferred; None where nothing fits."""
+    value = graph.values[target]
+    found = _inferred(graph, target, value)
+    if asked is None or (found and found.name == asked):
+        return found
+    classes = value.shape[-1] if asked == "one-hot" else _classes(graph, target, value) if asked == "class" else 0
+    return Support(asked, "as asked", classes)
+
+
+def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | None:
+    views = _views(graph, target)
+    used = {graph.graph.nodes[n].op for n in _readers(graph, views)}
+    if not value.is_floating_point():
+        return _of_integers(graph, target, value, used)
+    if value.numel() == 0 or not bool(torch.isfinite(value).all()):
+        return None
+    if value.dim() >= 2 and value.shape[-1] > 1 and bool((value >= 0).all()) and _sums_to_one(value):
+        if bool(((value == 0) | (value == 1)).all()):
+            return Support("one-hot", "rows of zeros with a single 1", value.shape[-1])
+        return Support("simplex", "rows of positive numbers that sum to 1")
+    return _of_numbers(graph, views, value, used)
+
+
+def _sums_to_one(value: torch.Tensor) -> bool:
+    return bool(((value.double().sum(-1) - 1).abs() < 1e-4).all())
+
+
+def _of_integers(graph: LossGraph, target: int, value: torch.Tensor, used: set[str]) -> Support | None:
+    classes = _classes(graph, target, value)
+    if classes:
+        folded = any(graph.graph.nodes[n].op in _FOLDS for n in _readers(graph, _views(graph, target)))
+        return Support("class", "the target is used as an index", classes, folded)
+    if value.dtype == torch.bool or _is_bits(value):
+        return Support("binary", "the targets are 0 and 1")
+    return Support("count", "whole numbers from 0 on") if bool((value >= 0).all()) else None
+
+
+def _is_bits(value: torch.Tensor) -> bool:
+    return bool(((value == 0) | (value == 1)).all())
+
+
+def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: set[str]) -> Support:
+    """Floating targets, by what the loss does with them before by their values."""
+    if used & {"binary_cross_entropy", "bce", "binary_cross_entropy_with_logits", "bce_with_logits"}:
+        return Support("binary", "the loss is a binary cross entropy")
+    shifted = _is_shifted(graph, views)
+    low, high = float(value.min()), float(value.max())
+    if _is_bits(value) and not shifted:
+        return Support("binary", "the targets are 0 and 1")
+    whole = bool((value == value.round()).all()) and low >= 0 and value.numel() > 1
+    if whole and not _is_shifted(graph, views, ("sub", *_ERRORS)) and not used & {"log"}:
+        return Support("count", "whole numbers from 0 on, not compared with a mean")
+    if _is_wrapped(graph, views):
+        return Support("angle", "the loss is periodic in the target")
+    if low > 0 and high < 1 and _logs_both_sides(graph, views):
+        return Support("unit", "the loss takes the log of y and of 1 - y")
+    if low > 0 and (used & {"log", "xlogy", "log2", "log10", "logit"} or not shifted):
+        why = "the loss takes the log of y" if "log" in used else "positive numbers, not compared with a mean"
+        return Support("positive", why)
+    return Support("real", "any number")
+
+
+def _views(graph: LossGraph, target: int) -> set[int]:
+    """The target and what shows it (or a cast of it) unchanged."""
+    found = {target}
+    for node in graph.graph.nodes:
+        if is_transparent(node.op) and node.args and refs(node)[:1] and refs(node)[0] in found:
+            found.add(node.index)
+    return found
+
+
+def _readers(graph: LossGraph, views: set[int]) -> list[int]:
+    return [n.index for n in graph.graph.nodes if n.index not in views and any(r in views for r in refs(n))]
+
+
+def _is_shifted(graph: LossGraph, views: set[int], ops: tuple[str, ...] = ("add", "sub", *_ERRORS)) -> bool:
+    """Is something subtracted from the target that is no plain number, as a mean is?"""
+    nodes = [graph.graph.nodes[k] for k in _readers(graph, views)]
+    leaves = {n.index for n in graph.graph.nodes if n.op == "input" and n.index not in graph.graph.targets}
+    model = depends_on(graph.graph, leaves)
+    return any(n.op in ops and set(refs(n)) & model for n in nodes)
+
+
+def _is_wrapped(graph: LossGraph, views: set[int]) -> bool:
+    """Does the target go into the loss through sine and cosine alone?"""
+    nodes = graph.graph.nodes
+    first = _readers(graph, views)
+    second = [n.index for n in nodes if any(r in first for r in refs(n))]
+    through = {nodes[k].op for k in first} - {"sub", "add"} or {nodes[k].op for k in second}
+    return bool(through) and through <= {"cos", "sin"}
+
+
+def _logs_both_sides(graph: LossGraph, views: set[int]) -> bool:
+    nodes = graph.graph.nodes
+    first = _readers(graph, views)
+    ops = {nodes[k].op for k in first}
+    mirrored = [k for k in first if nodes[k].op in ("sub", "neg", "mul")]
+    logs = any(nodes[n.index].op in ("log", "log1p", "xlogy") for n in nodes if any(r in mirrored for r in refs(n)))
+    return bool(ops & {"log", "xlogy", "logit"}) and (logs or "log1p" in ops or "logit" in ops)
+
+
+def _classes(graph: LossGraph, target: int, value: torch.Tensor) -> int:
+    """How many values an index target has: the size of what it picks from; 0 if it picks nothing."""
+    nodes = graph.graph.nodes
+    shown = {target}
+    for node in nodes:
+        if refs(node) and refs(node)[0] in shown and (is_transparent(node.op) or node.op in _FOLDS):
+            shown.add(node.index)
+    for node in nodes:
+        if node.op in ("nll_loss", "multi_margin_loss") and len(refs(node)) > 1 and refs(node)[1] in shown:
+            return _size(graph, refs(node)[0], 1 if len(nodes[refs(node)[0]].shape) > 1 else 0)
+        if node.op == "gather" and len(refs(node)) > 1 and refs(node)[1] in shown:
+            return _size(graph, refs(node)[0], int(node.args[1]))
+        if node.op == "index" and refs(node)[0] not in shown and refs(node)[-1] in shown:
+            return _size(graph, refs(node)[0], -1)
+    return 0
+
+
+def _size(graph: LossGraph, node: int, dim: int) -> int:
+    shape = graph.graph.nodes[node].shape
+    return int(shape[dim]) if shape else 0

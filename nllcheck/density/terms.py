@@ -1,0 +1,218 @@
+"""The loss as a sum of terms: the linear tail (mean, sum, weights, constants) undone, down to what is not linear.
+
+Below the last non-linear op every loss is linear: `-(log_prob * mask).sum() / n + penalty`. The tail is walked from the
+loss downwards; each node where the walk ends is a term. Its coefficient is split in two: what the reduction
+contributes (the 1/n of a mean) and what the formula contributes (a minus, a half).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck import ops
+
+_SAME = {
+    "reshape", "view", "_unsafe_view", "squeeze", "unsqueeze", "expand", "permute", "transpose", "t", "clone", "detach",
+    "alias", "_to_copy", "slice", "select", "index", "lift_fresh_copy", "masked_select", "nan_to_num", "getitem",
+}  # fmt: skip
+aten = torch.ops.aten
+PADDING = -100
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand: `reduced * factor * value`, summed over the value's elements (and weighted, see `Tail`)."""
+
+    node: fx.Node  # where its adjoint is taken: the term itself, or for a constant the sum that it stands in
+    factor: float  # what the formula multiplies it with
+    reduced: float  # what the reduction multiplies it with: 1/n of a mean, 1 of a sum
+    constant: float | None = None  # a plain number, standing in a sum of the node's shape
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A loss as terms, split by what they depend on (an op of the graph each)."""
+
+    terms: tuple[Term, ...]
+    on_target: frozenset[fx.Node]  # nodes that depend on the target
+    on_model: frozenset[fx.Node]  # nodes that depend on what the model gives
+
+    def reads_target(self, term: Term) -> bool:
+        """Does the term depend on the target?"""
+        return term.constant is None and term.node in self.on_target
+
+    def reads_model(self, term: Term) -> bool:
+        """Does the term depend on what the model gives?"""
+        return term.constant is None and term.node in self.on_model
+
+
+def dependents(graph: fx.Graph, sources: set[fx.Node]) -> frozenset[fx.Node]:
+    """`sources` and every node that reads one of them, directly or not."""
+    found = set(sources)
+    for node in graph.nodes:
+        if node.op == "call_function" and any(i in found for i in node.all_input_nodes) and not _asks_for_padding(node):
+            found.add(node)
+    return frozenset(found)
+
+
+def _asks_for_padding(node: fx.Node) -> bool:
+    """`target == ignore_index` with torch's own -100, which is no class: false whatever class the target is."""
+    return ops.packet(str(node.target)) in ("eq", "ne") and node.args[1:] == (PADDING,)
+
+
+def unreduced(module: fx.GraphModule) -> fx.GraphModule:
+    """Losses that reduce inside one op (`nll_loss`, `mse_loss`, `binary_cross_entropy`) as elements, then reduced.
+
+    A mean weighted by class becomes a plain one: only the elements are looked at. A class that is ignored is scored
+    like the others: it is left out of the data, not out of the distribution.
+    """
+    for node in list(module.graph.nodes):
+        if ops.packet(str(node.target)).startswith("nll_loss") and len(node.args) > 4:
+            node.args = (*node.args[:4], PADDING, *node.args[5:])
+        place = _reduction(node)
+        mode = _argument(node, place) if place is not None else 0
+        if mode not in (1, 2):
+            continue
+        _set_argument(node, place, 0)  # type: ignore[arg-type]
+        heads = [u for u in node.users if ops.packet(str(u.target)) == "getitem" and u.args[1] == 0]
+        for head in heads or [node]:
+            with module.graph.inserting_after(head):
+                whole = module.graph.call_function((aten.mean if mode == 1 else aten.sum).default, (head,))
+            head.replace_all_uses_with(whole, delete_user_cb=lambda user, whole=whole: user is not whole)
+    module.recompile()
+    return module
+
+
+def _reduction(node: fx.Node) -> int | None:
+    schema = getattr(node.target, "_schema", None)
+    names = [a.name for a in schema.arguments] if schema is not None and node.op == "call_function" else []
+    return names.index("reduction") if "reduction" in names else None
+
+
+def _argument(node: fx.Node, place: int) -> Any:
+    return node.args[place] if place < len(node.args) else node.kwargs.get("reduction", 1)
+
+
+def _set_argument(node: fx.Node, place: int, value: int) -> None:
+    if place < len(node.args):
+        node.args = (*node.args[:place], value, *node.args[place + 1 :])
+    else:
+        node.kwargs = {**node.kwargs, "reduction": value}
+
+
+def tail_of(module: fx.GraphModule, target: str, values: dict[fx.Node, Any]) -> Tail:
+    """The terms of the module's loss. `target` names the target's placeholder, `values` are the nodes' on the batch."""
+    holders = {n for n in module.graph.nodes if n.op == "placeholder"}
+    targets = {n for n in holders if n.name == target}
+    on_target, on_model = dependents(module.graph, targets), dependents(module.graph, holders - targets)
+    counts = _counts(next(iter(values[t].shape for t in targets)))
+    walk = _Walk(on_target | on_model, values, counts)
+    loss = module.graph.output_node().args[0]
+    return Tail(_merged(walk.terms(loss, 1.0, 1.0)), on_target, on_model)  # type: ignore[arg-type]
+
+
+def _merged(terms: Iterator[Term]) -> tuple[Term, ...]:
+    """Terms met on several ways are one, with the sum of their factors."""
+    found: dict[Any, Term] = {}
+    for term in terms:
+        key = (term.node, term.constant is None, term.constant)
+        old = found.get(key)
+        found[key] = replace(old, factor=old.factor + term.factor) if old else term
+    return tuple(t for t in found.values() if t.constant != 0)
+
+
+def _counts(shape: torch.Size) -> set[float]:
+    """Numbers that count samples: products of the target's leading dimensions, and of each alone."""
+    return {float(math.prod(shape[:k])) for k in range(1, len(shape) + 1)} | {float(s) for s in shape}
+
+
+class _Walk:
+    def __init__(self, varying: frozenset[fx.Node], values: dict[fx.Node, Any], counts: set[float]) -> None:
+        self.varying, self.values, self.counts = varying, values, counts - {1.0}
+
+    def terms(self, node: fx.Node, factor: float, reduced: float) -> Iterator[Term]:
+        """The terms below `node`, of which the loss takes `factor * reduced` times the sum of elements."""
+        name = ops.packet(str(node.target))
+        if node not in self.varying or node.op != "call_function":
+            yield Term(node, factor, reduced)
+        elif name in ("add", "sub", "rsub"):
+            yield from self._sum(node, name, factor, reduced)
+        elif name == "neg":
+            yield from self.terms(node.args[0], -factor, reduced)  # type: ignore[arg-type]
+        elif name in ("sum", "mean"):
+            shrink = self._size(node.args[0]) / self._size(node) if name == "mean" else 1.0
+            yield from self.terms(node.args[0], factor, reduced / shrink)  # type: ignore[arg-type]
+        elif name in ("mul", "div") and (way := self._scaled(node, name, factor, reduced)):
+            yield from self.terms(*way)
+        elif name == "masked_fill" and node.args[1] not in self.varying and self._number(node.args[2]) == 0:
+            yield from self.terms(node.args[0], factor, reduced)  # type: ignore[arg-type]
+        elif name == "where" and node.args[0] not in self.varying and self._is_mask(node):
+            for part in node.args[1:3]:
+                if part in self.varying:
+                    yield from self.terms(part, factor, reduced)  # type: ignore[arg-type]
+        elif name in _SAME and node.args[0] in self.varying and not self._picks_by_value(node):
+            yield from self.terms(node.args[0], factor, reduced)  # type: ignore[arg-type]
+        else:
+            yield Term(node, factor, reduced)
+
+    def _picks_by_value(self, node: fx.Node) -> bool:
+        """Is something besides the first argument taken from the model or the target (a gather by label), or is the
+        node an element of a list of results?"""
+        first = node.args[0]
+        listed = not isinstance(self.values.get(first), torch.Tensor)  # type: ignore[arg-type]
+        return listed or any(i in self.varying for i in node.all_input_nodes if i is not first)
+
+    def _is_mask(self, node: fx.Node) -> bool:
+        """Does it put 0 wherever it does not hand on a value?"""
+        return all(part in self.varying or self._number(part) == 0 for part in node.args[1:3])
+
+    def _sum(self, node: fx.Node, name: str, factor: float, reduced: float) -> Iterator[Term]:
+        left, right = node.args[:2]
+        alpha = float(node.kwargs.get("alpha", node.args[2] if len(node.args) > 2 else 1.0))  # type: ignore[arg-type]
+        signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[name]
+        for part, sign in zip((left, right), signs, strict=True):
+            number = None if part in self.varying else self._number(part)
+            if number is not None:
+                yield Term(node, factor, reduced, sign * number)
+            else:
+                yield from self.terms(part, factor * sign, reduced)  # type: ignore[arg-type]
+
+    def _scaled(self, node: fx.Node, name: str, factor: float, reduced: float) -> tuple[fx.Node, float, float] | None:
+        """Through a multiplication by what neither model nor target moves; None for any other."""
+        first, second = node.args[:2]
+        if name == "mul" and (not isinstance(first, fx.Node) or first not in self.varying):
+            first, second = second, first
+        if not isinstance(first, fx.Node) or first not in self.varying:
+            return None
+        if isinstance(second, fx.Node) and second in self.varying:
+            return None
+        number = self._number(second)
+        if number is None:  # weights, a mask: their share is read from the adjoint
+            return (first, factor, reduced) if name == "mul" else None
+        if name == "div":
+            is_count = self._size(node) == 1 and (number in self.counts or isinstance(second, fx.Node))
+            return (first, factor, reduced / number) if is_count else (first, factor / number, reduced)
+        is_count = self._size(node) == 1 and any(
+            c > 2 and math.isclose(number * c, 1, rel_tol=1e-6) for c in self.counts
+        )
+        return (first, factor, reduced * number) if is_count else (first, factor * number, reduced)
+
+    def _number(self, value: Any) -> float | None:
+        """A number, or a fixed tensor that is the same everywhere; None for anything else."""
+        if isinstance(value, fx.Node):
+            tensor = self.values.get(value)
+            if not isinstance(tensor, torch.Tensor) or tensor.numel() == 0:
+                return None
+            first = tensor.reshape(-1)[0]
+            return float(first) if bool((tensor == first).all()) else None
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def _size(self, node: Any) -> int:
+        value = self.values.get(node)
+        return max(1, int(value.numel())) if isinstance(value, torch.Tensor) else 1

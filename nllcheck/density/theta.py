@@ -1,0 +1,114 @@
+"""Parameters to try: what the model gives on the batch, and each axis moved, near the checkpoint and away from it.
+
+Every sample of a batch can be moved on its own, so one run tries as many moves as there are samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from nllcheck.axes.reach import reach_of
+from nllcheck.density.sample import Samples
+from nllcheck.types import Axis
+
+STEPS = (-1.0, 1.0, -0.3, 0.3)  # of the range seen on the batch
+FEWEST = 48  # moved samples in all, at least
+MOST_POINTS = 64
+
+
+@dataclass(frozen=True)
+class Theta:
+    """P parameter settings: 0 is the batch as it is.
+
+    `tensors` holds a (P, ...) tensor for each placeholder; `axis` (P, N) the moved axis (-1: none) and `value` (P, N)
+    where it was put.
+    """
+
+    tensors: tuple[torch.Tensor, ...]
+    axis: torch.Tensor
+    value: torch.Tensor
+    axes: tuple[Axis, ...]
+
+    def reach(self) -> torch.Tensor:
+        """(P, N) how far each setting lies from the batch, as `reach_of` counts."""
+        found = torch.ones(self.axis.shape, dtype=torch.float64)
+        for k, axis in enumerate(self.axes):
+            for p, n in torch.nonzero(self.axis == k).tolist():
+                found[p, n] = reach_of(axis, float(self.value[p, n]))
+        return found
+
+
+def thetas(samples: Samples, axes: Sequence[Axis]) -> Theta:
+    """The settings to try."""
+    usable = tuple(a for a in axes if a.mode == "set" and a.node in samples.moved[: samples.which] and _is_seen(a))
+    own = [k for k, a in enumerate(usable) if _by_sample(samples, a) is not None]
+    shared = [k for k in range(len(usable)) if k not in own][:6]
+    moves = [(k, s) for s in STEPS for k in own]
+    count = min(MOST_POINTS, math.ceil(max(FEWEST, len(moves)) / samples.count)) if moves else 0
+    whole = [(k, s) for s in STEPS[:2] for k in shared]
+    points = 1 + count + len(whole)
+    tensors = [b.expand(points, *b.shape).clone() for b in samples.base]
+    axis = torch.full((points, samples.count), -1)
+    value = torch.full((points, samples.count), math.nan, dtype=torch.float64)
+    for p in range(count):
+        turn = (torch.arange(samples.count) + p * samples.count) % len(moves)
+        for j, (k, step) in enumerate(moves):
+            _move(samples, usable, k, step, tensors, 1 + p, turn == j, axis, value)
+    everyone = torch.ones(samples.count, dtype=torch.bool)
+    for j, (k, step) in enumerate(whole):
+        _move(samples, usable, k, step, tensors, 1 + count + j, everyone, axis, value)
+    return Theta(tuple(tensors), axis, value, usable)
+
+
+def _is_seen(axis: Axis) -> bool:
+    return not math.isnan(axis.observed[0])
+
+
+def _by_sample(samples: Samples, axis: Axis) -> int | None:
+    """How many elements of the axis' tensor belong to one sample; None where it has no rows of its own."""
+    base = samples.base[samples.moved.index(axis.node)]
+    leads = tuple(base.shape[: len(samples.shape)]) == samples.shape
+    is_flat = base.dim() > 0 and base.shape[0] == samples.count
+    return base.numel() // samples.count if samples.count > 1 and (leads or is_flat) else None
+
+
+def _move(
+    samples: Samples, axes: tuple[Axis, ...], k: int, step: float, tensors: list[torch.Tensor], point: int,
+    which: torch.Tensor, axis: torch.Tensor, value: torch.Tensor,
+) -> None:  # fmt: skip
+    """Put one axis a step away in some of the samples of one point."""
+    place = samples.moved.index(axes[k].node)
+    whole = tensors[place][point]
+    lines = samples.count if _by_sample(samples, axes[k]) is not None else 1
+    rows, columns = whole.reshape(lines, -1), _channel(whole, axes[k]).reshape(lines, -1)
+    chosen = which if lines > 1 else torch.ones(1, dtype=torch.bool)
+    moving = chosen[:, None] & columns
+    new = torch.where(moving, _stepped(rows, axes[k], step), rows)
+    tensors[place][point] = new.reshape(whole.shape)
+    hit = moving.any(-1).expand(samples.count) & which
+    axis[point][hit] = k
+    first = new.gather(1, columns.int().argmax(-1, keepdim=True))[:, 0].expand(samples.count)
+    value[point][hit] = first[hit]
+
+
+def _channel(whole: torch.Tensor, axis: Axis) -> torch.Tensor:
+    """Which elements of a tensor the axis moves."""
+    start, stop = axis.channel or (0, whole.shape[-1] if whole.dim() else 1)
+    place = torch.arange(whole.shape[-1] if whole.dim() else 1)
+    return ((place >= start) & (place < stop)).expand(whole.shape or (1,))
+
+
+def _stepped(rows: torch.Tensor, axis: Axis, step: float) -> torch.Tensor:
+    """A step of the range seen; within its domain: by a factor on a half line, on the logit scale in an interval."""
+    low, high = axis.domain
+    seen = axis.observed
+    if low >= 0 and not math.isfinite(high):
+        return low + (rows - low) * math.exp(1.5 * step)
+    if math.isfinite(low) and math.isfinite(high):
+        share = ((rows - low) / (high - low)).clamp(1e-6, 1 - 1e-6)
+        return low + (high - low) * torch.sigmoid(torch.logit(share) + 2 * step)
+    return rows + step * max(seen[1] - seen[0], 0.5 * max(abs(seen[0]), abs(seen[1])), 0.5)

@@ -1,0 +1,111 @@
+"""Z(theta): exp(-loss) integrated or summed over the target, for every sample at every parameter setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from nllcheck.density.chart import CHARTS, Chart
+from nllcheck.density.line import Integrals, integrate
+from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.support import Support
+from nllcheck.density.theta import Theta
+
+Factor = Callable[[torch.Tensor], torch.Tensor]  # target (..., *event) -> log of a factor, (...)
+MOST_CLASSES = 20_000
+MOST_WORK = 3e8  # elements of targets tried in all
+SEEDS = 6
+
+
+def totals(samples: Samples, theta: Theta, support: Support, factor: Factor | None = None) -> Integrals:
+    """(P, N) log Z of the part of the loss that depends on the target."""
+    points = len(theta.axis)
+    if support.name in ("class", "one-hot", "binary"):
+        return summed(samples, theta, support, factor)
+    if samples.count * points * 2000 > MOST_WORK:
+        raise UndecidedError(f"{samples.count} samples are too many to integrate over; give a smaller batch")
+    if support.name == "count":
+        from nllcheck.density.count import counted
+
+        return counted(samples, theta, factor)
+    chart = CHARTS[support.name]
+    width = math.prod(samples.event) if samples.event else 1
+    if support.name == "simplex":
+        width -= 1
+    if width == 1:
+        return _on_a_line(samples, theta, chart, factor)
+    from nllcheck.density.space import in_space
+
+    return in_space(samples, theta, chart, width, factor)
+
+
+def enumerated(samples: Samples, theta: Theta, support: Support) -> torch.Tensor:
+    """(C, P, N) the loss at each value that a discrete target can have, without the terms that do not read it."""
+    values = _values(samples, support)
+    if values.shape[0] > MOST_CLASSES or values.shape[0] * samples.base[-1].numel() * len(theta.axis) > MOST_WORK:
+        raise UndecidedError(f"{len(values)} classes at {samples.count} samples are too many to sum over")
+    targets = values[:, None, None].expand(len(values), len(theta.axis), samples.count, *samples.event)
+    return samples.losses(targets, theta.tensors)
+
+
+def summed(samples: Samples, theta: Theta, support: Support, factor: Factor | None) -> Integrals:
+    """The finite sum, exact up to rounding."""
+    logs = -enumerated(samples, theta, support)
+    if support.is_folded:  # an index that always gives another's loss is that other one
+        logs = torch.unique(logs, dim=0)
+    if factor is not None:
+        values = _values(samples, support)
+        logs = logs + factor(values.to(WIDE)).reshape(-1, 1, 1)
+    log_z = torch.logsumexp(torch.where(torch.isnan(logs), -math.inf, logs), 0)
+    known = torch.where(torch.isfinite(log_z) & ~torch.isnan(logs).any(0), 1e-9, math.inf)
+    return Integrals(log_z, known.to(WIDE), torch.zeros_like(log_z, dtype=torch.bool))
+
+
+def _values(samples: Samples, support: Support) -> torch.Tensor:
+    kind = samples.base[samples.which].dtype
+    if support.name == "one-hot":
+        return torch.eye(samples.event[-1], dtype=kind)
+    return torch.arange(2 if support.name == "binary" else support.classes).to(kind)
+
+
+def log_density(
+    samples: Samples, theta: Theta, chart: Chart, factor: Factor | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """(Q, M, d) chart coordinates -> (Q, M) log density in them, with M = P * N."""
+    points = len(theta.axis)
+
+    def at(x: torch.Tensor) -> torch.Tensor:
+        y = chart.to_target(x)
+        value = -samples.losses(y.reshape(len(x), points, samples.count, *samples.event), theta.tensors)
+        value = value.reshape(len(x), -1) + chart.log_jacobian(x)
+        return value if factor is None else value + factor(y if samples.event else y[..., 0])
+
+    return at
+
+
+def starts(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:
+    """(K, M, d) where to look for peaks: the observed target, and every number that the model gives for the sample."""
+    points, count = len(theta.axis), samples.count
+    seen = chart.from_target(samples.target if samples.event else samples.target[:, None])
+    first = seen.expand(points, *seen.shape).reshape(points * count, -1)
+    found = [first]
+    for tensor in theta.tensors[: samples.which]:
+        width = tensor[0].numel()
+        if tensor.dim() > 1 and width % count == 0 and (tensor.shape[1] == count or len(samples.shape) > 1):
+            rows = tensor.reshape(points * count, -1)
+            found += [rows[:, k : k + 1].expand_as(first) for k in range(min(rows.shape[1], SEEDS))]
+        elif width <= SEEDS:
+            each = tensor.reshape(points, 1, -1).expand(points, count, width).reshape(points * count, -1)
+            found += [each[:, k : k + 1].expand_as(first) for k in range(width)]
+    return torch.stack(found[: 1 + SEEDS])
+
+
+def _on_a_line(samples: Samples, theta: Theta, chart: Chart, factor: Factor | None) -> Integrals:
+    at = log_density(samples, theta, chart, factor)
+    first = starts(samples, theta, chart)[..., 0]
+    spread = first[0].std() if chart.name == "real" and first.shape[1] > 1 else torch.tensor(1.0, dtype=WIDE)
+    unit = torch.where(spread > 0, spread, 1.0).to(WIDE).expand(first.shape[1])
+    whole = integrate(lambda x: at(x[..., None]), first, unit, chart.low, chart.high, chart.is_closed)
+    return whole.shaped(len(theta.axis), samples.count)

@@ -1,0 +1,95 @@
+"""The answer in one or two sentences, with its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from nllcheck.density.factors import FACTORS
+from nllcheck.types import Density
+
+_MISSING = {
+    "sqrt(2 pi)": "1/2 log(2 pi) is left out, as gaussian_nll_loss does without full=True",
+    "2 pi": "log(2 pi) is left out: a two-dimensional Gaussian",
+    "pi": "log(pi) is missing, or a two-dimensional Gaussian without its 1/2",
+    "sqrt(pi)": "a squared error without its 1/2 and its constant",
+    "2": "log 2 is missing",
+    "1/2": "a two-dimensional Gaussian without its 1/2, or log 2 one too many",
+    "1/sqrt(2)": "the 1/2 before the square is missing, so sigma comes out sqrt(2) times too large",
+    "1/sqrt(2 pi)": "1/2 log(2 pi) is one too many",
+    "1/(2 pi)": "log(2 pi) is one too many",
+    "e": "1 is missing",
+    "1/e": "1 is one too many",
+}  # fmt: skip
+_WHERE = {
+    "real": "over all reals", "positive": "over the positive numbers", "unit": "over (0, 1)",
+    "simplex": "over the simplex", "count": "over 0, 1, 2, ...", "class": "over the classes",
+    "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
+}  # fmt: skip
+_DISCRETE = ("count", "class", "one-hot", "binary")
+
+
+def sentence(d: Density, loss: float) -> str:
+    """What the density test found. `loss` is one sample's mean loss on the batch."""
+    z = f"Z, {'the sum' if d.support in _DISCRETE else 'the integral'} of exp(-loss) {_WHERE.get(d.support, '')}"
+    tail = _left_out(d)
+    match d.name:
+        case "proper":
+            return f"A proper likelihood: {z}, is 1 at all {d.samples} settings tried{_bar(d)}.{tail}"
+        case "constant":
+            missing = f" {_MISSING[d.constant][0].upper()}{_MISSING[d.constant][1:]}." if d.constant in _MISSING else ""
+            name = f" = {d.constant}" if d.constant else ""
+            off = math.log(d.low) if d.low > 0 else math.nan
+            return (
+                f"A likelihood up to a constant: {z}, is {d.low:.5g}{name} whatever the parameters. Gradients "
+                f"are right, reported nats are off by {off:.3g} a sample.{missing}{tail}"
+            )
+        case "target-factor":
+            means = next((f.means for f in FACTORS if f.name == d.factor), "")
+            return (
+                f"A likelihood up to a factor of the target: with {d.factor} in it, {z}, is {d.low:.5g} whatever the "
+                f"parameters ({means}). Gradients are right, nats are off.{tail}"
+            )
+        case "varies":
+            return f"No likelihood: {z}, changes with the parameters: {_spread(d)}{_pulled(d)}.{tail}"
+        case "diverges":
+            return f"No density of the target: {z}, is infinite, so nothing can be said about likelihood.{tail}"
+    return d.text
+
+
+def _spread(d: Density) -> str:
+    if math.isnan(d.batch_low) or d.batch_high <= d.batch_low * 1.001:
+        return f"{d.low:.4g} .. {d.high:.4g} near the batch"
+    return f"{d.batch_low:.4g} .. {d.batch_high:.4g} on the batch, {d.low:.4g} .. {d.high:.4g} near it"
+
+
+def _pulled(d: Density) -> str:
+    if not d.axis or not math.isfinite(d.pull) or d.pull == 0:
+        return ""
+    way = "up" if d.pull > 0 else "down"
+    return (
+        f". Most along {d.axis}, which training is pulled {way} by {abs(d.pull):.3g} nats a unit more than the data say"
+    )
+
+
+def _bar(d: Density) -> str:
+    return f" (error bar {max(d.error, 1e-12):.1g})"
+
+
+def _left_out(d: Density) -> str:
+    if not d.left_out:
+        return ""
+    return f" Terms without the target are left out of this: {'; '.join(d.left_out)}."
+
+
+def told(d: Density, said: Iterable[str]) -> tuple[str, ...]:
+    """The answer as a remark of the report; nothing where the test was not made or a message has `said` it."""
+    if d.name in ("undecided", "not-samples") or any(d.text in message for message in said):
+        return ()
+    support = f" The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
+    return (f"density test: {d.text}{support}",)
+
+
+def untold(d: Density) -> tuple[str, ...]:
+    """Why the test was not made, or decided nothing."""
+    return (f"density test: {d.text}",) if d.name in ("undecided", "not-samples") else ()

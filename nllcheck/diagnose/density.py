@@ -1,0 +1,108 @@
+"""The density test's answer as findings: an alarm only where the loss presents itself as a likelihood."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from nllcheck import expr, match
+from nllcheck.diagnose.builtin import CONSTANT, NO_LIKELIHOOD
+from nllcheck.diagnose.explain import Table
+from nllcheck.diagnose.finding import edit_site, op_name
+from nllcheck.diagnose.texts import built
+from nllcheck.diagnose.wording import filled, sentence, substituted
+from nllcheck.rules import Rule
+from nllcheck.rules.scope import density_scope
+from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Severity
+
+BENT = 0.05  # nats by which log Z must move on the batch to be an error: a fit is visibly wrong by then
+LITTLE = 0.01  # nats by which it must move near the batch to be a warning
+
+
+def with_density(graph: Graph, answer: Density, table: Table, shapes: list[Finding]) -> list[Finding]:
+    """The findings by shape and the measured one; where both say that this is no likelihood, as one with the number."""
+    if answer.name == "varies" and any(f.kind == "wrong-density" for f in shapes):
+        told = sentence(answer.text)
+        return [replace(f, message=f"{f.message} {told}") if f.kind == "wrong-density" else f for f in shapes]
+    return [*shapes, *densities(graph, answer, table)]
+
+
+def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
+    """At most one finding: what exp(-loss) is, where it should be a density and is none."""
+    if not answer.claims:
+        return []
+    explained = _explained(graph, answer, table)
+    if answer.name in ("constant", "target-factor") and not explained:
+        return [_finding(graph, answer, "note")]
+    if answer.name == "varies" or explained:
+        worst = (
+            "warning" if answer.name == "constant" else severity_of_density(answer)
+        )  # of a constant that tells a fault
+        return [_finding(graph, answer, worst, explained)]
+    return []
+
+
+def severity_of_density(answer: Density) -> Severity:
+    """By how far log Z moves: on the batch as it is an error, only near it a warning, hardly anywhere a note."""
+    if answer.name != "varies":
+        return "warning" if answer.name == "not-samples" else "note"
+    if _span(answer.batch_low, answer.batch_high) > BENT:
+        return "error"
+    return "warning" if _span(answer.low, answer.high) > LITTLE else "note"
+
+
+def _span(low: float, high: float) -> float:
+    return math.log(high / low) if 0 < low <= high < math.inf else math.inf if high > low else 0.0
+
+
+Explained = tuple[Rule, match.Match]
+
+
+def _explained(graph: Graph, answer: Density, table: Table) -> Explained | None:
+    """The rule on density evidence that says most: the one with the largest pattern, among equals the first."""
+    found: list[tuple[int, Rule, match.Match]] = []
+    for rule, places in table:
+        for one in places if rule.on == "density" else ():
+            if not rule.when or expr.compile(rule.when).evaluate(density_scope(graph, answer, one.captures)):
+                found.append((len(one.nodes), rule, one))
+    best = max(found, key=lambda f: f[0], default=None)
+    return (best[1], best[2]) if best else None
+
+
+def _finding(graph: Graph, answer: Density, severity: Severity, explained: Explained | None = None) -> Finding:
+    culprit = answer.nodes[0] if answer.name == "not-samples" and answer.nodes else graph.loss
+    node = graph.nodes[explained[1].root if explained else culprit]
+    made = Finding(
+        rule="",
+        name="",
+        kind="wrong-density",
+        verdict="legitimate" if answer.name in ("constant", "target-factor") else "wrong-formula",
+        severity=severity,
+        phase="forward",
+        op=op_name(graph, node),
+        site=edit_site(graph, Event("wrong-density", "forward", node.index, None, math.nan, None)),
+        message="",
+        reason=f"exp(-loss) integrated over the target at {answer.samples} settings"
+        if answer.samples
+        else "by its shape: the terms of several samples cannot be told apart",
+        on_batch=True,
+    )
+    if explained is None:
+        return replace(made, **built(NO_LIKELIHOOD if answer.name == "varies" else CONSTANT, sentence(answer.text)))
+    return _ruled(graph, answer, made, *explained)
+
+
+def _ruled(graph: Graph, answer: Density, made: Finding, rule: Rule, found: match.Match) -> Finding:
+    message = filled(rule.message, graph, None, found.captures, math.nan)
+    return replace(
+        made,
+        rule=rule.id,
+        name=rule.name,
+        kind=rule.kind or made.kind,
+        verdict=rule.verdict or made.verdict,
+        severity=max(made.severity, rule.severity, key=SEVERITIES.index),
+        message=f"{message} {sentence(answer.text)}",
+        fix=substituted(rule.fix, graph, found.captures) if rule.fix else None,
+        advice=" ".join(rule.advice.split()) if rule.advice else None,
+        why=" ".join(rule.why.split()),
+    )

@@ -1,0 +1,99 @@
+"""A loss that falls without end along an axis: seen in the float64 sweep, checked in exact arithmetic.
+
+Moving every sample alike leaves a likelihood's data misfit in place, so that a correct one turns upwards in both
+directions. Where it does not, training has nothing to stop at.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from nllcheck.axes import refs
+from nllcheck.capture import LossGraph
+from nllcheck.exact import certain
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.watch import Trace
+from nllcheck.types import Axis, Density, Event, Judged
+
+FAR = 64.0  # raw values from here on are looked at
+LAST = 6  # points over which the fall must go on
+DEEP = 100.0  # how far below the batch's loss, against its size
+
+
+def falls(graph: LossGraph, joint: Joint, wide: Trace, loss: float, answer: Density) -> list[Judged]:
+    """At most one verdict an axis: the end at which the loss goes to minus infinity.
+
+    `wide` is the axis' sweep in float64, `loss` the batch's. Bounded domains have no such end.
+    """
+    if wide.axis.role == "input" and graph.program.model is not None:
+        return []  # data: nobody trains it
+    found = []
+    for way in (1.0, -1.0):
+        tail = _tail(wide, way)
+        if tail is None or not _is_falling(*tail, loss):
+            continue
+        points, values = tail
+        place = float(points[int((points.abs() <= 30 * FAR).sum()) - 1])
+        exact = certain(joint, wide.axis, place)
+        if not isinstance(exact, tuple) or exact[1] * way >= 0:
+            continue
+        where = "grows" if way > 0 else "falls"
+        detail = f"goes to minus infinity as {wide.axis.label} {where}, {_rate(points, values)}"
+        node = _culprit(graph, wide.axis)
+        event = Event(
+            "unbounded", "forward", node, wide.axis, place, None, loss=exact[0], slope=exact[1], detail=detail
+        )
+        reason = f"exact arithmetic: the loss is {exact[0]:.4g} at {place:.4g} and still falling (slope {exact[1]:.3g})"
+        verdict = "wrong-formula" if answer.claims else "undecided"
+        found.append(Judged(event, verdict, 1.0, reason, *exact, "exact"))  # type: ignore[arg-type]
+    return found[:1]
+
+
+def _tail(wide: Trace, way: float) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The far points at one end, going outwards, with their finite losses; None where there are too few."""
+    if wide.axis.mode != "set" or wide.axis.role == "target" or math.isfinite(_end(wide.axis, way)):
+        return None
+    keep = torch.isfinite(wide.loss) & (wide.points * way >= FAR)
+    points, loss = wide.points[keep].double(), wide.loss[keep].double()
+    order = torch.argsort(points * way)
+    return (points[order], loss[order]) if len(points) >= LAST else None
+
+
+def _end(axis: Axis, way: float) -> float:
+    return axis.domain[1] if way > 0 else axis.domain[0]
+
+
+def _is_falling(points: torch.Tensor, values: torch.Tensor, loss: float) -> bool:
+    """Falling over all far points, and far below the batch's loss in the end."""
+    steps = values[1:] - values[:-1]
+    deep = float(values[-1]) < loss - DEEP * (1 + abs(loss))
+    return deep and bool((steps <= 0).all()) and bool((steps < 0).double().mean() > 0.9)
+
+
+def _rate(points: torch.Tensor, values: torch.Tensor) -> str:
+    """How fast: like its square, linearly, like a logarithm, exponentially."""
+    a, b = 0, min(len(points) - 1, int((points.abs() <= 30 * FAR).sum()) - 1)
+    fall = torch.log((values[0] - values).abs() + values[0].abs())
+    power = float((fall[b] - fall[a]) / torch.log(points[b] / points[a]))
+    if power > 6:
+        return "exponentially"
+    if power < 0.3:
+        return "slowly, like its logarithm"
+    return "linearly" if abs(power - 1) < 0.3 else f"like its power {round(power)}"
+
+
+def _culprit(graph: LossGraph, axis: Axis) -> int:
+    """The last line of the loss, or where the axis' part of it is made: the sum that reads it and no target."""
+    reached = _reached(graph, {axis.node}) - _reached(graph, set(graph.graph.targets))
+    named = [n.index for n in graph.graph.nodes if n.index in reached and n.name and n.zone == "loss" and n.site]
+    return named[-1] if named else graph.graph.loss
+
+
+def _reached(graph: LossGraph, sources: set[int]) -> set[int]:
+    found = set(sources)
+    for node in graph.graph.nodes:
+        if any(r in found for r in refs(node)):
+            found.add(node.index)
+    return found

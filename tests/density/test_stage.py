@@ -1,0 +1,112 @@
+"""The test as its user meets it: alarms only for what claims to be a likelihood, and words with numbers."""
+
+from __future__ import annotations
+
+import math
+
+import losses
+import pytest
+import torch
+from helpers import answer
+
+from nllcheck.check import check_function
+from nllcheck.errors import NllcheckError
+
+ALARMS = (
+    losses.nll_without_log_sigma, losses.nll_sigma_for_log_sigma, losses.nll_variance_twice, losses.nll_without_half,
+    losses.bivariate_nll_without_correlation, losses.nll_of_logits, losses.nll_of_probabilities,
+    losses.gamma_nll_rate_missing, losses.poisson_nll_rate_missing, losses.bernoulli_nll_one_sided,
+)  # fmt: skip
+QUIET = (
+    losses.gaussian_nll, losses.gaussian_nll_with_decay, losses.torch_not_full, losses.mse, losses.huber,
+    losses.quantile_loss, losses.bivariate_nll, losses.cross_entropy, losses.ignoring, losses.smoothed,
+    losses.class_weights, losses.focal, losses.hinge, losses.bce, losses.poisson_log_input, losses.gamma_nll,
+    losses.log_normal_nll_without_jacobian, losses.infonce,
+)  # fmt: skip
+TENSORS = {case[0]: case[1] for case in losses.CASES}
+
+
+def alarms(fn, **options):
+    report = check_function(fn, TENSORS[fn], target="y", points=40, **options)
+    kinds = ("wrong-density", "unbounded", "negative-nll")
+    return [f for f in report.findings if f.kind in kinds and f.severity != "note"]
+
+
+@pytest.mark.parametrize("fn", ALARMS, ids=lambda f: f.__name__)
+def test_a_likelihood_that_is_none_is_an_alarm_with_its_z(fn):
+    found = [f for f in alarms(fn) if f.kind == "wrong-density"]
+    assert len(found) == 1
+    assert " Z, the " in found[0].message
+    assert found[0].site.path == losses.__file__
+
+
+@pytest.mark.parametrize("fn", QUIET, ids=lambda f: f.__name__)
+def test_correct_losses_and_those_that_claim_nothing_draw_no_alarm(fn):
+    assert alarms(fn) == []
+
+
+def test_the_user_can_claim_for_a_loss():
+    assert alarms(losses.focal) == []
+    assert [f.kind for f in alarms(losses.focal, nll=True)] == ["wrong-density"]
+
+
+def negative(fn, tensors):
+    report = check_function(fn, tensors, target="y", points=40)
+    return next(f for f in report.findings if f.kind == "negative-nll")
+
+
+def test_a_negative_density_says_why_it_may_be():
+    y = torch.tensor([0.2, -0.4, 1.1, 0.7])
+
+    def nll(mu, log_sigma, y):
+        return (0.5 * ((y - mu) * torch.exp(-log_sigma)) ** 2 + log_sigma + losses.HALF_LOG).mean()
+
+    found = negative(nll, {"mu": y.clone(), "log_sigma": torch.full((4,), math.log(0.05)), "y": y})
+    assert found.severity == "note"
+    assert found.verdict == "legitimate"
+    assert "Z = 1, and it reaches 7.98 at an observed target" in found.message
+
+
+def test_a_negative_loss_of_labels_is_an_error():
+    found = negative(losses.nll_of_probabilities, losses.LOGITS)
+    assert (found.severity, found.verdict) == ("error", "wrong-formula")
+
+
+def test_minus_a_divergence_has_no_minimum():
+    def elbo(mu, log_var, y):
+        return (0.5 * (y - mu) ** 2 + 0.5 * (1 + log_var - torch.exp(log_var))).sum()
+
+    report = check_function(elbo, {"mu": losses.MU, "log_var": losses.RAW, "y": losses.Y}, target="y", points=200)
+    found = [f for f in report.findings if f.kind == "unbounded"]
+    assert [(f.severity, f.rule, f.reference) for f in found] == [("warning", "NLL707", "exact")]
+    assert "log_var" in found[0].message
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"support": "simplx"}, "unknown support 'simplx'"),
+    ({"base_measure": "1/z!"}, "unknown base measure '1/z!'"),
+])  # fmt: skip
+def test_bad_options_are_one_error(options, message):
+    with pytest.raises(NllcheckError, match=message):
+        check_function(losses.mse, losses.GAUSS, target="y", **options)
+
+
+def test_a_loss_without_target_is_skipped_with_the_reason():
+    report = check_function(lambda mu: (mu**2).mean(), {"mu": losses.MU}, points=40)
+    assert any("density test" in text and "no target" in text for text in report.skipped)
+
+
+def test_a_truncated_density_is_tested_where_it_lives():
+    found = answer(losses.truncated_nll, losses.POSITIVE)
+    assert (found.support, found.left_out) == ("positive", ())
+
+
+def test_a_stated_support_and_base_measure_are_taken():
+    assert answer(losses.gaussian_nll, losses.GAUSS, support="positive").name == "varies"
+    found = answer(losses.poisson_log_input, losses.COUNTS, base_measure="1/y!")
+    assert (found.name, found.factor) == ("target-factor", "1/y!")
+
+
+def test_the_same_answer_twice():
+    first, second = (check_function(losses.bivariate_nll, losses.PLANE, target="y", points=40) for _ in range(2))
+    assert first.to_json() == second.to_json()
