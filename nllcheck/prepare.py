@@ -102,15 +102,29 @@ def _has_floats(batch: Batch) -> bool:
 
 
 def _called(target: Target, batch: Batch) -> Callable[[], torch.Tensor]:
+    free = _wanting_gradients(target, batch)
+
     def call() -> torch.Tensor:
         try:
-            return evaluate(target, target.model, batch)
+            return evaluate(target, target.model, free)
         except NllcheckError:
             raise
         except Exception as error:
             raise _told(target, error) from error
 
     return call
+
+
+def _wanting_gradients(target: Target, batch: Batch) -> Batch:
+    """For a bare function: its float arguments ask for gradients, as the outputs of a model in training would."""
+    if target.style != "function":
+        return batch
+
+    def free(value: Any) -> Any:
+        return value.detach().clone().requires_grad_() if _is_tensor(value) and value.is_floating_point() else value
+
+    moved = {n: v if n in target.target_names else pytree.tree_map(free, v) for n, v in batch.kwargs.items()}
+    return replace(batch, kwargs=moved, whole=moved)
 
 
 def _told(target: Target, error: Exception) -> NllcheckError:

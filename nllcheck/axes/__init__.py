@@ -62,12 +62,22 @@ def _channel_axes(graph: LossGraph, node: int, role: str, edges: Boundary) -> li
     width = plain.shape[-1] if plain.shape else 1
     whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
     named = role == "input" and len(plain.shape) <= 2  # a batch of matrices called `r` is no correlation
-    name_domain = _input_domain(plain.name or "", whole.observed) if named else _REAL
+    name_domain = _input_domain(plain, whole.observed) if named else _REAL
     whole = replace(whole, domain=_meet(whole.domain, name_domain, whole.observed))
+    if role == "input" and _is_structured(graph.values[node]):
+        return _scaled(replace(whole, domain=_REAL), plain)
     if width == 1 or len(plain.shape) < 2:
         return [whole, *_scaled(whole, plain)]
     parts = [_part(graph, whole, start, stop) for start, stop in _groups(graph.graph, node, width)]
     return [*parts, *_scaled(whole, plain)]
+
+
+def _is_structured(value: torch.Tensor) -> bool:
+    """Triangular or symmetric square matrices: a factor or a covariance, of which no column can be overwritten."""
+    if value.dim() < 2 or value.shape[-1] != value.shape[-2] or value.shape[-1] < 2:
+        return False
+    triangular = not bool(value.triu(1).any()) or not bool(value.tril(-1).any())
+    return triangular or torch.equal(value, value.mT)
 
 
 def _groups(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
@@ -99,9 +109,14 @@ def _scaled(whole: Axis, plain: Node) -> list[Axis]:
     ]
 
 
-def _input_domain(name: str, seen: tuple[float, float]) -> tuple[float, float]:
+EVIDENCE = 4  # elements that are all positive, so that a tensor of another name counts as positive
+
+
+def _input_domain(plain: Node, seen: tuple[float, float]) -> tuple[float, float]:
     """A bare function's argument: by its name, else positive if the batch is, so that a scale is no real number."""
-    return domain_of_name(name) if is_parameter_name(name) or seen[0] <= 0 else (0.0, math.inf)
+    name = plain.name or ""
+    by_name = is_parameter_name(name) or seen[0] <= 0 or math.prod(plain.shape) < EVIDENCE
+    return domain_of_name(name) if by_name else (0.0, math.inf)
 
 
 _REAL = (-math.inf, math.inf)

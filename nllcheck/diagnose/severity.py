@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nllcheck.types import SEVERITIES, Event, Judged, Severity
+from nllcheck.types import SEVERITIES, Axis, Event, Judged, Severity
 
 NEAR = 10.0  # within this factor of the batch's range a defect counts in full
 PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
@@ -26,7 +26,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | the exact loss is above 1e12 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | within 10 x of the batch's range | the rule's, else error |
-    | defect | a raw value up to 200, on the whole real line | error if the rule is, warning without a rule, else note |
+    | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
     | both | only where rows or tensors coincide or vanish | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
@@ -79,6 +79,13 @@ def _is_sliver(event: Event) -> bool:
     return bool(event.region) and inside and covered < SLIVER * (high - low)
 
 
+def _is_plausible(axis: Axis, value: float) -> bool:
+    """A raw value up to `PLAUSIBLE`; where only positive values are possible neither is a tiny one."""
+    if axis.domain == (0.0, math.inf):
+        return 1 / PLAUSIBLE <= value <= PLAUSIBLE
+    return axis.domain == (-math.inf, math.inf) and abs(value) <= PLAUSIBLE
+
+
 def _is_everywhere(event: Event) -> bool:
     low, high = event.axis.observed if event.axis else (math.nan, math.nan)
     return event.threshold is None and any(a <= low and high <= b for a, b in event.region)
@@ -94,8 +101,7 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
         return rule or "error"
     at = event.threshold[1] if event.threshold else event.witness
     first = at if event.onset is None else min(at, event.onset, key=abs)
-    raw = event.axis is not None and event.axis.mode == "set" and event.axis.domain == (-math.inf, math.inf)
-    if raw and abs(first) <= PLAUSIBLE:
+    if event.axis and event.axis.mode == "set" and _is_plausible(event.axis, first):
         return "error" if rule == "error" else "warning" if rule is None else "note"
     return "note"
 

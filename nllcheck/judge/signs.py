@@ -21,10 +21,15 @@ _ROUNDING = 1e-6  # a loss this close below zero, against its size, is rounding
 
 
 def is_discrete(graph: LossGraph) -> str:
-    """'class' or 'one-hot' when the targets are labels, for which no likelihood exceeds 1; else ''."""
-    for index in graph.graph.targets:
-        value = graph.values[index]
-        if not value.is_floating_point() and _is_label(graph.graph, index):
+    """'class' or 'one-hot' when the targets are labels, for which no likelihood exceeds 1; else ''.
+
+    Data of both signs beside the labels (an advantage, a return) makes a weighted objective, not a likelihood.
+    """
+    targets = [graph.values[index] for index in graph.graph.targets]
+    if any(t.is_floating_point() and bool((t < 0).any()) for t in targets):
+        return ""
+    for index, value in zip(graph.graph.targets, targets, strict=True):
+        if not value.is_floating_point() and value.dtype != torch.bool and _is_label(graph.graph, index):
             return "class"
         if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1 and _is_one_hot(value):
             return "one-hot"
