@@ -28,6 +28,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
     | both | only where rows or tensors coincide or vanish | warning |
+    | limit | only the gradient fails, at an exact 0 where 0 and above are possible | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
     | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
@@ -49,6 +50,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
         return "warning" if judged.verdict in ("defect", "limit") and rule != "note" else "note"
     if judged.verdict == "defect":
         return _defect(judged, rule)
+    if judged.verdict == "limit" and _is_trap_at_zero(event):
+        return "warning" if rule != "note" else "note"
     if judged.verdict == "limit" and judged.reach <= CLOSE and (event.axis.role != "target" or _is_everywhere(event)):
         return rule or "warning"
     return "note"
@@ -84,6 +87,13 @@ def _is_plausible(axis: Axis, value: float) -> bool:
     if axis.domain == (0.0, math.inf):
         return 1 / PLAUSIBLE <= value <= PLAUSIBLE
     return axis.domain == (-math.inf, math.inf) and abs(value) <= PLAUSIBLE
+
+
+def _is_trap_at_zero(event: Event) -> bool:
+    """A loss that is fine at 0 while its gradient is not: a zero is a common value, whatever the batch shows."""
+    at = event.threshold[1] if event.threshold else event.witness
+    possible = event.axis is not None and event.axis.domain[0] == 0 and event.axis.mode == "set"
+    return possible and event.phase == "backward" and at == 0 and event.axis.role != "target"  # type: ignore[union-attr]
 
 
 def _is_everywhere(event: Event) -> bool:

@@ -171,8 +171,11 @@ def _by_difference(axis: Axis, at: float, here: Reference, reference: Evaluate, 
     size = max(1e-6, *(abs(q) for q in quotients)) if finite else math.inf
     if finite and max(quotients) - min(quotients) <= 0.02 * size and size <= torch.finfo(dtype).max:
         return "defect", f"the loss is smooth there (slope {quotients[0]:.3g} by differences)"
-    if finite and abs(quotients[2]) > 2.5 * abs(quotients[0]):
+    sides = [(far, near) for far, near in (quotients[::2], quotients[1::2]) if math.isfinite(far * near)]
+    if any(abs(near) > 2.5 * abs(far) for far, near in sides):
         return "limit", "the slope itself grows without bound at this point"
+    if finite and all(abs(near - far) <= 0.02 * size for far, near in sides):
+        return "limit", f"the loss has a kink here: its slope is {quotients[3]:.3g} before and {quotients[2]:.3g} after"
     return "undecided", here.why_not or f"{here.name} gives no finite gradient here either"
 
 
