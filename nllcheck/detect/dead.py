@@ -30,6 +30,7 @@ from nllcheck.types import Axis, ChainStep, Event
 NEAR = 10.0  # looked at up to this factor of the batch's range
 RELEVANT = 1e-3  # a gradient below this share of what is typical near the batch is no loss when it is 0
 FELT = 1e-6  # an element that the loss feels less than this, against the most felt one, is not held back
+FLOOR = 1e-3  # a constant up to here that is added is meant as a floor
 Bounds = tuple[Any, Any]
 
 
@@ -93,20 +94,22 @@ def _side(axis: Axis, value: float) -> int:
 
 def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
     value = float(trace.points[k])
-    held = stuck(joint, trace.axis, value, all_dead=True)
     one = run_one(joint, trace.axis, value, trace.names)
-    if held:
-        event = _event(graph, joint, one, held[0].origin, _held(held[0]))
-        return replace(event, threshold=_edge(joint, trace, dead, k))
     size = float(wide.magnitude[k])
-    usual = _usual(trace, wide)
-    if not (math.isfinite(size) and size > RELEVANT * usual and size > 1e3 * torch.finfo(trace.loss.dtype).tiny):
+    lost = math.isfinite(size) and size > RELEVANT * _usual(trace, wide) and size > 1e3 * _tiny(trace)
+    node = _vanishing(joint, one) if lost else None
+    if node is not None:
+        event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
+        return replace(event, threshold=_edge(joint, trace, dead, k))
+    held = stuck(joint, trace.axis, value, all_dead=True)
+    if not held:
         return None
-    node = _vanishing(joint, one)
-    if node is None:
-        return None
-    detail = f"float64 still gives {size:.3g} at {value:.6g}"
-    return replace(_event(graph, joint, one, node, detail), threshold=_edge(joint, trace, dead, k))
+    event = _event(graph, joint, one, held[0].origin, _held(held[0]))
+    return replace(event, threshold=_edge(joint, trace, dead, k))
+
+
+def _tiny(trace: Trace) -> float:
+    return torch.finfo(trace.loss.dtype).tiny
 
 
 def _held(found: Stuck) -> str:
@@ -205,14 +208,26 @@ def _bounds(node: fx.Node) -> Bounds | None:
     if name in ("clamp", "hardtanh"):
         low, high = (node.kwargs.get(k, a) for k, a in (("min", args[0]), ("max", args[1])))
         return (-1.0, 1.0) if name == "hardtanh" and low is None else (low, high)
+    if _is_floor(node):
+        return args[0], None
     return {"clamp_min": (args[0], None), "clamp_max": (None, args[0]), "relu": (0.0, None),
             "maximum": (args[0], None), "minimum": (None, args[0])}.get(name)  # fmt: skip
+
+
+def _is_floor(node: fx.Node) -> bool:
+    """`x + 1e-8`: a floor in disguise, closed where x is too small to change the sum."""
+    if ops.packet(str(node.target)) != "add" or len(node.args) < 2:
+        return False
+    added = node.args[1]
+    return isinstance(added, float) and 0 < added <= FLOOR
 
 
 def _held_elements(runner: Runner, node: fx.Node, bounds: Bounds, adjoint: torch.Tensor) -> torch.Tensor | None:
     """Closed elements whose output the loss would have moved back inside; None where there are none."""
     low, high = (_fixed(runner, b) for b in bounds)
     x = runner.env[node.args[0]].detach()  # type: ignore[index]
+    if _is_floor(node):  # what is added swallows what it is added to
+        x, low = x.abs(), low * torch.finfo(x.dtype).eps / 2
     below = torch.zeros_like(x, dtype=torch.bool) if low is None else (x < low) | ((x <= low) & _is_relu(node))
     above = torch.zeros_like(x, dtype=torch.bool) if high is None else x > high
     if below.shape != adjoint.shape or above.shape != adjoint.shape:  # bounds that spread the input
