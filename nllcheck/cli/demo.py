@@ -30,7 +30,7 @@ def demo() -> None:
     place = resources.folder("fixtures") / "bivariate_gaussian" / "model.pt"
     with users_code(), progress() as tell:
         report = checked(Request((str(place),)), {}, tell)
-    show(report)
+    show((report,))
     first = report.findings[0].rule if report.findings else "NLL000"
     say(
         "\nThis was a trained model, shipped as an example; the demo itself ends with exit 0. Next:\n"

@@ -67,9 +67,9 @@ def run(
 
         request = Request(tuple(paths or ()), model, loss, tuple(batch or ()), target, trust, init)
         report = checked(request, given, tell)
-    show(report, format, verbose)
+    show((report,), format, verbose)
     for kind, path in outputs:
-        write(renderer(kind)(report), path)
+        write(renderer(kind)((report,)), path)
     raise typer.Exit(report.exit_code)
 
 
