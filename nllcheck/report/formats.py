@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.report import Report, github, gitlab, junit, machine, markdown, sarif, terminal
+from nllcheck.report import Report, github, gitlab, junit, machine, markdown, sarif, terminal, web
 
 Renderer = Callable[[Sequence[Report]], str]
 
@@ -19,6 +19,7 @@ FORMATS: dict[str, Renderer] = {
     "github": github.render,
     "gitlab": gitlab.render,
     "markdown": markdown.render,
+    "html": web.render,
 }
 
 
