@@ -29,12 +29,28 @@ RANKS = (
     ("eager",),
     ("diagnose",),
     ("summary", "report"),
+    ("baseline", "cache", "policy", "suppressions"),
     ("check",),
     ("ruletest", "doctor"),
     ("cli", "__init__", "__main__"),
 )
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}
-WORDS = ("errors", "types", "ops", "expr", "match", "rules", "diagnose", "report", "resources", "config", "yamltree")
+WORDS = (
+    "errors",
+    "types",
+    "ops",
+    "expr",
+    "match",
+    "rules",
+    "diagnose",
+    "report",
+    "resources",
+    "config",
+    "yamltree",
+    "baseline",
+    "policy",
+    "suppressions",
+)
 
 
 def modules() -> list[tuple[str, Path]]:
