@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nllcheck.report import Report, strip, words
-from nllcheck.report.spelling import clean, code, exact, number, prose
+from nllcheck.report import Report, margins, strip, words
+from nllcheck.report.spelling import clean, code, number, prose
 from nllcheck.report.web import chart as charts
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.types import Finding, SweepTable
@@ -86,7 +86,7 @@ def break_map(report: Report) -> Safe | None:
     """Every axis that was swept: the batch's range, the nearest failure, and the whole axis as two strips."""
     if not report.sweeps:
         return None
-    names = ("axis", "batch's range", "first failing value", "margin", "loss above, slope below")
+    names = ("axis", "batch's range", "first failing values", "margin", "loss above, slope below")
     head = tag("tr", *(tag("th", name, scope="col") for name in names))
     rows = [_axis_row(report, table) for table in report.sweeps]
     return join(tag("table", tag("thead", head), tag("tbody", *rows)), legend())
@@ -97,9 +97,16 @@ def _axis_row(report: Report, table: SweepTable) -> Safe:
     near = min(known, key=lambda f: math.inf if f.reach is None or math.isnan(f.reach) else f.reach, default=None)
     low, high = table.axis.observed
     seen = f"{number(low, 4)} to {number(high, 4)}" if math.isfinite(low) else ""
-    bad = exact(near.threshold, report.facts.dtype) if near and near.threshold is not None else _sampled(table)
-    margin = "" if near is None or near.reach is None else f"{number(near.reach, 3)} x"
-    cells = (tag("td", seen), tag("td", bad), tag("td", margin), tag("td", _strips(table, near)))
+    breaks = [one for one in report.breaks if one.axis == table.axis.label]
+    edges = [tag("div", f"{one.dtype} {margins.edges(one)}") for one in breaks]
+    own = next((one.reach for one in breaks if one.dtype == report.facts.dtype), math.inf)
+    margin = f"{number(own, 3)} x" if math.isfinite(own) else ""
+    cells = (
+        tag("td", seen),
+        tag("td", *edges) if edges else tag("td", _sampled(table)),
+        tag("td", margin),
+        tag("td", _strips(table, near)),
+    )
     return tag("tr", tag("th", table.axis.label, scope="row"), *cells)
 
 

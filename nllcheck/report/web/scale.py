@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 SPAN = 300.0  # the largest value over the unit from which a range is drawn logarithmically
 TICKS = 6
+LARGEST = 1e307  # beyond it differences overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Scale:
 def _round(low: float, high: float) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten (Heckbert 1990, nice numbers for graph labels)."""
     raw = high / TICKS - low / TICKS
-    if not raw > 0:
+    if not raw > 1e-300:
         return [low]
     size = 10.0 ** math.floor(math.log10(raw))
     step = next((size * k for k in (1, 2, 5) if size * k >= raw), size * 10)
@@ -58,7 +59,7 @@ def _round(low: float, high: float) -> list[float]:
 
 def fitted(values: Iterable[float], start: float, stop: float, unit: float | None = None) -> Scale:
     """The scale that shows all finite values; logarithmic when they span more than `SPAN` units."""
-    known = [v for v in values if math.isfinite(v)] or [0.0]
+    known = [min(max(v, -LARGEST), LARGEST) for v in values if math.isfinite(v)] or [0.0]
     low, high = min(known), max(known)
     if low == high:
         low, high = low - (abs(low) / 2 or 1.0), high + (abs(high) / 2 or 1.0)
