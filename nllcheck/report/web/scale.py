@@ -54,7 +54,7 @@ def _round(low: float, high: float) -> list[float]:
     size = 10.0 ** math.floor(math.log10(raw))
     step = next((size * k for k in (1, 2, 5) if size * k >= raw), size * 10)
     first, last = math.ceil(low / step), math.floor(high / step)
-    return [k * step for k in range(first, min(last, first + 20) + 1)]
+    return [k * step for k in range(first, min(last, first + 20) + 1) if low <= k * step <= high]
 
 
 def fitted(values: Iterable[float], start: float, stop: float, unit: float | None = None) -> Scale:
