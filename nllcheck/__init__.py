@@ -3,6 +3,7 @@
     report = nllcheck.check(loss, model=model, batch=(inputs, targets))
     report = nllcheck.check_function(fn, {"mu": mu, "sigma": sigma, "y": y}, target="y")
     nllcheck.save("bundle.pt", model=model, loss=loss, batch=batch)
+    guard = nllcheck.Guard("dump", model=model, loss=loss)
 
 Importing the package costs nothing: torch is imported by the first call.
 """
@@ -15,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nllcheck.check import check, check_function
     from nllcheck.errors import NllcheckError
+    from nllcheck.guard import Guard
     from nllcheck.report import Report
     from nllcheck.save import save
 
 __version__ = "0.1.0"
-__all__ = ["NllcheckError", "Report", "__version__", "check", "check_function", "save"]
+__all__ = ["Guard", "NllcheckError", "Report", "__version__", "check", "check_function", "save"]
 
 _HOMES = {
     "check": "nllcheck.check",
     "check_function": "nllcheck.check",
     "save": "nllcheck.save",
+    "Guard": "nllcheck.guard",
     "Report": "nllcheck.report",
     "NllcheckError": "nllcheck.errors",
 }

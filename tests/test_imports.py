@@ -20,6 +20,8 @@ RANKS = (
     ("config", "rules", "prepare", "scan"),
     ("load",),
     ("save",),
+    ("guard",),
+    ("callbacks",),
     ("capture",),
     ("axes",),
     ("sweep",),
@@ -31,7 +33,7 @@ RANKS = (
     ("summary", "report"),
     ("baseline", "cache", "policy", "suppressions", "scan", "cache"),
     ("check",),
-    ("ruletest", "doctor"),
+    ("ruletest", "doctor", "pytest_plugin"),
     ("cli", "__init__", "__main__"),
 )
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}

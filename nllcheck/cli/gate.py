@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import partial
 from typing import Any
 
 from nllcheck import baseline, policy, suppressions
 from nllcheck.cli.jobs import Job
 from nllcheck.config import Settings
+from nllcheck.diagnose.ids import known_ids
 from nllcheck.report import Report
 
 Decide = Callable[[Sequence[Report]], tuple[Report, ...]]
@@ -18,7 +19,8 @@ Decide = Callable[[Sequence[Report]], tuple[Report, ...]]
 def decisions(jobs: Sequence[Job], decided: Mapping[str, Any]) -> Decide:
     """What to do with the reports of these jobs. Everything is read and checked now. Raises NllcheckError."""
     settings = [job.settings.updated(Settings(**decided)) for job in jobs]
-    known = _known(tuple(dict.fromkeys(folder for one in settings for folder in one.rules or ())))
+    folders = tuple(dict.fromkeys(folder for one in settings for folder in one.rules or ()))
+    known = partial(known_ids, folders)
     policies = [_policy(one, known) for one in settings]
     entries = {one.baseline: baseline.read(one.baseline) for one in settings if one.baseline}
 
@@ -42,16 +44,3 @@ def _with_strangers(reports: list[Report], baselines: Collection[Sequence[baseli
 def _policy(settings: Settings, known: suppressions.Known) -> policy.Policy:
     made = policy.Policy(settings.select or (), settings.ignore or (), settings.severity or ())
     return policy.checked(made, known()) if made.codes() else made
-
-
-def _known(folders: tuple[str, ...]) -> suppressions.Known:
-    """The ids of all rules; the files are read only if somebody asks."""
-
-    @cache
-    def known() -> Collection[str]:
-        from nllcheck.diagnose.builtin import BUILTINS
-        from nllcheck.rules import load
-
-        return {rule.id for rule in load(folders)} | {builtin.id for builtin in BUILTINS}
-
-    return known

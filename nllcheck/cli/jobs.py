@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nllcheck import cache, config
 from nllcheck.config import Settings
+from nllcheck.errors import NllcheckError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,23 @@ OPTIONS = ("fail_on", "rules", "device", "dtype", "memory", "seed", "points", "s
 
 def plan(request: Mapping[str, Any], given: Mapping[str, Any]) -> list[Job]:
     """The jobs of a command line; without anything named, every target of the project's file. Raises NllcheckError."""
+    request = {**request, "paths": tuple(map(_newest, request["paths"]))}
     found = config.nearest(request["paths"])
     named = [request[name] for name in ("paths", "model", "loss", "batches", "target", "init")]
     if found is not None and found.targets and not any(named):
         return [_job({**request, "target": target.name}, given, found) for target in found.targets]
     return [_job(dict(request), given, found)]
+
+
+def _newest(path: str) -> str:
+    """The path itself, or of a folder that a `Guard` wrote to the last bundle. Raises NllcheckError."""
+    if not Path(path).is_dir():
+        return path
+    bundles = sorted(Path(path).glob("nllcheck-step-*.pt"), key=lambda p: (p.stat().st_mtime, p.name))
+    if not bundles:
+        hint = "name a checkpoint in it; nllcheck.Guard writes nllcheck-step-*.pt"
+        raise NllcheckError("there is no bundle in this folder", where=path, hint=hint)
+    return str(bundles[-1])
 
 
 def _job(request: dict[str, Any], given: Mapping[str, Any], found: config.Config | None) -> Job:
@@ -51,12 +65,12 @@ def _job(request: dict[str, Any], given: Mapping[str, Any], found: config.Config
     if found and named:
         settings = settings.updated(named.settings)
     settings = settings.updated(Settings(**given))
-    base = found.folder if found and named else config.Path.cwd()
+    base = found.folder if found and named else Path.cwd()
     own = (
         request["paths"] or (named.checkpoint if named else ()),
         request["batches"] or (named.batch if named else ()),
     )
-    places = [base if not asked else config.Path.cwd() for asked in (request["paths"], request["batches"])]
+    places = [base if not asked else Path.cwd() for asked in (request["paths"], request["batches"])]
     files = tuple(str((place / one).resolve()) for place, some in zip(places, own, strict=True) for one in some)
     files += (str(found.path),) if found else ()
     return Job(named.name if named else "", request, dict(given), settings, files)
