@@ -21,7 +21,6 @@ app = typer.Typer(
     help="Finds where a likelihood loss turns NaN, infinite or negative: line, cause, exact threshold, fix.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 rules_app = typer.Typer(help="The rules that explain failures.", no_args_is_help=True)
 

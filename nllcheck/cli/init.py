@@ -17,7 +17,7 @@ SHOWN = 6  # other candidates
 
 
 def init() -> None:
-    """Write a first [tool.nllcheck] into pyproject.toml, after reading (never running) the repository's files."""
+    """Write a first block of settings into pyproject.toml, after reading (never running) what the repository holds."""
     from nllcheck.report.formats import write
     from nllcheck.scan import look
 

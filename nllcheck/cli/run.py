@@ -24,38 +24,41 @@ SEEDS = range(-(2**63), 2**64)  # what torch takes
 Texts = list[str] | None
 
 
-def _option(help: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, **more)
+WHAT, HOW, FAILS, OUT = "What is checked", "How it is checked", "What fails", "What is written"
+
+
+def _option(panel: str, help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
 
 def run(
     paths: Annotated[Texts, typer.Argument(metavar="MODEL", help="Checkpoints of one run, oldest first.")] = None,
-    batch: Annotated[Texts, _option("File with (inputs, targets); several are followed.", "--batch")] = None,
-    loss: Annotated[str | None, _option("module:function or file.py:function.")] = None,
-    model: Annotated[str | None, _option("module:factory or file.py:factory.")] = None,
-    sweep: Annotated[Texts, _option("NAME=LOW:HIGH[:COUNT][:log], only these.", "--sweep")] = None,
-    rules: Annotated[Texts, _option("Folder with rule files of your own.", "--rules")] = None,
-    device: Annotated[str | None, _option("auto, cpu, cuda or cuda:N.")] = None,
-    dtype: Annotated[str | None, _option("float32, float64, float16 or bfloat16.")] = None,
-    format: Annotated[str, _option("What is printed: terminal, json, github, …", "--format")] = "terminal",
-    output: Annotated[Texts, _option("KIND=PATH, written beside what is printed.", "--output", "-o")] = None,
-    fail_on: Annotated[str | None, _option("error, warning, note or never.")] = None,
-    select: Annotated[Texts, _option("Only these rules: NLL101, NLL1.", "--select")] = None,
-    ignore: Annotated[Texts, _option("Not these rules.", "--ignore")] = None,
-    baseline: Annotated[str | None, _option("Only new or worse findings fail.", "--baseline")] = None,
-    seed: Annotated[int | None, _option("For noise inside the loss.")] = None,
-    memory: Annotated[str | None, _option("Budget of a sweep, for example 2G.")] = None,
-    points: Annotated[int | None, _option("Points on each axis.", "--points")] = None,
-    support: Annotated[str | None, _option("Where targets live: real, positive, unit, simplex, count, ...")] = None,
-    base_measure: Annotated[str | None, _option("A factor of the target the loss leaves out: 1/y!")] = None,
-    nll: Annotated[bool, _option("The loss is meant as a negative log-likelihood.", "--nll")] = False,
-    target: Annotated[str | None, _option("A target named in pyproject.toml.")] = None,
-    init: Annotated[bool, _option("Check a freshly built model, without a checkpoint.", "--init")] = False,
-    trust: Annotated[bool, _option("Let files run code (pickled modules, TorchScript).", "--trust")] = False,
-    no_cache: Annotated[bool, _option("Check again what has not changed.", "--no-cache")] = False,
-    jobs: Annotated[int | None, _option("Targets at once; the machine's cores.", "--jobs", "-j", min=1)] = None,
-    quiet: Annotated[bool, _option("A line a failing finding, a line a target.", "--quiet", "-q")] = False,
-    verbose: Annotated[bool, _option("Say more about notes and verdicts.", "--verbose", "-v")] = False,
+    batch: Annotated[Texts, _option(WHAT, "File with (inputs, targets); several are followed.", "--batch")] = None,
+    loss: Annotated[str | None, _option(WHAT, "module:function or file.py:function.")] = None,
+    model: Annotated[str | None, _option(WHAT, "module:factory or file.py:factory.")] = None,
+    sweep: Annotated[Texts, _option(HOW, "NAME=LOW:HIGH[:COUNT][:log], only these.", "--sweep")] = None,
+    rules: Annotated[Texts, _option(FAILS, "Folder with rule files of your own.", "--rules")] = None,
+    device: Annotated[str | None, _option(HOW, "auto, cpu, cuda or cuda:N.")] = None,
+    dtype: Annotated[str | None, _option(HOW, "float32, float64, float16 or bfloat16.")] = None,
+    format: Annotated[str, _option(OUT, "What is printed: terminal, json, github, …", "--format")] = "terminal",
+    output: Annotated[Texts, _option(OUT, "KIND=PATH, written beside what is printed.", "--output", "-o")] = None,
+    fail_on: Annotated[str | None, _option(FAILS, "error, warning, note or never.")] = None,
+    select: Annotated[Texts, _option(FAILS, "Only these rules: NLL101, NLL1.", "--select")] = None,
+    ignore: Annotated[Texts, _option(FAILS, "Not these rules.", "--ignore")] = None,
+    baseline: Annotated[str | None, _option(FAILS, "Only new or worse findings fail.", "--baseline")] = None,
+    seed: Annotated[int | None, _option(HOW, "For noise inside the loss.")] = None,
+    memory: Annotated[str | None, _option(HOW, "Budget of a sweep, for example 2G.")] = None,
+    points: Annotated[int | None, _option(HOW, "Points on each axis.", "--points")] = None,
+    support: Annotated[str | None, _option(HOW, "Where targets live: real, positive, unit, simplex, count, ...")] = None,
+    base_measure: Annotated[str | None, _option(HOW, "A factor of the target the loss leaves out: 1/y!")] = None,
+    nll: Annotated[bool, _option(HOW, "The loss is meant as a negative log-likelihood.", "--nll")] = False,
+    target: Annotated[str | None, _option(WHAT, "A target named in pyproject.toml.")] = None,
+    init: Annotated[bool, _option(WHAT, "Check a freshly built model, without a checkpoint.", "--init")] = False,
+    trust: Annotated[bool, _option(WHAT, "Let files run code (pickled modules, TorchScript).", "--trust")] = False,
+    no_cache: Annotated[bool, _option(HOW, "Check again what has not changed.", "--no-cache")] = False,
+    jobs: Annotated[int | None, _option(HOW, "Targets at once; the machine's cores.", "--jobs", "-j", min=1)] = None,
+    quiet: Annotated[bool, _option(OUT, "A line a failing finding, a line a target.", "--quiet", "-q")] = False,
+    verbose: Annotated[bool, _option(OUT, "Say more about notes and verdicts.", "--verbose", "-v")] = False,
 ) -> None:
     """Check a checkpoint's loss on a batch; without MODEL every target of pyproject.toml."""
     from nllcheck.report import exit_code
