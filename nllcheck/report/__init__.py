@@ -82,6 +82,11 @@ class Report:
         """Is this finding at or above `fail_on`?"""
         return FAIL_ON.index(finding.severity) <= FAIL_ON.index(self.fail_on) and self.fail_on != "never"
 
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The findings to bother a reviewer with: errors, warnings, and notes where these fail."""
+        return tuple(finding for finding in self.findings if finding.severity != "note" or self.failing(finding))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain, strict JSON values under `schema: 1`; see `machine.to_dict`."""
         from nllcheck.report.machine import to_dict

@@ -1,6 +1,7 @@
 """Annotations of GitHub Actions: `::error file=...,line=...,title=...::message` lines on standard output.
 
-A step shows ten of a kind and drops the rest without a word, so the tenth then counts those that follow.
+Notes are left to the job summary, unless notes fail. A step shows ten of a kind and drops the rest without a word, so
+the tenth then counts those that follow.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _of(command: str, reports: Sequence[Report]) -> list[str]:
         for r in reports
         for text in r.incomplete
     ]
-    told = [_annotation(r, f) for r in reports for f in r.findings if COMMANDS[f.severity] == command]
+    told = [_annotation(r, f) for r in reports for f in r.alarms if COMMANDS[f.severity] == command]
     return [*left, *told] if command == "error" else told
 
 

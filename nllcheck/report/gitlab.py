@@ -1,4 +1,4 @@
-"""GitLab's code quality report: a list of issues with a path inside the repository."""
+"""GitLab's code quality report: a list of issues with a path inside the repository; notes only where notes fail."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SEVERITY = {"error": "critical", "warning": "major", "note": "info"}
 def render(reports: Sequence[Report]) -> str:
     told: list[dict[str, Any]] = []
     for report in reports:
-        prints = fingerprints(report.findings, report.facts)
-        told += [_issue(report, one, text) for one, text in zip(report.findings, prints, strict=True)]
+        prints = fingerprints(report.alarms, report.facts)
+        told += [_issue(report, one, text) for one, text in zip(report.alarms, prints, strict=True)]
         told += [_left(report, text) for text in report.incomplete]
     return json.dumps(told, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
