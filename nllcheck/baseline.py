@@ -57,7 +57,7 @@ def entries_of(reports: Iterable[Report], before: Sequence[Entry] = ()) -> tuple
     made: list[Entry] = []
     for report in reports:
         rows = zip(report.findings, fingerprints(report.findings, report.facts), strict=True)
-        loud = [(one, text) for one, text in rows if one.severity != "note" or report.failing(one)]
+        loud = [(one, text) for one, text in rows if one in report.alarms]
         made += [_entry(report, one, text, reasons.get((report.label, text), "")) for one, text in loud]
         known = {text for _, text in loud}
         made += [e for e in before if report.incomplete and e.target == report.label and e.fingerprint not in known]

@@ -22,7 +22,7 @@ def write(
     from nllcheck import baseline, config
     from nllcheck.cli.run import gated
     from nllcheck.report.formats import write as write_file
-    from nllcheck.report.spelling import count
+    from nllcheck.report.spelling import count, short_path
 
     found = config.nearest(())
     if found is None or not found.targets:
@@ -37,6 +37,7 @@ def write(
     entries = (*others, *baseline.entries_of(reports, before))
     write_file(baseline.text_of(sorted(entries, key=baseline.order)), place)
     left = [f"not evaluated: {report.label}: {text}" for report in reports for text in report.incomplete]
-    used = f'use it with --baseline {place}, or baseline = "{place.name}" in [tool.nllcheck]'
-    say("\n".join([f"{place}: {count(len(entries), 'finding')}", *left, used]))
+    shown = short_path(str(place))
+    used = f'use it with --baseline {shown}, or baseline = "{place.name}" in [tool.nllcheck]'
+    say("\n".join([f"{shown}: {count(len(entries), 'finding')}", *left, used]))
     raise typer.Exit(4 if left else 0)

@@ -18,7 +18,7 @@ from nllcheck.cli.jobs import Job
 from nllcheck.cli.worker import check, packed
 from nllcheck.errors import NllcheckError
 from nllcheck.report import Report, not_evaluated, stored
-from nllcheck.report.spelling import count
+from nllcheck.report.spelling import count, short_path
 
 Tell = Callable[[str], None]
 
@@ -113,7 +113,8 @@ def _result(job: Job, out: Path, code: int, said: str) -> Report:
     except (OSError, ValueError, KeyError, TypeError):
         last = (said.strip().splitlines() or [""])[-1]
         return _lost(job, f"the check ended with code {code}: {last}".rstrip(": "))
-    return _lost(job, str(error))
+    where = f"{short_path(error.where)}: " if error.where else ""
+    return _lost(job, f"{where}{error.message}" + (f" ({error.hint})" if error.hint else ""))
 
 
 def _lost(job: Job, reason: str) -> Report:

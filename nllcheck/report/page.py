@@ -85,7 +85,8 @@ class Page:
 
     def head(self) -> list[Text]:
         facts = self.report.facts
-        title = styled(("nllcheck", "bold"), f"  {spelling.clean(facts.target)}")
+        named = f"{self.report.name}: " if self.report.name not in ("", facts.target) else ""
+        title = styled(("nllcheck", "bold"), f"  {spelling.clean(named + facts.target)}")
         if not self.report.evaluated:
             return self.wrap(title, self.width)
         found = [*self.wrap(title, self.width), *self.block("loss", spelling.clean(facts.loss_name))]
@@ -188,7 +189,7 @@ class Page:
         said = styled(
             ("OK  " if good else "", "bold green"), (words.tally(report), "bold"), f" · exit {report.exit_code}"
         )
-        if report.worst in (None, "note"):
+        if report.worst in (None, "note") and report.evaluated:
             swept = f"covered {words.coverage(report)}" if report.facts.points else "nothing was swept: the batch only"
             said.append(f"\n{swept}")
         return [styled(""), self.rule(styled("")), *self.wrap(said, self.width)]
