@@ -21,6 +21,12 @@ from nllcheck.report import Report, not_evaluated, stored
 from nllcheck.report.spelling import count, short_path
 
 Tell = Callable[[str], None]
+_HOME = str(Path(__file__).resolve().parents[2])
+# This nllcheck and no other, and no file of the user's repository in place of a standard module.
+START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); import nllcheck; sys.path.pop(0); "
+    "from nllcheck.cli.worker import main; main()"
+)
 
 
 def evaluated(jobs: Sequence[Job], tell: Tell, use_cache: bool, at_once: int | None) -> tuple[list[Report], list[str]]:
@@ -63,7 +69,7 @@ class _Workers:
             return _lost(job, "interrupted")
         with tempfile.TemporaryDirectory(prefix="nllcheck-") as folder:
             out = Path(folder) / "report.json"
-            command = [sys.executable, "-m", "nllcheck.cli.worker", str(out)]
+            command = [sys.executable, "-P", "-c", START, _HOME, str(out)]
             pipe = subprocess.PIPE
             process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace",
                                        env=self.environment, start_new_session=True)  # fmt: skip

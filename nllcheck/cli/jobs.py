@@ -20,6 +20,7 @@ class Job:
     request: dict[str, Any]  # the fields of `load.Request`
     given: dict[str, Any]  # options of the command line; None where nothing was said
     settings: Settings  # of the file, with the command line's over them
+    meant: tuple[str, ...] = ()  # what the file says of the target, and where the file lies
     files: tuple[str, ...] = ()  # checkpoints and batches
 
     @property
@@ -30,7 +31,7 @@ class Job:
     def key(self) -> str:
         """The cache's name for it. What is decided about findings afterwards is no part of it."""
         settings = {name: getattr(self.settings, name) for name in OPTIONS}
-        asked = {"request": self.request, "given": self.given, "settings": settings}
+        asked = {"request": self.request, "given": self.given, "settings": settings, "meant": self.meant}
         return cache.key(asked, self.settings.rules or ())
 
 
@@ -72,5 +73,5 @@ def _job(request: dict[str, Any], given: Mapping[str, Any], found: config.Config
     )
     places = [base if not asked else Path.cwd() for asked in (request["paths"], request["batches"])]
     files = tuple(str((place / one).resolve()) for place, some in zip(places, own, strict=True) for one in some)
-    files += (str(found.path),) if found else ()
-    return Job(named.name if named else "", request, dict(given), settings, files)
+    told = (named.name, *named.checkpoint, *named.batch, str(named.model), str(named.loss)) if named else ()
+    return Job(named.name if named else "", request, dict(given), settings, (str(base), *told), files)

@@ -1,4 +1,4 @@
-"""One job checked: here, or as a process of its own (`python -m nllcheck.cli.worker OUT`, the job on its input)."""
+"""One job checked: here, or by `main` in a process of its own."""
 
 from __future__ import annotations
 
@@ -38,13 +38,20 @@ def check(job: Job, tell: Callable[[str], None], key: str) -> Report:
 def packed(job: Job, key: str) -> str:
     """The job as the text that `main` reads."""
     settings = {name: getattr(job.settings, name) for name in Settings.__dataclass_fields__}
-    told = {"name": job.name, "request": job.request, "given": job.given, "settings": settings, "files": job.files}
+    told = {"name": job.name, "request": job.request, "given": job.given, "settings": settings}
+    told |= {"meant": job.meant, "files": job.files}
     return json.dumps({"job": told, "key": key})
 
 
 def _job(told: dict[str, Any]) -> Job:
     lists = {"request": _tuples(told["request"]), "given": _tuples(told["given"])}
-    return Job(told["name"], **lists, settings=Settings(**_tuples(told["settings"])), files=tuple(told["files"]))
+    return Job(
+        told["name"],
+        **lists,
+        settings=Settings(**_tuples(told["settings"])),
+        meant=tuple(told["meant"]),
+        files=tuple(told["files"]),
+    )
 
 
 def _tuples(value: Any) -> Any:
@@ -54,7 +61,7 @@ def _tuples(value: Any) -> Any:
 
 
 def main() -> None:
-    """Writes `{"report": ...}` or `{"error": ...}` to the path in the first argument."""
+    """A job from standard input; `{"report": ...}` or `{"error": ...}` to the path in the first argument."""
     from nllcheck.cli.ending import users_code
 
     asked = json.loads(sys.stdin.read())
@@ -66,7 +73,3 @@ def main() -> None:
         names = ("message", "where", "hint", "exit_code")
         told = {"error": {name: getattr(error, name) for name in names}}
     formats.write(stored.dumps(told), Path(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from report_cases import REPORTS, realistic
 
 from nllcheck import cache
 from nllcheck.cli.evaluate import evaluated
-from nllcheck.cli.jobs import Job, plan
+from nllcheck.cli.jobs import plan
 from nllcheck.cli.worker import _job, packed
 from nllcheck.config import Settings
 from nllcheck.report import stored
@@ -30,6 +31,8 @@ def test_every_target_is_checked_and_one_that_fails_fails_the_run(project, call)
     (project / "pyproject.toml").write_text(
         CONFIG + CONFIG.split("\n\n")[2].replace("good", "lost").replace("batch.pt", "no.pt")
     )
+    for name in ("queue.py", "types.py", "nllcheck.py"):  # no file of the user's takes a module's place
+        (project / name).write_text("raise RuntimeError('imported by mistake')\n")
     code, out, err = call("run", "-q", "-o", "json=report.json", "-o", "sarif=report.sarif", "-o", "html=report.html")
     lines = out.splitlines()
     assert code == 1 and err == ""
@@ -114,7 +117,7 @@ def test_a_bad_config_never_passes(project, call, case):
 def test_jobs_are_the_targets_and_survive_the_way_to_another_process(project):
     jobs = plan(NOTHING, {})
     assert [job.name for job in jobs] == ["bad", "good"] and jobs[0].settings.points == 17
-    assert {Path(path).name for path in jobs[0].files} == {"model.pt", "batch.pt", "pyproject.toml"}
+    assert {Path(path).name for path in jobs[0].files} == {"model.pt", "batch.pt"}
     assert [_job(json.loads(packed(job, "k"))["job"]) for job in jobs] == jobs
     (one,) = plan({**NOTHING, "paths": (str(project / "model.pt"),), "target": "good"}, {"seed": 3})
     assert one.name == "good" and one.settings.seed == 3
@@ -178,12 +181,10 @@ def test_old_entries_go(tmp_path):
 
 
 CHANGES = {
-    "another option": lambda job: Job(job.name, job.request, {"seed": 1}, job.settings.updated(Settings(seed=1))),
-    "another loss": lambda job: Job(job.name, {**job.request, "loss": "x:y"}, job.given, job.settings),
-    "another target": lambda job: Job(job.name, {**job.request, "target": "good"}, job.given, job.settings),
-    "rules of one's own": lambda job: Job(
-        job.name, job.request, job.given, job.settings.updated(Settings(rules=("r",)))
-    ),
+    "another option": lambda job: replace(job, given={"seed": 1}, settings=job.settings.updated(Settings(seed=1))),
+    "another loss": lambda job: replace(job, request={**job.request, "loss": "x:y"}),
+    "another target": lambda job: replace(job, request={**job.request, "target": "good"}),
+    "rules of one's own": lambda job: replace(job, settings=job.settings.updated(Settings(rules=("r",)))),
 }
 
 
@@ -197,7 +198,11 @@ def test_the_key_covers_what_was_asked(project, change):
 def test_the_key_leaves_out_what_is_decided_afterwards(project):
     job = plan(NOTHING, {})[0]
     decided = job.settings.updated(Settings(ignore=("NLL1",), baseline="b", severity=(("NLL1", "note"),)))
-    assert Job(job.name, job.request, job.given, decided).key == job.key
+    assert replace(job, settings=decided).key == job.key
+    (project / "pyproject.toml").write_text(CONFIG + GATE)
+    assert plan(NOTHING, {})[0].key == job.key
+    (project / "pyproject.toml").write_text(CONFIG.replace("losses.py:nll", "losses.py:good"))
+    assert plan(NOTHING, {})[0].key != job.key
 
 
 def test_an_unchanged_target_needs_no_torch(project, call):
