@@ -126,4 +126,5 @@ def training_step(model: torch.nn.Module, batch: Any) -> Any:
 
 def model_loss(model: torch.nn.Module, batch: Any) -> Any:
     """The loss that a Hugging Face model returns by itself, as `loss(model, batch)`."""
-    return model(**batch).loss
+    found = model(**batch)
+    return found["loss"] if isinstance(found, Mapping) else found.loss

@@ -24,7 +24,11 @@ def _overview(reports: Sequence[Report]) -> str:
     rows = ["| target | result | loss on the batch | checked |", "|---|---|---|---|"]
     for report in reports:
         result = "ok" if report.exit_code == 0 else "fails"
-        cells = (_text(report.label), f"**{result}**: {words.tally(report)}", number(report.facts.loss))
+        cells = (
+            _text(report.label),
+            f"**{result}**: {words.tally(report)}",
+            number(report.facts.loss) if report.evaluated else "–",
+        )
         rows.append("| " + " | ".join((*cells, _text(words.coverage(report)))) + " |")
     return "\n".join(rows) + "\n"
 

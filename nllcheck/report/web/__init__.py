@@ -76,7 +76,8 @@ def _verdicts(reports: Sequence[Report]) -> Safe:
         said = {0: "✓ ok", 1: "✗ fails"}.get(report.exit_code, "✗ not complete")
         mark = tag("span", said, class_="ok" if good else "fails")
         result = tag("td", mark, f": {words.tally(report)}")
-        cells = (tag("td", number(report.facts.loss)), tag("td", words.coverage(report)))
+        loss = number(report.facts.loss) if report.evaluated else "–"
+        cells = (tag("td", loss), tag("td", words.coverage(report)))
         rows.append(tag("tr", tag("th", report.label, scope="row"), result, *cells))
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide", tabindex="0")
 
