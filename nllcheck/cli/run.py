@@ -49,7 +49,7 @@ def run(
     seed: Annotated[int | None, _option(HOW, "For noise inside the loss.")] = None,
     memory: Annotated[str | None, _option(HOW, "Budget of a sweep, for example 2G.")] = None,
     points: Annotated[int | None, _option(HOW, "Points on each axis.", "--points")] = None,
-    support: Annotated[str | None, _option(HOW, "Where targets live: real, positive, unit, simplex, count, ...")] = None,
+    support: Annotated[str | None, _option(HOW, "Where targets live: real, positive, simplex, count, …")] = None,
     base_measure: Annotated[str | None, _option(HOW, "A factor of the target the loss leaves out: 1/y!")] = None,
     nll: Annotated[bool, _option(HOW, "The loss is meant as a negative log-likelihood.", "--nll")] = False,
     target: Annotated[str | None, _option(WHAT, "A target named in pyproject.toml.")] = None,
