@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench fixtures clean
+.PHONY: demo test lint bench docs fixtures clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -27,6 +27,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/density.py
+
+docs: $(STAMP)
+	$(BIN)/python docs/make.py
 
 fixtures: $(STAMP)
 	for d in fixtures/*/train.py; do $(BIN)/python $$d || exit 1; done

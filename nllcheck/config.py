@@ -2,6 +2,11 @@
 
     [tool.nllcheck]
     fail_on = "warning"
+    ignore = ["NLL002"]
+    baseline = "nllcheck-baseline.toml"
+
+    [tool.nllcheck.severity]
+    NLL405 = "note"
 
     [tool.nllcheck.targets.mixture]
     checkpoint = "runs/last.pt"
@@ -21,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.types import SEVERITIES
+from nllcheck.types import SEVERITIES, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,19 @@ class Settings:
     seed: int | None = None
     points: int | None = None
     sweep: tuple[str, ...] | None = None
+    support: str | None = None  # of the target: real, positive, ...
+    base_measure: str | None = None
+    nll: bool | None = None
+    select: tuple[str, ...] | None = None  # rule ids or their beginnings: "NLL1"
+    ignore: tuple[str, ...] | None = None
+    severity: tuple[tuple[str, Severity], ...] | None = None
+    baseline: str | None = None
 
     def updated(self, other: Settings) -> Settings:
         """These settings with those that `other` gives put over them."""
         given = {f.name: getattr(other, f.name) for f in fields(other) if getattr(other, f.name) is not None}
+        if self.severity and other.severity:
+            given["severity"] = tuple({**dict(self.severity), **dict(other.severity)}.items())
         return replace(self, **given)
 
 
@@ -94,6 +108,16 @@ class Config:
             hint = "choose with --target NAME"
             raise NllcheckError(f"this checkpoint belongs to several targets: {names}", where=str(self.path), hint=hint)
         return fitting[0] if fitting else None
+
+
+def meant(config: Config | None, paths: Sequence[str], name: str | None, complete: bool) -> Named | None:
+    """The target that a command line means. None without one, or where the command line is `complete` by itself."""
+    if config is None:
+        if name is not None:
+            hint = "add [tool.nllcheck.targets.NAME] to pyproject.toml"
+            raise NllcheckError(f"there is no target '{name}': no pyproject.toml names any", hint=hint)
+        return None
+    return None if complete and name is None else config.pick(paths, name)
 
 
 def nearest(paths: Sequence[str]) -> Config | None:
@@ -157,15 +181,32 @@ def _settings(table: Mapping[str, Any], path: Path, place: str, also: set[str]) 
             raise NllcheckError(f"unknown key '{key}' in [{place}]", where=str(path), hint=hint)
     values: dict[str, Any] = {}
     for key in table:
-        if key in ("rules", "sweep"):
+        if key in ("rules", "sweep", "select", "ignore"):
             values[key] = _texts(table, key, path, place)
         elif key in ("seed", "points"):
             values[key] = _number(table, key, path, place)
+        elif key == "nll":
+            values[key] = _flag(table, key, path, place)
+        elif key == "severity":
+            values[key] = _severities(table[key], path, f"{place}.severity")
         else:
             values[key] = _text(table, key, path, place)
     if "rules" in values:
         values["rules"] = tuple(str((path.parent / r).resolve()) for r in values["rules"])
+    if values.get("baseline"):
+        values["baseline"] = str((path.parent / values["baseline"]).resolve())
     return Settings(**values)
+
+
+def _severities(table: Any, path: Path, place: str) -> tuple[tuple[str, Any], ...]:
+    """`NLL405 = "note"`: pairs of a code and a severity."""
+    if not isinstance(table, dict):
+        raise NllcheckError(f"[{place}] must be a table", where=str(path), hint='write NLL405 = "note"')
+    for code, severity in table.items():
+        if severity not in SEVERITIES:
+            hint = did_you_mean(str(severity), SEVERITIES)
+            raise NllcheckError(f"'{code}' in [{place}] cannot be '{severity}'", where=str(path), hint=hint)
+    return tuple(table.items())
 
 
 def _text(table: Mapping[str, Any], key: str, path: Path, place: str) -> str | None:
@@ -184,6 +225,12 @@ def _texts(table: Mapping[str, Any], key: str, path: Path, place: str) -> tuple[
     if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
         raise NllcheckError(f"'{key}' in [{place}] must be text or a list of texts", where=str(path))
     return tuple(value)
+
+
+def _flag(table: Mapping[str, Any], key: str, path: Path, place: str) -> bool:
+    if not isinstance(table[key], bool):
+        raise NllcheckError(f"'{key}' in [{place}] must be true or false", where=str(path))
+    return bool(table[key])
 
 
 def _number(table: Mapping[str, Any], key: str, path: Path, place: str) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 
 from nllcheck.sweep.watch import Trace
 from nllcheck.target import Target
-from nllcheck.types import Facts, Graph, State, SweepTable
+from nllcheck.types import Facts, Graph, Site, State, SweepTable
 
 _STATES: tuple[State, ...] = ("finite", "inf", "nan")
 
@@ -54,7 +56,20 @@ def facts_of(
         versions=(("python", platform.python_version()), ("torch", torch.__version__)),
         seconds=tuple(seconds.items()),
         settings=tuple(sorted(settings.items())),
+        loss_site=_defined(target.loss),
     )
+
+
+def _defined(loss: Callable[..., Any]) -> Site | None:
+    """The line on which the loss' own function starts; None for what has no Python source."""
+    function = inspect.unwrap(loss) if inspect.isroutine(loss) else getattr(type(loss), "forward", type(loss))
+    try:
+        path = inspect.getsourcefile(function)
+        lines, first = inspect.getsourcelines(function)
+    except (TypeError, OSError):
+        return None
+    name = getattr(loss, "__qualname__", type(loss).__name__)
+    return Site(path, first, name, source=lines[0].strip()) if path else None
 
 
 def flushes_denormals(device: torch.device) -> bool:

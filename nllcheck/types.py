@@ -230,6 +230,7 @@ class Facts:
     seconds: tuple[tuple[str, float], ...] = ()  # per stage; left out of machine formats, which are byte-identical
     gradient_norm: float = float("nan")
     settings: tuple[tuple[str, str], ...] = field(default=())
+    loss_site: Site | None = None  # where the loss is defined: for findings without a line of their own
 
 
 DensityName = Literal[

@@ -17,9 +17,11 @@ RANKS = (
     ("types",),
     ("ops", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
-    ("config", "rules", "prepare"),
+    ("config", "rules", "prepare", "scan"),
     ("load",),
     ("save",),
+    ("guard",),
+    ("callbacks",),
     ("capture",),
     ("axes",),
     ("sweep",),
@@ -29,12 +31,28 @@ RANKS = (
     ("eager",),
     ("diagnose",),
     ("summary", "report"),
+    ("baseline", "cache", "policy", "suppressions", "scan", "cache"),
     ("check",),
-    ("ruletest", "doctor"),
+    ("ruletest", "doctor", "pytest_plugin"),
     ("cli", "__init__", "__main__"),
 )
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}
-WORDS = ("errors", "types", "ops", "expr", "match", "rules", "diagnose", "report", "resources", "config", "yamltree")
+WORDS = (
+    "errors",
+    "types",
+    "ops",
+    "expr",
+    "match",
+    "rules",
+    "diagnose",
+    "report",
+    "resources",
+    "config",
+    "yamltree",
+    "baseline",
+    "policy",
+    "suppressions",
+)
 
 
 def modules() -> list[tuple[str, Path]]:

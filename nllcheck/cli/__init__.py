@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from nllcheck import __version__
-from nllcheck.cli import demo, rules, run
+from nllcheck.cli import baseline, demo, init, rules, run
 from nllcheck.cli.ending import code_of, remembering_ctrl_c
 from nllcheck.cli.output import nowhere, say
 
@@ -21,7 +21,6 @@ app = typer.Typer(
     help="Finds where a likelihood loss turns NaN, infinite or negative: line, cause, exact threshold, fix.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 rules_app = typer.Typer(help="The rules that explain failures.", no_args_is_help=True)
 
@@ -36,6 +35,8 @@ def _root(
 
 
 app.command(epilog=run.EXIT_CODES)(run.run)
+app.command("init")(init.init)
+app.command("baseline")(baseline.write)
 app.command()(rules.explain)
 app.add_typer(rules_app, name="rules")
 app.command()(demo.doctor)

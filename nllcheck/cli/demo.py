@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from nllcheck.cli.ending import users_code
 from nllcheck.cli.output import progress, say, show
 
 
@@ -24,13 +23,12 @@ def doctor() -> None:
 def demo() -> None:
     """Check a shipped model that has problems, to see what a report looks like."""
     from nllcheck import resources
-    from nllcheck.cli.run import checked
-    from nllcheck.load import Request
+    from nllcheck.cli.run import gated
 
     place = resources.folder("fixtures") / "bivariate_gaussian" / "model.pt"
-    with users_code(), progress() as tell:
-        report = checked(Request((str(place),)), {}, tell)
-    show(report)
+    request = {"paths": (str(place),), "model": None, "loss": None, "batches": (), "target": None, "trust": False}
+    (report,) = gated({**request, "init": False}, {}, {})
+    show((report,))
     first = report.findings[0].rule if report.findings else "NLL000"
     say(
         "\nThis was a trained model, shipped as an example; the demo itself ends with exit 0. Next:\n"

@@ -41,6 +41,11 @@ def _remember(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def heard() -> None:
+    """Ctrl-C was dealt with where it was pressed: the command goes on to its own end."""
+    _pressed.clear()
+
+
 def code_of(error: BaseException) -> int:
     """Tell the user what ended the command; the exit code that goes with it."""
     if _pressed or isinstance(error, KeyboardInterrupt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -55,16 +55,16 @@ def _printable(text: str, stream: TextIO) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def show(report: Report, kind: str = "terminal", verbose: bool = False) -> None:
-    """Print a report; the terminal's own format suits itself to the stream."""
+def show(reports: Sequence[Report], kind: str = "terminal", verbose: bool = False, quiet: bool = False) -> None:
+    """Print the reports of a run; the terminal's own format suits itself to the stream."""
     from nllcheck.report import terminal
     from nllcheck.report.formats import renderer
 
     with results() as stream:
         if kind == "terminal":
-            terminal.show(report, stream, verbose=verbose)
+            terminal.show(reports, stream, verbose, quiet)
         else:
-            stream.write(_printable(renderer(kind)(report), stream))
+            stream.write(_printable(renderer(kind)(reports), stream))
 
 
 def destination(text: str) -> tuple[str, Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from nllcheck.config import Config, Named, Settings, nearest
+from nllcheck.config import Config, Settings, meant, nearest
 from nllcheck.errors import NllcheckError
 from nllcheck.load import bundle, files, weights
 from nllcheck.load.batches import read_batch
@@ -63,7 +63,8 @@ def load_target(request: Request) -> tuple[Target, Settings]:
 def _from_config(request: Request, config: Config | None) -> tuple[Request, Settings, Path]:
     """Fill what the command line left open from the project's own file; its paths are relative to that file."""
     here = Path.cwd()
-    named = _meant(request, config)
+    complete = bool(request.init and request.model and request.batches)
+    named = meant(config, request.paths, request.target, complete)
     if config is None or named is None:
         return request, config.settings if config else Settings(), here
     paths = tuple(str((here / p).resolve()) for p in request.paths) or named.checkpoint
@@ -77,17 +78,6 @@ def _from_config(request: Request, config: Config | None) -> tuple[Request, Sett
         batches=tuple(str((here / b).resolve()) for b in request.batches) or named.batch,
     )
     return filled, config.settings.updated(named.settings), config.folder
-
-
-def _meant(request: Request, config: Config | None) -> Named | None:
-    """The named target. With --init and everything on the command line none is needed."""
-    if config is None:
-        if request.target is not None:
-            hint = "add [tool.nllcheck.targets.NAME] to pyproject.toml"
-            raise NllcheckError(f"there is no target '{request.target}': no pyproject.toml names any", hint=hint)
-        return None
-    complete = request.init and request.model and request.batches and request.target is None
-    return None if complete else config.pick(request.paths, request.target)
 
 
 def _anchored(spec: str | None, here: Path) -> str | None:

@@ -1,13 +1,14 @@
 """What a check found, and its ways to people and machines.
 
-`Report` is a plain frozen value. Renderers are pure functions `Report -> str` (rows of `formats.FORMATS`);
-`formats.write` is the only function that touches the disk.
+`Report` is a plain frozen value. Renderers are pure functions of the reports of one run (rows of
+`formats.FORMATS`); `formats.write` is the only function that touches the disk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.types import SEVERITIES, Break, Facts, Finding, Severity, SweepTable
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAIL_ON: tuple[str, ...] = (*SEVERITIES, "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that somebody has answered for: it is shown, and fails nothing."""
+
+    finding: Finding
+    how: Literal["baseline", "suppressed"]
+    reason: str  # why, in the words of whoever accepted it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,8 @@ class Report:
     incomplete: tuple[str, ...] = ()  # was asked for and not evaluated, or cut short: exit code 4
     fail_on: str = "error"
     breaks: tuple[Break, ...] = ()  # per axis and dtype, the first values that are not survived
+    accepted: tuple[Accepted, ...] = ()  # by the baseline, or by a comment beside the line
+    name: str = ""  # of the target in pyproject.toml
 
     def __post_init__(self) -> None:
         if self.fail_on not in FAIL_ON:
@@ -39,10 +51,14 @@ class Report:
         object.__setattr__(self, "findings", tuple(ranked))
 
     @property
+    def evaluated(self) -> bool:
+        """False for a target that could not be checked at all, see `not_evaluated`."""
+        return bool(self.facts.dtype)
+
+    @property
     def ok(self) -> bool:
         """No finding at or above `fail_on`."""
-        failing = SEVERITIES[: FAIL_ON.index(self.fail_on) + 1] if self.fail_on != "never" else ()
-        return self.worst not in failing
+        return not any(map(self.failing, self.findings))
 
     @property
     def worst(self) -> Severity | None:
@@ -54,6 +70,23 @@ class Report:
         """1 with a finding at or above `fail_on`, else 4 when incomplete, else 0."""
         return 1 if not self.ok else 4 if self.incomplete else 0
 
+    @property
+    def label(self) -> str:
+        """What to call it among others: its name in pyproject.toml, else the checkpoint and the loss."""
+        from nllcheck.report.identity import loss_function
+        from nllcheck.report.spelling import short_path
+
+        return self.name or f"{short_path(self.facts.target)} {loss_function(self.facts)}"
+
+    def failing(self, finding: Finding) -> bool:
+        """Is this finding at or above `fail_on`?"""
+        return FAIL_ON.index(finding.severity) <= FAIL_ON.index(self.fail_on) and self.fail_on != "never"
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The findings to bother a reviewer with: errors, warnings, and notes where these fail."""
+        return tuple(finding for finding in self.findings if finding.severity != "note" or self.failing(finding))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain, strict JSON values under `schema: 1`; see `machine.to_dict`."""
         from nllcheck.report.machine import to_dict
@@ -62,9 +95,9 @@ class Report:
 
     def to_json(self) -> str:
         """`to_dict` as sorted JSON text; the same bytes for the same seed, since timings are left out."""
-        from nllcheck.report.machine import to_json
+        from nllcheck.report.machine import render
 
-        return to_json(self)
+        return render((self,))
 
     def to_frame(self, which: str = "findings") -> pd.DataFrame:
         """A pandas table: `"findings"` (one row a finding) or `"sweep"` (one row a point and axis).
@@ -85,3 +118,15 @@ class Report:
         from nllcheck.report.terminal import render
 
         return render(self, width=80)
+
+
+def exit_code(reports: Sequence[Report]) -> int:
+    """Of several targets together: 1 if any fails, else 4 if anything was not evaluated, else 0."""
+    codes = {report.exit_code for report in reports}
+    return next((code for code in (1, 4) if code in codes), 0)
+
+
+def not_evaluated(name: str, target: str, reason: str) -> Report:
+    """The report of a target that was asked for and could not be checked: exit code 4."""
+    facts = Facts(target, "", float("nan"), "", "", "graph", 0, 0)
+    return Report(facts, incomplete=(reason,), name=name)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.report import Report, machine, terminal
+from nllcheck.report import Report, github, gitlab, junit, machine, markdown, sarif, terminal, web
 
-Renderer = Callable[[Report], str]
+Renderer = Callable[[Sequence[Report]], str]
 
 FORMATS: dict[str, Renderer] = {
-    "terminal": terminal.render,  # plain text, 120 columns; `terminal.show` suits itself to a live terminal
-    "json": machine.to_json,
+    "terminal": terminal.render_all,  # plain text, 120 columns; `terminal.show` suits itself to a live terminal
+    "json": machine.render,
+    "sarif": sarif.render,
+    "junit": junit.render,
+    "github": github.render,
+    "gitlab": gitlab.render,
+    "markdown": markdown.render,
+    "html": web.render,
 }
 
 

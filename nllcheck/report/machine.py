@@ -1,37 +1,44 @@
-"""The report as JSON: versioned, sorted, strict, and the same bytes for the same seed."""
+"""The reports as JSON: versioned, sorted, strict, and the same bytes for the same seed."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import groupby
 from typing import Any
 
-from nllcheck.report import Report
+from nllcheck.report import Report, exit_code
+from nllcheck.report.identity import fingerprints
 from nllcheck.report.spelling import short_path
 from nllcheck.report.strip import slope_symbol
-from nllcheck.types import SEVERITIES, Facts, Site, SweepTable
+from nllcheck.types import SEVERITIES, Facts, Finding, Site, SweepTable
 
 SCHEMA = 1  # raise it when a reader of the old form would misread the new one
 SIGNS = {"+": "rising", "-": "falling", "0": "flat", "∞": "inf", "N": "nan"}
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """Plain values: `schema`, `tool`, `summary`, `facts`, `findings`, `breaks`, `sweeps`, `notes`, `skipped`,
-    `incomplete`.
+    """Plain values, described by `report.schema.json` beside this file.
 
+    `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `breaks`, `sweeps`, `notes`,
+    `skipped`, `incomplete`.
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
-    `Report.to_frame("sweep")`.
+    `Report.to_frame("sweep")`. A finding's `fingerprint` stays the same when its line moves.
     """
+    told = _findings(report)
+    accepted = zip(report.accepted, told[len(report.findings) :], strict=True)
     return {
         "schema": SCHEMA,
         "tool": "nllcheck",
+        "name": report.name,
         "summary": _summary(report),
         "facts": _facts(report.facts),
-        "findings": plain(report.findings),
         "breaks": plain(report.breaks),
+        "findings": told[: len(report.findings)],
+        "accepted": [{"how": one.how, "reason": one.reason, "finding": finding} for one, finding in accepted],
         "sweeps": [_sweep(table) for table in report.sweeps],
         "notes": list(report.notes),
         "skipped": list(report.skipped),
@@ -39,8 +46,29 @@ def to_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def to_json(report: Report) -> str:
-    return json.dumps(to_dict(report), indent=2, sort_keys=True, allow_nan=False) + "\n"
+def render(reports: Sequence[Report]) -> str:
+    """The JSON text: of one report its own object, of several `schema`, `tool`, `summary` and `reports`."""
+    told = to_dict(reports[0]) if len(reports) == 1 else _several(reports)
+    return json.dumps(told, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _several(reports: Sequence[Report]) -> dict[str, Any]:
+    told = [to_dict(report) for report in reports]
+    counts = {name: sum(one["summary"]["counts"][name] for one in told) for name in SEVERITIES}
+    summary = {
+        "counts": counts,
+        "exit_code": exit_code(reports),
+        "ok": all(report.ok for report in reports),
+        "worst": next((name for name in SEVERITIES if counts[name]), None),
+    }
+    return {"schema": SCHEMA, "tool": "nllcheck", "summary": summary, "reports": told}
+
+
+def _findings(report: Report) -> list[dict[str, Any]]:
+    """The findings, then the accepted ones."""
+    found: list[Finding] = [*report.findings, *(one.finding for one in report.accepted)]
+    prints = fingerprints(found, report.facts)
+    return [{**plain(one), "fingerprint": text} for one, text in zip(found, prints, strict=True)]
 
 
 def plain(value: Any) -> Any:
@@ -62,6 +90,7 @@ def _loss_state(value: float) -> str:
 
 def _facts(facts: Facts) -> dict[str, Any]:
     told = plain(facts) | {"versions": dict(facts.versions), "settings": dict(facts.settings)}
+    told["target"] = short_path(facts.target)
     return {name: value for name, value in told.items() if name != "seconds"}
 
 

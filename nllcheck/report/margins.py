@@ -27,11 +27,12 @@ def _row(group: Sequence[Break], dtype: str) -> str:
     own = next((b for b in group if b.dtype == dtype), group[0])
     low, high = own.observed
     margin = "never" if math.isinf(own.reach) else f"{own.reach:.3g} x"
-    parts = "; ".join(f"{b.dtype} {_edges(b)}" for b in group)
+    parts = "; ".join(f"{b.dtype} {edges(b)}" for b in group)
     return f"{clean(own.axis)} (batch {low:.3g} to {high:.3g}) {margin}: {parts}"
 
 
-def _edges(one: Break) -> str:
+def edges(one: Break) -> str:
+    """The first failing values both ways: "<= -3.2, >= 88.72284"."""
     if one.skipped:
         return "not tried"
     if one.reach <= 1:

@@ -85,7 +85,10 @@ class Page:
 
     def head(self) -> list[Text]:
         facts = self.report.facts
-        title = styled(("nllcheck", "bold"), f"  {spelling.clean(facts.target)}")
+        named = f"{self.report.name}: " if self.report.name not in ("", facts.target) else ""
+        title = styled(("nllcheck", "bold"), f"  {spelling.clean(named + facts.target)}")
+        if not self.report.evaluated:
+            return self.wrap(title, self.width)
         found = [*self.wrap(title, self.width), *self.block("loss", spelling.clean(facts.loss_name))]
         found += self.block("batch", _on_batch(facts)) + self.block("checked", words.coverage(self.report))
         if facts.capture == "eager":
@@ -164,6 +167,10 @@ class Page:
     def remarks(self) -> list[Text]:
         report = self.report
         found = [line for said in report.notes for line in self.block("remark", spelling.prose(said))]
+        for one in report.accepted:
+            site = f" {words.place(one.finding.site)}" if one.finding.site else ""
+            said = f"{one.finding.rule} {one.finding.name}{site}: {one.how}, {one.reason}"
+            found += self.block("accepted", spelling.prose(said))
         found += [line for said in report.skipped for line in self.block("skipped", spelling.prose(said))]
         for said in report.incomplete:
             found += self.block("MISSING", styled((spelling.prose(said), "bold")))
@@ -182,7 +189,7 @@ class Page:
         said = styled(
             ("OK  " if good else "", "bold green"), (words.tally(report), "bold"), f" · exit {report.exit_code}"
         )
-        if report.worst in (None, "note"):
+        if report.worst in (None, "note") and report.evaluated:
             swept = f"covered {words.coverage(report)}" if report.facts.points else "nothing was swept: the batch only"
             said.append(f"\n{swept}")
         return [styled(""), self.rule(styled("")), *self.wrap(said, self.width)]

@@ -31,6 +31,11 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def code(text: str) -> str:
+    """Lines of code, each safe to show."""
+    return "\n".join(clean(row) for row in text.strip("\n").splitlines())
+
+
 def prose(text: str) -> str:
     """A text of sentences, where line breaks are only layout."""
     return clean(" ".join(text.split()))

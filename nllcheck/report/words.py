@@ -43,6 +43,8 @@ STEPS = {
 def coverage(report: Report) -> str:
     """How much was tried: "12 axes, 24,576 points, 41 ops; float32 on cpu"."""
     facts = report.facts
+    if not report.evaluated:
+        return "nothing"
     parts = [count(len(report.sweeps), "axis", "axes"), count(facts.points, "point"), count(facts.ops, "op")]
     parts += [count(facts.batches, "batch", "batches")] if facts.batches > 1 else []
     return f"{', '.join(parts)}; {clean(facts.dtype)} on {clean(facts.device)}"
@@ -50,9 +52,12 @@ def coverage(report: Report) -> str:
 
 def tally(report: Report) -> str:
     """How it ended: "2 errors, 1 warning, 4 notes", "no errors, no warnings"."""
+    if not report.evaluated:
+        return "not evaluated"
     found = Counter(finding.severity for finding in report.findings)
     parts = [count(found[severity], severity) for severity in SEVERITIES if found[severity]]
     parts = parts if report.worst in ("error", "warning") else ["no errors, no warnings", *parts]
+    parts += [f"{len(report.accepted)} accepted"] if report.accepted else []
     left = len(report.incomplete)
     return ", ".join([*parts, f"{left} asked for and not evaluated"] if left else parts)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from report_cases import clear, on_batch, realistic, structural
 
+from nllcheck.report.formats import FORMATS
 from nllcheck.report.terminal import render
 
 Golden = Callable[[str, str], None]
@@ -34,3 +35,8 @@ def test_json(golden: Golden) -> None:
 
 def test_notebook(golden: Golden) -> None:
     golden("realistic.html", realistic()._repr_html_())
+
+
+@pytest.mark.parametrize("kind", ["sarif", "junit", "github", "gitlab", "markdown"])
+def test_formats_for_machines(golden: Golden, kind: str) -> None:
+    golden(f"realistic.{kind}", FORMATS[kind]((realistic(),)))

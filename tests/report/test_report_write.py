@@ -52,7 +52,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 def test_every_format_is_a_function_of_the_report() -> None:
     for name in formats.FORMATS:
-        assert formats.renderer(name)(realistic()) == formats.FORMATS[name](realistic())
+        assert formats.renderer(name)((realistic(),)) == formats.FORMATS[name]((realistic(),))
     with pytest.raises(NllcheckError, match="did you mean 'json'"):
         formats.renderer("jsn")
 
@@ -89,11 +89,11 @@ def test_show_suits_the_stream(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     stream = Stream("utf-8", tty)
-    terminal.show(realistic(), stream)
+    terminal.show((realistic(),), stream)
     assert stream.text() == terminal.render(realistic(), width, color)
 
 
 def test_show_falls_back_to_ascii() -> None:
     stream = Stream("latin-1", False)
-    terminal.show(realistic(), stream)
+    terminal.show((realistic(),), stream)
     assert stream.text() == terminal.render(realistic(), ascii_only=True)

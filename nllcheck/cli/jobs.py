@@ -1,0 +1,77 @@
+"""What a command line asks for, as jobs: one a target. A job is plain values, so it can go to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nllcheck import cache, config
+from nllcheck.config import Settings
+from nllcheck.errors import NllcheckError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One target to check."""
+
+    name: str  # in pyproject.toml; empty where the command line says it all
+    request: dict[str, Any]  # the fields of `load.Request`
+    given: dict[str, Any]  # options of the command line; None where nothing was said
+    settings: Settings  # of the file, with the command line's over them
+    meant: tuple[str, ...] = ()  # what the file says of the target, and where the file lies
+    files: tuple[str, ...] = ()  # checkpoints and batches
+
+    @property
+    def label(self) -> str:
+        return self.name or " ".join(self.request["paths"]) or "the model"
+
+    @property
+    def key(self) -> str:
+        """The cache's name for it. What is decided about findings afterwards is no part of it."""
+        settings = {name: getattr(self.settings, name) for name in OPTIONS}
+        asked = {"request": self.request, "given": self.given, "settings": settings, "meant": self.meant}
+        return cache.key(asked, self.settings.rules or ())
+
+
+OPTIONS = ("fail_on", "rules", "device", "dtype", "memory", "seed", "points", "sweep", "support", "base_measure", "nll")
+
+
+def plan(request: Mapping[str, Any], given: Mapping[str, Any]) -> list[Job]:
+    """The jobs of a command line; without anything named, every target of the project's file. Raises NllcheckError."""
+    request = {**request, "paths": tuple(map(_newest, request["paths"]))}
+    found = config.nearest(request["paths"])
+    named = [request[name] for name in ("paths", "model", "loss", "batches", "target", "init")]
+    if found is not None and found.targets and not any(named):
+        return [_job({**request, "target": target.name}, given, found) for target in found.targets]
+    return [_job(dict(request), given, found)]
+
+
+def _newest(path: str) -> str:
+    """The path itself, or of a folder that a `Guard` wrote to the last bundle. Raises NllcheckError."""
+    if not Path(path).is_dir():
+        return path
+    bundles = sorted(Path(path).glob("nllcheck-step-*.pt"), key=lambda p: (p.stat().st_mtime, p.name))
+    if not bundles:
+        hint = "name a checkpoint in it; nllcheck.Guard writes nllcheck-step-*.pt"
+        raise NllcheckError("there is no bundle in this folder", where=path, hint=hint)
+    return str(bundles[-1])
+
+
+def _job(request: dict[str, Any], given: Mapping[str, Any], found: config.Config | None) -> Job:
+    complete = bool(request["init"] and request["model"] and request["batches"])
+    named = config.meant(found, request["paths"], request["target"], complete)
+    settings = found.settings if found else Settings()
+    if found and named:
+        settings = settings.updated(named.settings)
+    settings = settings.updated(Settings(**given))
+    base = found.folder if found and named else Path.cwd()
+    own = (
+        request["paths"] or (named.checkpoint if named else ()),
+        request["batches"] or (named.batch if named else ()),
+    )
+    places = [base if not asked else Path.cwd() for asked in (request["paths"], request["batches"])]
+    files = tuple(str((place / one).resolve()) for place, some in zip(places, own, strict=True) for one in some)
+    told = (named.name, *named.checkpoint, *named.batch, str(named.model), str(named.loss)) if named else ()
+    return Job(named.name if named else "", request, dict(given), settings, (str(base), *told), files)

@@ -1,0 +1,75 @@
+"""One job checked: here, or by `main` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nllcheck import cache
+from nllcheck.cli.jobs import OPTIONS, Job
+from nllcheck.config import Settings
+from nllcheck.errors import NllcheckError
+from nllcheck.report import Report, formats, stored
+
+
+def check(job: Job, tell: Callable[[str], None], key: str) -> Report:
+    """Load a job's target and check it; the report is kept under `key`. Raises NllcheckError."""
+    from nllcheck.check import Options
+    from nllcheck.check import run as run_check
+    from nllcheck.cli.run import check_values, spelled
+    from nllcheck.load import Request, load_target
+
+    since = time.time()
+    target, settings = load_target(Request(**job.request))
+    settings = settings.updated(Settings(**job.given))
+    values = {name: getattr(settings, name) for name in OPTIONS if getattr(settings, name) is not None}
+    check_values(values)
+    target = replace(target, command=target.command + spelled(job.given))
+    report = replace(run_check(target, Options(**values, progress=tell)), name=job.name)
+    cache.store(key, report, {*job.files, *cache.users_files()}, since)
+    return report
+
+
+def packed(job: Job, key: str) -> str:
+    """The job as the text that `main` reads."""
+    settings = {name: getattr(job.settings, name) for name in Settings.__dataclass_fields__}
+    told = {"name": job.name, "request": job.request, "given": job.given, "settings": settings}
+    told |= {"meant": job.meant, "files": job.files}
+    return json.dumps({"job": told, "key": key})
+
+
+def _job(told: dict[str, Any]) -> Job:
+    lists = {"request": _tuples(told["request"]), "given": _tuples(told["given"])}
+    return Job(
+        told["name"],
+        **lists,
+        settings=Settings(**_tuples(told["settings"])),
+        meant=tuple(told["meant"]),
+        files=tuple(told["files"]),
+    )
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tuples(one) for name, one in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def main() -> None:
+    """A job from standard input; `{"report": ...}` or `{"error": ...}` to the path in the first argument."""
+    from nllcheck.cli.ending import users_code
+
+    asked = json.loads(sys.stdin.read())
+    try:
+        with users_code():
+            report = check(_job(asked["job"]), lambda text: None, asked["key"])
+        told: dict[str, Any] = {"report": stored.encode(report)}
+    except NllcheckError as error:
+        names = ("message", "where", "hint", "exit_code")
+        told = {"error": {name: getattr(error, name) for name in names}}
+    formats.write(stored.dumps(told), Path(sys.argv[1]))
