@@ -35,7 +35,6 @@ from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
 from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import sweep
-from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
 from nllcheck.types import Axis
 
@@ -56,7 +55,7 @@ class Options:
     seed: int = 0
     memory: str = "1G"
     points: int | None = None  # a default axis; None: by the size of the batch
-    min_bits: float | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
+    min_bits: int | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
     support: str | None = None  # of the target: real, positive, unit, simplex, count, class, one-hot, binary, angle
     base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
     nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
@@ -78,13 +77,22 @@ def run(target: Target, options: Options | None = None) -> Report:
     graph, remarks = captured(target, batch, options.seed)
     if graph is None:
         return _by_hand(target, batch, options, rules, remarks)
+    try:
+        return _by_graph(target, graph, options, specs, rules, clock)
+    except NllcheckError:
+        raise
+    except Exception as error:  # an op that cannot be run at many points, or one that no stage expects
+        return _by_hand(target, batch, options, rules, (_first_line(error),))
+
+
+def _by_graph(
+    target: Target, graph: LossGraph, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
+) -> Report:
+    """The stages after capture, in their order."""
     clock.start("axes")
     axes, named, skipped = _axes(graph, specs)
     clock.start("sweep")
-    try:
-        swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
-    except UnsweepableError as error:
-        return _by_hand(target, batch, options, rules, (str(error),))
+    swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
@@ -110,6 +118,11 @@ def run(target: Target, options: Options | None = None) -> Report:
         fail_on=options.fail_on,
         breaks=edges,
     )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200] if text else 'no message'}"
 
 
 def check(

@@ -40,6 +40,7 @@ class Settings:
     memory: str | None = None
     seed: int | None = None
     points: int | None = None
+    min_bits: int | None = None  # correct bits below which a finite result is reported
     sweep: tuple[str, ...] | None = None
     support: str | None = None  # of the target: real, positive, ...
     base_measure: str | None = None
@@ -183,7 +184,7 @@ def _settings(table: Mapping[str, Any], path: Path, place: str, also: set[str]) 
     for key in table:
         if key in ("rules", "sweep", "select", "ignore"):
             values[key] = _texts(table, key, path, place)
-        elif key in ("seed", "points"):
+        elif key in ("seed", "points", "min_bits"):
             values[key] = _number(table, key, path, place)
         elif key == "nll":
             values[key] = _flag(table, key, path, place)

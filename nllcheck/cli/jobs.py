@@ -35,7 +35,20 @@ class Job:
         return cache.key(asked, self.settings.rules or ())
 
 
-OPTIONS = ("fail_on", "rules", "device", "dtype", "memory", "seed", "points", "sweep", "support", "base_measure", "nll")
+OPTIONS = (
+    "fail_on",
+    "rules",
+    "device",
+    "dtype",
+    "memory",
+    "seed",
+    "points",
+    "min_bits",
+    "sweep",
+    "support",
+    "base_measure",
+    "nll",
+)
 
 
 def plan(request: Mapping[str, Any], given: Mapping[str, Any]) -> list[Job]:

@@ -49,6 +49,7 @@ def run(
     seed: Annotated[int | None, _option(HOW, "For noise inside the loss.")] = None,
     memory: Annotated[str | None, _option(HOW, "Budget of a sweep, for example 2G.")] = None,
     points: Annotated[int | None, _option(HOW, "Points on each axis.", "--points")] = None,
+    min_bits: Annotated[int | None, _option(HOW, "Report results with fewer correct bits.", "--min-bits")] = None,
     support: Annotated[str | None, _option(HOW, "Where targets live: real, positive, simplex, count, …")] = None,
     base_measure: Annotated[str | None, _option(HOW, "A factor of the target the loss leaves out: 1/y!")] = None,
     nll: Annotated[bool, _option(HOW, "The loss is meant as a negative log-likelihood.", "--nll")] = False,
@@ -57,6 +58,7 @@ def run(
     trust: Annotated[bool, _option(WHAT, "Let files run code (pickled modules, TorchScript).", "--trust")] = False,
     no_cache: Annotated[bool, _option(HOW, "Check again what has not changed.", "--no-cache")] = False,
     jobs: Annotated[int | None, _option(HOW, "Targets at once; the machine's cores.", "--jobs", "-j", min=1)] = None,
+    timings: Annotated[bool, _option(OUT, "Seconds of every stage, on standard error.", "--timings")] = False,
     quiet: Annotated[bool, _option(OUT, "A line a failing finding, a line a target.", "--quiet", "-q")] = False,
     verbose: Annotated[bool, _option(OUT, "Say more about notes and verdicts.", "--verbose", "-v")] = False,
 ) -> None:
@@ -73,16 +75,24 @@ def run(
         "dtype": dtype,
         "fail_on": fail_on,
     }
-    given |= {"seed": seed, "memory": memory, "points": points}
+    given |= {"seed": seed, "memory": memory, "points": points, "min_bits": min_bits}
     given |= {"support": support, "base_measure": base_measure, "nll": nll or None}
     decided: dict[str, Any] = {"select": _given(select), "ignore": _given(ignore), "baseline": baseline}
     request: dict[str, Any] = {"paths": tuple(paths or ()), "model": model, "loss": loss, "batches": tuple(batch or ())}
     request |= {"target": target, "trust": trust, "init": init}
     reports = gated(request, given, decided, not no_cache, jobs)
     show(reports, format, verbose, quiet)
+    for report in reports if timings else ():
+        typer.echo(_timed(report), err=True)
     for kind, path in outputs:
         write(renderer(kind)(reports), path)
     raise typer.Exit(exit_code(reports))
+
+
+def _timed(report: Report) -> str:
+    """Where the time of a check went: "capture 1.02 s, sweep 0.47 s, …"."""
+    spent = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report.facts.seconds)
+    return f"{report.facts.target}: {spent or 'answered from the store of unchanged checks'}"
 
 
 def _given(texts: Texts) -> tuple[str, ...] | None:
@@ -136,5 +146,7 @@ def check_values(values: Mapping[str, Any]) -> None:
         raise NllcheckError(f"unknown severity '{severity}'", where="fail_on", hint=hint)
     if points is not None and points < 2:
         raise NllcheckError(f"{points} points are no sweep", where="points", hint="take 2 or more")
+    if values.get("min_bits") is not None and not 1 <= values["min_bits"] <= 53:
+        raise NllcheckError(f"{values['min_bits']} is no number of bits", where="min_bits", hint="take 1 to 53")
     if seed is not None and seed not in SEEDS:
         raise NllcheckError(f"{seed} does not fit 64 bits", where="seed", hint="take a smaller seed")

@@ -160,7 +160,7 @@ def stuck(joint: Joint, axis: Axis, point: float, all_dead: bool = False) -> lis
     with plain_kernels(), torch.enable_grad():
         moved, _ = placed(joint, axis, joint.base, torch.tensor(point, dtype=joint.base[which].dtype))
         starts = [(moved if i == which else b).detach().clone() for i, b in enumerate(joint.base)]
-        free = [s.requires_grad_() for s in starts if s.is_floating_point()]
+        free = [s.requires_grad_() for s, trained in zip(starts, joint.trained, strict=True) if trained]
         loss = runner.run(*starts)
         gates = [(n, b) for n in joint.forward.graph.nodes if (b := _bounds(n)) and _has_gradient(runner.env.get(n))]
         if not gates or not loss.requires_grad:

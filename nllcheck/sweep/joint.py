@@ -40,6 +40,7 @@ class Joint:
     moved: tuple[int, ...]  # plain indices of the placeholders
     base: tuple[torch.Tensor, ...]  # their values on the batch
     ops: dict[str, JointOp]  # by fx node name; constants and placeholders are not in it
+    trained: tuple[bool, ...]  # which of them have a gradient: floating, and no target
     forward: fx.GraphModule  # `forward(*moved) -> loss`: the program itself, which exact arithmetic runs
 
 
@@ -89,7 +90,8 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
     with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
         module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
     fx_traceback.current_meta.pop("custom", None)
-    return Joint(tidy(out_of_place(module)), tuple(moved), base, _ops(module), sub)
+    trained = tuple(s.requires_grad for s in starts)
+    return Joint(tidy(out_of_place(module)), tuple(moved), base, _ops(module), trained, sub)
 
 
 def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
