@@ -35,6 +35,7 @@ from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
 from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import sweep
+from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
 from nllcheck.types import Axis
 
@@ -121,8 +122,8 @@ def _by_graph(
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200] if text else 'no message'}"
+    text = (str(error).strip() or "no message").splitlines()[0][:200]
+    return text if isinstance(error, UnsweepableError) else f"{type(error).__name__}: {text}"
 
 
 def check(

@@ -7,10 +7,11 @@ import math
 import torch
 
 from nllcheck.capture import LossGraph
+from nllcheck.detect.bits import usual_floor
 from nllcheck.detect.dead import dead_events, dead_on_batch
 from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
-from nllcheck.detect.precision import batch_precision, precision_events, usual_floor
+from nllcheck.detect.precision import batch_precision, precision_events
 from nllcheck.sweep import Swept
 from nllcheck.types import Event, Graph, Phase
 

@@ -1,15 +1,9 @@
-"""Digits lost: where loss or gradient stay finite but keep only a few of the dtype's bits, and the op that loses them.
-
-The sweep in the training dtype is compared with the same points in float64. An error counts against the value
-itself and against what a relative change of the axis by as much would do (backward error: Higham, Accuracy and
-Stability of Numerical Algorithms, 2002, section 1.5), so that a loss or slope that passes through zero is no alarm.
-"""
+"""Digits lost: where loss or gradient stay finite but keep only a few bits, and the op that loses them."""
 
 from __future__ import annotations
 
-import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +11,12 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
-from nllcheck.capture.interpret import Runner, promoted
-from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Bools, intervals, origins
+from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, mostly, on_batch
 from nllcheck.detect.chain import values_at
 from nllcheck.detect.events import ranges_at
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, place, placed, run_one, run_points
+from nllcheck.sweep.watch import Trace, place, run_one
 from nllcheck.types import Axis, ChainStep, Event, Phase
 
 NEAR = 10.0  # precision is looked at up to this factor of the batch's range
@@ -31,75 +24,12 @@ GAP = 3  # sound points that do not end a run of failing ones: rounding errors j
 MOST_RUNS = 3  # runs looked at on one axis and quantity
 SPREAD = 0.02  # by which values that were set alike are told apart
 SHARE = 1 / 8  # an op counts as inaccurate from this share of the final error on
-_BESIDE = tuple(range(-16, 17, 4))  # neighbours that are looked at, counted in floats
-_SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
-
-
-@dataclass(frozen=True)
-class Bits:
-    """Correct bits of loss and slope at P points, between 0 and those of the dtype; NaN where not comparable."""
-
-    loss: torch.Tensor  # (P,) float64
-    slope: torch.Tensor  # (P,)
-    loss_size: torch.Tensor  # (P,) |loss|, and sum of |gradient|, as a share of what is typical on the batch's range
-    slope_size: torch.Tensor  # (P,)
-
-
-def bits_kept(trace: Trace, wide: Trace, batch: tuple[float, float]) -> Bits:
-    """Compare a trace with the same points in float64. Sizes are relative to what is usual over the batch's range.
-
-    `batch`: |loss| and sum of |gradient| on the batch itself; less than that is not usual.
-    """
-    most = bits_of(trace.loss.dtype)
-    tiny = torch.finfo(trace.loss.dtype).tiny * _SMALLEST
-    x = wide.points.abs()
-    quantities = (
-        (trace.loss, wide.loss, wide.loss.abs(), x * wide.slope.abs()),
-        (trace.slope, wide.slope, wide.magnitude, x * _curvature(wide.points, wide.slope)),
-    )
-    kept, sizes = [], []
-    for (computed, exact, size, movable), own in zip(quantities, batch, strict=True):
-        typical = max(_typical(trace, size), own)
-        error = (computed.double() - exact).abs()
-        scale = torch.maximum(size, movable.clamp(max=typical))  # a zero that is passed is no loss of digits
-        bits = -torch.log2((error / scale).clamp(min=2.0**-most))
-        usable = torch.isfinite(computed) & torch.isfinite(exact) & (size > tiny)
-        kept.append(torch.where(usable, bits.clamp(0, most), math.nan))
-        sizes.append(size / typical)
-    return Bits(*kept, *sizes)
-
-
-def bits_of(dtype: torch.dtype) -> float:
-    """Bits of a dtype's significand, the hidden one included: 24 for float32."""
-    return 1.0 - math.log2(torch.finfo(dtype).eps)
-
-
-def usual_floor(dtype: torch.dtype) -> float:
-    """Bits below which a result counts as inaccurate: 10 of float32's 24 (a thousandth), 4 of float16's 11."""
-    return math.floor(10 / 24 * bits_of(dtype))
-
-
-def _typical(trace: Trace, size: torch.Tensor) -> float:
-    """The median size over the batch's own range, where that holds enough points."""
-    low, high = trace.axis.observed
-    inside = (trace.points >= low) & (trace.points <= high) & torch.isfinite(size)
-    chosen = size[inside if int(inside.sum()) >= 5 else torch.isfinite(size)]
-    return float(chosen.median()) if chosen.numel() else 1.0
-
-
-def _curvature(points: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    """The larger difference quotient of the slope to either neighbour."""
-    if points.numel() < 2:
-        return torch.zeros_like(slope)
-    steps = ((slope[1:] - slope[:-1]) / (points[1:] - points[:-1])).abs().nan_to_num(0.0, 0.0, 0.0)
-    zero = steps.new_zeros(1)
-    return torch.maximum(torch.cat([zero, steps]), torch.cat([steps, zero]))
 
 
 def precision_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, floor: float) -> list[Event]:
     """At most one event for each op and phase that leaves fewer than `floor` bits near the batch's range."""
     near = np.array([reach_of(trace.axis, v) <= NEAR for v in trace.points.tolist()])
-    kept = bits_kept(trace, wide, _on_batch(joint, trace.axis))
+    kept = bits_kept(trace, wide, on_batch(joint, trace.axis))
     found: dict[tuple[int, Phase], Event] = {}
     for phase, bits in _by_phase(kept):
         for run in _runs(near & (bits < floor).numpy())[:MOST_RUNS]:
@@ -116,9 +46,9 @@ def batch_precision(graph: LossGraph, joint: Joint, names: tuple[str, ...], floo
         axis = Axis("batch", node, "output", mode="scale", observed=(1.0, 1.0))
         if node in graph.graph.targets or not base.is_floating_point():
             continue
-        kept = _beside(joint, axis, 1.0, base.dtype)
+        kept = beside(joint, axis, 1.0, base.dtype)
         for phase, bits in _by_phase(kept):
-            if _mostly(bits, floor):
+            if mostly(bits, floor):
                 event = _told(graph, joint, axis, 1.0, phase, bits.numpy(), names)
                 found.setdefault(event.node, replace(event, axis=None, on_batch=True)) if event else None
     return list(found.values())
@@ -193,9 +123,9 @@ def _rank(trace: Trace, bits: torch.Tensor, k: int) -> tuple[bool, float, float]
 
 def _holds(joint: Joint, trace: Trace, value: float, phase: Phase, floor: float) -> bool:
     """Do most values beside the point lose their digits, too? A single one may be a coincidence."""
-    kept = _beside(joint, trace.axis, value, trace.points.dtype)
+    kept = beside(joint, trace.axis, value, trace.points.dtype)
     bits = kept.loss if phase == "forward" else kept.slope
-    return _mostly(bits, floor)
+    return mostly(bits, floor)
 
 
 def _spread_out(joint: Joint, axis: Axis, value: float, phase: Phase, floor: float) -> bool:
@@ -211,36 +141,8 @@ def _spread_out(joint: Joint, axis: Axis, value: float, phase: Phase, floor: flo
     low, high = axis.domain
     changed = replace(joint, base=(*joint.base[:which], spread.clamp(low, high), *joint.base[which + 1 :]))
     around = Axis("spread", axis.node, axis.role, "scale", channel=axis.channel, observed=(1.0, 1.0))
-    kept = _beside(changed, around, 1.0, base.dtype)
-    return _mostly(kept.loss if phase == "forward" else kept.slope, floor)
-
-
-def _mostly(bits: torch.Tensor, floor: float) -> bool:
-    """Are more than half of the comparable values below the floor?"""
-    known = bits[~torch.isnan(bits)]
-    return bool((known < floor).double().mean() > 0.5) if known.numel() >= 3 else False
-
-
-def _beside(joint: Joint, axis: Axis, value: float, dtype: torch.dtype) -> Bits:
-    """Bits kept at a few values next to `value`, each rounded anew."""
-    eps = torch.finfo(dtype).eps
-    factors = torch.tensor([1 + j * eps for j in _BESIDE], dtype=torch.float64)
-    points = torch.unique((value * factors).to(dtype)).to(joint.base[0].device)
-    wide = run_points(joint, axis, points.double(), (), torch.float64)
-    return bits_kept(run_points(joint, axis, points, ()), wide, _on_batch(joint, axis))
-
-
-@functools.lru_cache(maxsize=64)
-def _on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
-    """|loss| and the sum of |gradient| along an axis, on the batch, in float64; 0 where not finite."""
-    which = joint.moved.index(axis.node)
-    bases = [promoted(b, torch.float64) for b in joint.base]
-    with torch.no_grad(), plain_kernels():
-        loss, *gradients = Runner(joint.module, torch.float64).run(*bases)
-    _, along = placed(joint, axis, bases, torch.ones((), dtype=torch.float64, device=bases[which].device))
-    felt = gradients[which] * along if gradients[which].shape == along.shape else along * 0
-    sizes = float(loss.abs()), float(felt.abs().sum())
-    return tuple(s if math.isfinite(s) else 0.0 for s in sizes)  # type: ignore[return-value]
+    kept = beside(changed, around, 1.0, base.dtype)
+    return mostly(kept.loss if phase == "forward" else kept.slope, floor)
 
 
 def _culprit(joint: Joint, axis: Axis, point: float, phase: Phase, names: tuple[str, ...]) -> int | None:

@@ -39,7 +39,7 @@ class Step:
         found = extent(self.value)
         if found is None:
             return 0
-        low, high = float(found[0]), float(found[1])
+        low, high = float(found[0].detach()), float(found[1].detach())
         return 2 if math.isnan(low) or math.isnan(high) else int(math.isinf(low) or math.isinf(high))
 
 

@@ -72,10 +72,13 @@ def _check_condition(rule: Rule, captures: set[str], place: _Places) -> None:
         raise place.error(("when",), "the condition is neither true nor false", "compare it: max(x) > 0")
 
 
+EVENT_KINDS = ("precision", "dead-gradient")  # what an event rule can explain beside NaN and infinity
+
+
 def _check_kind(rule: Rule, place: _Places) -> None:
     for key in ("kind", "verdict"):
-        if rule.on == "event" and getattr(rule, key):
-            raise place.error((key,), f"only a rule with 'on: graph' has a {key} of its own")
+        if rule.on == "event" and getattr(rule, key) and getattr(rule, key) not in EVENT_KINDS:
+            raise place.error((key,), f"only a rule with 'on: graph' has this {key} of its own")
         if rule.on == "graph" and not getattr(rule, key):
             raise place.error(("on",), f"a rule with 'on: graph' needs a {key}")
 

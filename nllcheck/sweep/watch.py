@@ -51,7 +51,8 @@ class Watcher(Runner):
 def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     """0-d smallest and largest element of a float tensor (or of all float tensors in a tuple); None if none."""
     parts = value if isinstance(value, (tuple, list)) else (value,)
-    tensors = [p for p in parts if isinstance(p, torch.Tensor) and p.is_floating_point() and p.numel()]
+    dense = [p for p in parts if isinstance(p, torch.Tensor) and p.layout == torch.strided]
+    tensors = [p for p in dense if p.is_floating_point() and p.numel()]
     if not tensors:
         return None
     pairs = [_extent(t.reshape(-1)) for t in tensors]
