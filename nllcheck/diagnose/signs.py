@@ -18,7 +18,7 @@ def negative(graph: Graph, judged: Judged) -> Finding:
     severity: Severity = "error" if labels else "note"
     head = f"The loss on the batch is {event.loss:.6g}" if event.on_batch else f"The loss is negative {_from(event)}"
     verdict = "a label's probability cannot exceed 1" if labels else judged.reason.rstrip(".")
-    return replace(base(graph, judged, severity, ""), **built(NEGATIVE, f"{head}: {verdict}."))
+    return replace(base(graph, judged, severity, ""), **built(NEGATIVE, f"{head}: {verdict}."), command="")
 
 
 def _from(event: Event) -> str:
@@ -51,7 +51,9 @@ def _endless(graph: Graph, group: list[Judged]) -> Finding:
     lead = max(group, key=lambda j: abs(j.event.slope))
     severity: Severity = "warning" if lead.verdict == "wrong-formula" else "note"
     text = "; it ".join(j.event.detail for j in group)
-    return replace(base(graph, lead, severity, ""), **built(UNBOUNDED, f"The loss has no minimum: it {text}."))
+    return replace(
+        base(graph, lead, severity, ""), **built(UNBOUNDED, f"The loss has no minimum: it {text}."), command=""
+    )
 
 
 def _sign_text(event: Event) -> str:
@@ -61,4 +63,4 @@ def _sign_text(event: Event) -> str:
 
 
 def _sign(graph: Graph, judged: Judged, text: str) -> Finding:
-    return replace(base(graph, judged, severity_of(judged, None), ""), **built(SIGNS, text))
+    return replace(base(graph, judged, severity_of(judged, None), ""), **built(SIGNS, text), command="")

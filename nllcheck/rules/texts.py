@@ -78,7 +78,7 @@ EVENT_KINDS = ("precision", "dead-gradient")  # what an event rule can explain b
 def _check_kind(rule: Rule, place: _Places) -> None:
     for key in ("kind", "verdict"):
         if rule.on == "event" and getattr(rule, key) and getattr(rule, key) not in EVENT_KINDS:
-            raise place.error((key,), f"only a rule with 'on: graph' has this {key} of its own")
+            raise place.error((key,), f"only a rule with 'on: graph' has a {key} such as '{getattr(rule, key)}'")
         if rule.on == "graph" and not getattr(rule, key):
             raise place.error(("on",), f"a rule with 'on: graph' needs a {key}")
 

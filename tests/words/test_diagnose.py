@@ -78,6 +78,12 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("log(1 - p)", "log", None, {}, "NLL504"),
     ("log(1 + tanh(x))", "log", ("tanh", SAT), {"ranges": {"tanh": (-1.0, 0.9)}}, "NLL505"),
     ("sum(x * m) / sum(m)", "div", None, {"kind": "nan", "ranges": {"m": (0.0, 0.0)}}, "NLL506"),
+    ("log(1 + x)", "log", None, {"kind": "precision"}, "NLL801"),
+    ("exp(x) - 1", "sub", None, {"kind": "precision"}, "NLL802"),
+    ("1 - cos(x)", "sub", None, {"kind": "precision"}, "NLL803"),
+    ("1 - tanh(x) ** 2", "sub", None, {"kind": "precision"}, "NLL804"),
+    ("mean(x ** 2, -1) - mean(x, -1) ** 2", "sub", None, {"kind": "precision"}, "NLL805"),
+    ("log(softmax(x))", "log", None, {"kind": "precision"}, "NLL005"),  # a rule for NaN has no words for lost digits
     ("mean(erfinv(x))", "mean", None, {}, "NLL000"),
     ("x / s", "div", None, {"ranges": {"s": (1.0, 2.0)}}, "NLL000"),  # the divisor is not to blame
     ("q / (1 - r ** 2)", "div", None, {"ranges": {"r": (-0.5, 0.5)}}, "NLL000"),
