@@ -58,15 +58,36 @@ def stuck(joint: Joint, axis: Axis, point: float, all_dead: bool = False) -> lis
         dead = [g == 0 for g in found[: len(free)]]
         held = [_held_elements(runner, n, b, g) for (n, b), g in zip(gates, found[len(free) :], strict=True)]
         caught = [(n, h) for (n, _), h in zip(gates, held, strict=True) if h is not None]
+        if all_dead:
+            return [_stuck(runner, n, h) for n, h in caught if _depends(joint, axis, n)]
         return [
             _stuck(runner, n, h)
             for n, h in caught
-            if all_dead or _feeds_dead(runner.env[n.args[0]], h, free, _samples(dead) if _is_relu(n) else dead)
+            if _feeds_dead(runner.env[n.args[0]], h, free, _samples(dead) if _is_relu(n) and _has_features(h) else dead)
         ]
+
+
+def _depends(joint: Joint, axis: Axis, gate: fx.Node) -> bool:
+    """Does the gate read what the axis moves? Asked on the batch, where nothing is saturated yet."""
+    which = joint.moved.index(axis.node)
+    runner = Runner(joint.forward)
+    starts = [b.detach().clone() for b in joint.base]
+    starts[which].requires_grad_()
+    runner.run(*starts)
+    source = runner.env[gate.args[0]]  # type: ignore[index]
+    if not _has_gradient(source):
+        return False
+    _, along = placed(joint, axis, joint.base, torch.ones((), dtype=joint.base[which].dtype))
+    return bool((_gradients(source.sum(), [starts[which]])[0] * along != 0).any())
 
 
 def _gradients(of: torch.Tensor, at: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     return torch.autograd.grad(of, at, retain_graph=True, allow_unused=True, materialize_grads=True)
+
+
+def _has_features(held: torch.Tensor) -> bool:
+    """Several values a row? A relu on a single one, a rate, has no others to carry the row."""
+    return held.dim() >= 2 and held.shape[-1] > 1
 
 
 def _samples(dead: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -82,3 +82,8 @@ def logits(x, y):
 def softplus_rate(x, y):
     rate = F.softplus(x) + 1e-6
     return (rate - y * torch.log(rate)).mean()
+
+
+def rate_and_spread(output, y):
+    rate = F.relu(output[:, 0]) + 1e-6  # <- here
+    return (rate - y * torch.log(rate)).mean() + output[:, 1].var(correction=0)

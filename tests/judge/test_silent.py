@@ -114,3 +114,14 @@ def test_the_floor_can_be_chosen():
     lax = nllcheck.check_function(losses.one_minus_cos, x, min_bits=0.5)
     assert of_kind(strict, "precision")
     assert [f for f in of_kind(lax, "precision") if f.on_batch and f.phase == "forward"] == []
+
+
+def test_a_gate_is_not_blamed_on_a_channel_that_it_does_not_read():
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(32, 2, generator=generator)
+    y = torch.poisson(torch.full((32,), 3.0), generator=generator)
+    report = nllcheck.check_function(losses.rate_and_spread, {"output": output, "y": y}, target="y")
+    found = of_kind(report, "dead-gradient")
+    assert [(f.on_batch, f.op, f.site.line) for f in found] == [(True, "relu", line_of(losses.rate_and_spread))]
+    assert int(found[0].message.split(" ", 1)[0]) == int((output[:, 0] <= 0).sum())
+    assert not any("output[..., 1]" in text for text in found[0].also)
