@@ -47,7 +47,7 @@ def bits_kept(trace: Trace, wide: Trace, batch: tuple[float, float]) -> Bits:
     )
     kept, sizes = [], []
     for (computed, exact, size, movable), own in zip(quantities, batch, strict=True):
-        typical = max(_typical(trace, size), own)
+        typical = max(usual(trace, size), own)
         error = (computed.double() - exact).abs()
         scale = torch.maximum(size, movable.clamp(max=typical))  # a zero that is passed is no loss of digits
         bits = -torch.log2((error / scale).clamp(min=2.0**-most))
@@ -67,7 +67,7 @@ def usual_floor(dtype: torch.dtype) -> float:
     return math.floor(10 / 24 * bits_of(dtype))
 
 
-def _typical(trace: Trace, size: torch.Tensor) -> float:
+def usual(trace: Trace, size: torch.Tensor) -> float:
     """The median size over the batch's own range, where that holds enough points."""
     low, high = trace.axis.observed
     inside = (trace.points >= low) & (trace.points <= high) & torch.isfinite(size)

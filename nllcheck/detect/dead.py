@@ -17,6 +17,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import origins
+from nllcheck.detect.bits import usual
 from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
 from nllcheck.detect.threshold import Question, bisect
@@ -80,7 +81,7 @@ def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: to
     value = float(trace.points[k])
     one = run_one(joint, trace.axis, value, trace.names)
     size = float(wide.magnitude[k])
-    lost = math.isfinite(size) and size > RELEVANT * _usual(trace, wide) and size > 1e3 * _tiny(trace)
+    lost = math.isfinite(size) and size > RELEVANT * usual(trace, wide.magnitude) and size > 1e3 * _tiny(trace)
     node = _vanishing(joint, one) if lost else None
     if node is not None:
         event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
@@ -98,12 +99,6 @@ def _tiny(trace: Trace) -> float:
 
 def _held(found: Stuck) -> str:
     return f"held at {found.bound:.6g}, where the loss would fall if it could move on"
-
-
-def _usual(trace: Trace, wide: Trace) -> float:
-    low, high = trace.axis.observed
-    inside = (trace.points >= low) & (trace.points <= high) & torch.isfinite(wide.magnitude)
-    return float(wide.magnitude[inside].median()) if bool(inside.any()) else 0.0
 
 
 def _edge(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> tuple[float, float] | None:

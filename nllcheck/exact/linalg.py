@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_mat
 
-from nllcheck.exact.ball import Array, Ball, UndecidedError, ball_of, slope_of
+from nllcheck.exact.ball import Array, Ball, UndecidedError, as_array, ball_of, slope_of
 
 
 def _each(function: Callable[..., Any], *arrays: Array) -> Any:
@@ -121,15 +121,7 @@ def det(a: Any) -> Ball:
 
 
 def _ball(value: Any, slope: Any) -> Ball:
-    return Ball(_as_array(value), None if slope is None else _as_array(slope))
-
-
-def _as_array(value: Any) -> Array:
-    if isinstance(value, np.ndarray):
-        return value
-    out = np.empty((), dtype=object)
-    out[()] = value
-    return out
+    return Ball(as_array(value), None if slope is None else as_array(slope))
 
 
 def cholesky(a: Any, upper: bool = False) -> Ball:

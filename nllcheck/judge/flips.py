@@ -14,6 +14,7 @@ import torch
 from nllcheck.axes.points import from_ordinal, to_ordinal
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
+from nllcheck.detect.bits import usual
 from nllcheck.detect.threshold import Question, bisect
 from nllcheck.exact import certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
@@ -58,9 +59,7 @@ def _near(trace: Trace, wide: Trace) -> _Near | None:
         return None
     size = wide.magnitude[keep].clamp(min=1e-30)
     places = torch.nonzero(keep).flatten()
-    low, high = trace.axis.observed
-    own = size[(trace.points[keep] >= low) & (trace.points[keep] <= high)]
-    typical = float((own if own.numel() >= 5 else size).median())
+    typical = max(usual(trace, wide.magnitude), 1e-30)
     return _Near(trace.points[keep].double(), trace.slope[keep].double(), wide.slope[keep], size, places, typical)
 
 
