@@ -21,7 +21,7 @@ def check(job: Job, tell: Callable[[str], None], key: str) -> Report:
     """Load a job's target and check it; the report is kept under `key`. Raises NllcheckError."""
     from nllcheck.check import Options
     from nllcheck.check import run as run_check
-    from nllcheck.cli.run import check_values, spelled
+    from nllcheck.cli.options import check_values, spelled
     from nllcheck.load import Request, load_target
 
     since = time.time()
