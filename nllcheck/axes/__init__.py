@@ -10,9 +10,9 @@ import torch
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
-from nllcheck.axes.names import domain_of_name, is_parameter_name
 from nllcheck.axes.selection import steering
 from nllcheck.capture import LossGraph
+from nllcheck.names import domain_of_name, is_parameter_name
 from nllcheck.types import Axis, Graph, Node, Ref
 
 MANY = 8  # more channels than this are moved in groups
@@ -109,7 +109,7 @@ def _scaled(whole: Axis, plain: Node) -> list[Axis]:
     ]
 
 
-EVIDENCE = 4  # elements that are all positive, so that a tensor of another name counts as positive
+EVIDENCE = 2  # elements that are all positive, so that a tensor of another name counts as positive
 
 
 def _input_domain(plain: Node, seen: tuple[float, float]) -> tuple[float, float]:

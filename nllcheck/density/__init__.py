@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from nllcheck.axes import default_axes, label_of
+from nllcheck.axes import default_axes, depends_on, label_of, refs
 from nllcheck.capture import LossGraph
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.factors import check_name
@@ -72,12 +72,26 @@ def _measured(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_me
         samples = samples_of(graph, by_rows=True)
     moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
     found = measured(samples, thetas(samples, moving), support, base_measure)
-    return _narrowed(found, base_measure) if asked is None else found
+    if asked is not None:
+        return found
+    found = _narrowed(found, base_measure)
+    if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_counted(graph, target):
+        raise UndecidedError("whole numbers may be counts or measurements; state the support with --support")
+    return found
+
+
+def _is_counted(graph: LossGraph, target: int) -> bool:
+    """Integers, or numbers of which the loss takes the factorial."""
+    reading = depends_on(graph.graph, {target})
+    factorials = any(n.op == "lgamma" and set(refs(n)) & reading for n in graph.graph.nodes)
+    return factorials or not graph.values[target].is_floating_point()
 
 
 def _narrowed(found: Measured, base_measure: str | None) -> Measured:
     """Positive targets compared with a mean may live on the half line (a truncated density) and not on all reals: they
     do if that alone makes Z = 1 with every term of the loss."""
+    if verdict_of(found).name == "varies" and not found.samples.event:
+        return _elsewhere(found, base_measure)
     whole = found.reading.constant == "1" and all(found.reading.kept)
     if found.support.name != "real" or whole or not bool((found.samples.target > 0).all()):
         return found
@@ -85,6 +99,27 @@ def _narrowed(found: Measured, base_measure: str | None) -> Measured:
     other = measured(found.samples, found.theta, support, base_measure)
     fits = other.reading.constant == "1" and all(other.reading.kept) and other.factor is None
     return other if fits else found
+
+
+def _elsewhere(found: Measured, base_measure: str | None) -> Measured:
+    """The support was only inferred: one on which the loss is a proper density is the better guess."""
+    target = found.samples.target.double()
+    fits = {
+        "unit": bool(((target > 0) & (target < 1)).all()),
+        "positive": bool((target >= 0).all()),
+        "count": bool(((target == target.round()) & (target >= 0)).all()),
+        "real": True,
+    }
+    if found.support.name not in fits:
+        return found
+    for name in (n for n, possible in fits.items() if possible and n != found.support.name):
+        try:
+            other = measured(found.samples, found.theta, Support(name, "the loss is normalised there"), base_measure)
+        except UndecidedError:
+            continue
+        if verdict_of(other).name == "proper":
+            return other
+    return found
 
 
 def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -20,6 +20,7 @@ from nllcheck.sweep.watch import Trace, placed, run_points
 from nllcheck.types import Axis
 
 _BESIDE = tuple(range(-16, 17, 4))  # neighbours that are looked at, counted in floats
+SPREAD = 0.02  # by which values that were set alike are told apart
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
 
 
@@ -110,3 +111,19 @@ def on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
     felt = gradients[which] * along if gradients[which].shape == along.shape else along * 0
     sizes = float(loss.abs()), float(felt.abs().sum())
     return tuple(s if math.isfinite(s) else 0.0 for s in sizes)  # type: ignore[return-value]
+
+
+def spread(joint: Joint, axis: Axis, value: float) -> tuple[Joint, Axis]:
+    """A joint whose batch has the swept elements near `value`, a few percent apart, and an axis that scales them.
+
+    A sweep sets them all alike, which is special for a variance or a distance.
+    """
+    which = joint.moved.index(axis.node)
+    base = joint.base[which]
+    steps = torch.linspace(-1, 1, base.numel(), dtype=base.dtype, device=base.device)
+    order = torch.randperm(base.numel(), generator=torch.Generator().manual_seed(0)).to(base.device)
+    moved, along = placed(joint, axis, joint.base, torch.tensor(value, dtype=base.dtype))
+    apart = torch.where(along != 0, moved * (1 + SPREAD * steps[order].reshape(base.shape)), base)
+    apart = apart.clamp(*axis.domain)
+    changed = replace(joint, base=(*joint.base[:which], apart, *joint.base[which + 1 :]))
+    return changed, Axis("spread", axis.node, axis.role, "scale", channel=axis.channel, observed=(1.0, 1.0))

@@ -17,7 +17,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import origins
-from nllcheck.detect.bits import usual
+from nllcheck.detect.bits import spread, usual
 from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
 from nllcheck.detect.threshold import Question, bisect
@@ -87,10 +87,21 @@ def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: to
         event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
         return replace(event, threshold=_edge(joint, trace, dead, k))
     held = stuck(joint, trace.axis, value, all_dead=True)
-    if not held:
+    if not held or _is_alone(joint, trace, dead, k):
         return None
     event = _event(graph, joint, one, held[0].origin, _held(held[0]))
     return replace(event, threshold=_edge(joint, trace, dead, k))
+
+
+def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:
+    """Is the gradient 0 only because all values are alike, as that of a variance is? Asked at the largest value on
+    the side, where a few percent are not nothing."""
+    axis, values = trace.axis, trace.points.tolist()
+    if axis.mode != "set":
+        return False
+    side = [v for j, v in enumerate(values) if dead[j] and _side(axis, v) == _side(axis, values[k])]
+    changed, around = spread(joint, axis, max((v for v in side if reach_of(axis, v) <= NEAR), key=abs))
+    return bool(run_one(changed, around, 1.0, ()).magnitude[0] != 0)
 
 
 def _tiny(trace: Trace) -> float:

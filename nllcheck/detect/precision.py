@@ -12,17 +12,16 @@ import torch
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools, intervals, origins
-from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, mostly, on_batch
+from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, mostly, on_batch, spread
 from nllcheck.detect.chain import values_at
 from nllcheck.detect.events import ranges_at
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, place, run_one
+from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event, Phase
 
 NEAR = 10.0  # precision is looked at up to this factor of the batch's range
 GAP = 3  # sound points that do not end a run of failing ones: rounding errors jump
 MOST_RUNS = 3  # runs looked at on one axis and quantity
-SPREAD = 0.02  # by which values that were set alike are told apart
 SHARE = 1 / 8  # an op counts as inaccurate from this share of the final error on
 
 
@@ -132,16 +131,7 @@ def _spread_out(joint: Joint, axis: Axis, value: float, phase: Phase, floor: flo
     """Are the digits lost, too, where the moved elements differ from one another by a few percent?"""
     if axis.mode != "set":
         return True
-    which = joint.moved.index(axis.node)
-    base = joint.base[which]
-    steps = torch.linspace(-1, 1, base.numel(), dtype=base.dtype, device=base.device)
-    order = torch.randperm(base.numel(), generator=torch.Generator().manual_seed(0)).to(base.device)
-    moved, along = place(axis, base, torch.tensor(value, dtype=base.dtype))
-    spread = torch.where(along != 0, moved * (1 + SPREAD * steps[order].reshape(base.shape)), base)
-    low, high = axis.domain
-    changed = replace(joint, base=(*joint.base[:which], spread.clamp(low, high), *joint.base[which + 1 :]))
-    around = Axis("spread", axis.node, axis.role, "scale", channel=axis.channel, observed=(1.0, 1.0))
-    kept = beside(changed, around, 1.0, base.dtype)
+    kept = beside(*spread(joint, axis, value), 1.0, joint.base[joint.moved.index(axis.node)].dtype)
     return mostly(kept.loss if phase == "forward" else kept.slope, floor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from nllcheck.names import is_parameter_name
 from nllcheck.types import SEVERITIES, Axis, Event, Judged, Severity
 
 NEAR = 10.0  # within this factor of the batch's range a defect counts in full
@@ -28,7 +29,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
     | both | only where rows or tensors coincide or vanish | warning |
-    | limit | only the gradient fails, at an exact 0 where 0 and above are possible | warning |
+    | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
     | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
@@ -50,8 +51,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
         return "warning" if judged.verdict in ("defect", "limit") and rule != "note" else "note"
     if judged.verdict == "defect":
         return _defect(judged, rule)
-    if judged.verdict == "limit" and _is_trap_at_zero(event):
-        return "warning" if rule != "note" else "note"
+    if judged.verdict == "limit" and rule in ("error", "warning") and _is_trap_at_zero(event):
+        return "warning"
     if judged.verdict == "limit" and judged.reach <= CLOSE and (event.axis.role != "target" or _is_everywhere(event)):
         return rule or "warning"
     return "note"
@@ -90,10 +91,12 @@ def _is_plausible(axis: Axis, value: float) -> bool:
 
 
 def _is_trap_at_zero(event: Event) -> bool:
-    """A loss that is fine at 0 while its gradient is not: a zero is a common value, whatever the batch shows."""
+    """A loss that is fine at 0 while its gradient is not: a zero is a common value of anything but a scale."""
+    axis = event.axis
+    if axis is None or axis.domain[0] != 0 or axis.mode != "set" or axis.role == "target":
+        return False
     at = event.threshold[1] if event.threshold else event.witness
-    possible = event.axis is not None and event.axis.domain[0] == 0 and event.axis.mode == "set"
-    return possible and event.phase == "backward" and at == 0 and event.axis.role != "target"  # type: ignore[union-attr]
+    return event.phase == "backward" and at == 0 and not is_parameter_name(axis.label)
 
 
 def _is_everywhere(event: Event) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from density_losses import CASES
 from helpers import answer
-from losses import CASES
 
 
 @pytest.mark.parametrize(("fn", "tensors", "name", "constant"), CASES, ids=[c[0].__name__ for c in CASES])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import losses
+import density_losses as losses
 import pytest
 import torch
 from helpers import answer
