@@ -1,12 +1,17 @@
-"""No test may find the report of another, or of the person who runs them."""
+"""No test may find the report of another or of the person who runs them, nor depend on how it was started."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]
+
+# A shell starts background jobs with Ctrl-C ignored, and the processes that tests start would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
