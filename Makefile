@@ -27,6 +27,8 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/density.py
+	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/detect
 
 docs: $(STAMP)
 	$(BIN)/python docs/make.py

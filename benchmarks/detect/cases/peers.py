@@ -77,7 +77,7 @@ CASES = (
     bug(correlation_by_difference, given(raw=normal(8), y=normal(8, 2), target="y"), "tanh sub pow div log",
         "Graves, arXiv:1308.0850", lambda s: s["raw"].fill_(8.9), kind="nan inf sign-flip precision"),
     bug(probability_without_log, given(logits=normal(8, 4), y=classes(8, 4), target="y"),
-        "mean neg softmax gather nll_loss", "PyTorch documentation, torch.nn.NLLLoss", kind="wrong-density",
+        "mean neg softmax gather nll_loss", "PyTorch documentation, torch.nn.NLLLoss", kind="wrong-density negative-nll",
         verdict="wrong-formula"),
     bug(normal_without_half, given(mu=normal(8), sigma=positive(8), y=normal(8), target="y"),
         "add mean sum mul div log", "Graves, arXiv:1308.0850", kind="wrong-density", verdict="wrong-formula"),
