@@ -27,6 +27,7 @@ from nllcheck.detect.breaks import breaks
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.exact import seconds_spent
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
@@ -107,7 +108,7 @@ def _by_graph(
     edges = breaks(swept)
     clock.start("diagnose")
     findings = diagnose(graph.graph, tuple(judged), rules, answer, command=target.command)
-    clock.stop()
+    clock.end()
     tables = tuple(sweep_table(p.trace) for p in swept.parts)
     facts = facts_of(target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, _settings(options))
     return Report(
@@ -245,11 +246,16 @@ class _Clock:
         self.tell = tell
         self.stage = ""
         self.since = 0.0
+        self.exact = seconds_spent()
 
     def start(self, stage: str) -> None:
         self.stop()
         self.stage, self.since = stage, time.perf_counter()
         self.tell(stage)
+
+    def end(self) -> None:
+        self.stop()
+        self.seconds["exact arithmetic (of these)"] = seconds_spent() - self.exact
 
     def stop(self) -> None:
         if self.stage:

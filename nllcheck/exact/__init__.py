@@ -8,19 +8,17 @@ jets through it, so that a singular backward formula cannot spoil the reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from flint import arb, ctx
 from torch import fx
 
-from nllcheck import ops
-from nllcheck.capture.plain import op_of
-from nllcheck.exact import forms
-from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, lift
-from nllcheck.exact.table import FORMS, UNARY, one
+from nllcheck.exact.ball import STILL, Ball, SingularError, UndecidedError, as_array, ball_of, beside, lift
+from nllcheck.exact.run import Exact, reads_no_value
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import placed
 from nllcheck.types import Axis
@@ -28,161 +26,62 @@ from nllcheck.types import Axis
 PRECISIONS = (128, 512, 2048)  # bits; tried in turn
 ENOUGH = 40  # relative bits after which a value counts as known
 MOST = 3_000_000  # scalar ball operations in one evaluation; larger graphs stay undecided
+STEPS = (-300, -600)  # beside a point: 2^-300 and 2^-600 of its size away
 
 
-class _Exact(fx.Interpreter):
-    """Runs a forward graph on balls. Whatever holds no float runs as it is."""
+class Certain(NamedTuple):
+    """Loss and derivative at a point as floats, infinite where too large for float64.
 
-    singular = ""  # the first op that has no value at exact arguments: a pole, not a want of precision
-    reading: Sequence[Any] = ()  # what the op at work was given
-
-    def run_node(self, n: fx.Node) -> Any:
-        if n.op != "call_function":
-            value = super().run_node(n)
-            return ball_of(value) if _is_float(value) else _on_cpu(value)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        spelled = ops.packet(str(n.target))
-        if not _holds_balls([*args, *kwargs.values()]):
-            value = n.target(*args, **kwargs)  # type: ignore[operator]
-            return ball_of(value) if _is_float(value) else value
-        self.reading = args
-        value = _apply(n, spelled, args, kwargs)
-        if not self.singular and (_is_pole(op_of(n), args, value) or _is_outside(spelled, args)):
-            self.singular = op_of(n)
-        return value
-
-
-def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:
-    """No finite value at some element, though what it is computed from is known without error there.
-
-    A division by exactly 0 has none whatever is divided.
+    `left` and `right` are the derivatives on either side. Where they differ `slope` is NaN; a side on which the
+    formula has no value is NaN and leaves `slope` to the other.
     """
-    if not isinstance(value, Ball) or not any(v.is_nan() for v in value.value.flat):
-        return False
-    if ops.row(op).kind in ("view", "select", "choice", "join", "create"):  # these only hand on
-        return False
-    given = [a.value for a in args if isinstance(a, Ball)]
-    if op == "div" and len(given) == 2:
-        given = given[1:]
-    if ops.row(op).kind != "elementwise":
-        return all(_is_known(v) for part in given for v in part.flat)
-    known = lift(lambda v, *parts: v.is_nan() and all(map(_is_known, parts)), value.value, *given)
-    return bool(known.any())
+
+    loss: float
+    slope: float
+    left: float
+    right: float
+
+    @property
+    def is_kink(self) -> bool:
+        """Do both sides have a finite derivative, each its own?"""
+        return math.isnan(self.slope) and math.isfinite(self.left + self.right)
+
+    @property
+    def size(self) -> float:
+        """The larger of the two one-sided derivatives, without its sign."""
+        return max(abs(v) for v in (self.left, self.right) if not math.isnan(v))
+
+    def nearest(self, computed: float) -> float:
+        """The derivative nearest to a computed one: at a kink all between the two sides are as right."""
+        low, high = sorted((self.left, self.right))
+        return min(max(computed, low), high) if self.is_kink else self.slope
 
 
-def _reads_no_value(args: Sequence[Any]) -> bool:
-    """Is one of the op's arguments nowhere a number? Then no precision will ever decide a comparison with it."""
-    return any(isinstance(a, Ball) and any(not v.is_finite() for v in a.value.flat) for a in args)
-
-
-def _is_known(value: arb) -> bool:
-    """Without error: a number, or an infinity that was written down."""
-    return bool(value.is_exact() and not value.is_nan())
-
-
-def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
-    """Is an argument certainly outside the op's domain?"""
-    if spelled not in ("log", "log2", "log10", "sqrt", "rsqrt", "logit") or not isinstance(args[0], Ball):
-        return False
-    return any(bool(v < 0) for v in args[0].value.flat)
-
-
-def _on_cpu(value: Any) -> Any:
-    """Indices and masks beside the balls, which live on the CPU."""
-    return value.cpu() if isinstance(value, torch.Tensor) else value
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
-
-
-def _holds_balls(values: Sequence[Any]) -> bool:
-    return any(isinstance(v, Ball) or (isinstance(v, (tuple, list)) and _holds_balls(v)) for v in values)
-
-
-def _apply(node: fx.Node, spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if spelled in UNARY:
-        return one(spelled, args[0])
-    if spelled in forms.COMPARE:
-        answer = forms.compared(spelled, args[0], args[1])
-        return torch.as_tensor(np.asarray(answer, dtype=bool))
-    if spelled in FORMS:
-        return FORMS[spelled](*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
-    if spelled == "getitem":
-        return args[0][args[1]]
-    if spelled in ("_to_copy", "detach", "clone", "alias", "lift_fresh_copy", "_local_scalar_dense"):
-        return _same(spelled, args[0], kwargs)
-    adds = spelled in ("index_add", "scatter_reduce") or (spelled == "index_put" and len(args) > 3 and args[3])
-    if not adds and ops.row(op_of(node)).kind in ("view", "select", "join", "choice"):
-        return _rearranged(node.target, args, kwargs)
-    raise UndecidedError(f"no exact form of {op_of(node)}")
-
-
-def _same(spelled: str, x: Any, kwargs: dict[str, Any]) -> Any:
-    dtype = kwargs.get("dtype")
-    if isinstance(x, Ball) and dtype is not None and not dtype.is_floating_point:
-        raise UndecidedError("a float turned into an integer")
-    if spelled in ("detach", "_local_scalar_dense") and isinstance(x, Ball):
-        return Ball(x.value)
-    return x
-
-
-def _rearranged(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ball:
-    """Views, selections, joins and choices: the op itself is run on the positions, then the balls are fetched.
-
-    Position 0 holds a zero, for ops that fill up.
-    """
-    pool: list[Any] = [Ball(np.asarray([arb(0)], dtype=object))]
-    offset = 1
-
-    def positions(value: Any) -> Any:
-        nonlocal offset
-        if isinstance(value, (tuple, list)) and _holds_balls(value):
-            return [positions(v) for v in value]
-        if not isinstance(value, Ball):
-            return value
-        count = value.value.size
-        pool.append(Ball(value.value.reshape(-1), None if value.slope is None else value.slope.reshape(-1)))
-        offset += count
-        return torch.arange(offset - count, offset).reshape(value.shape)
-
-    name = ops.packet(str(target))
-    if name in ("where", "masked_fill", "constant_pad_nd"):
-        args = tuple(ball_of(a) if isinstance(a, float) else a for a in args)
-    moved = [positions(a) for a in args]
-    if name in ("masked_fill", "constant_pad_nd") and isinstance(moved[-1], torch.Tensor) and not moved[-1].dim():
-        moved[-1] = int(moved[-1])
-    where = target(*moved, **{k: positions(v) for k, v in kwargs.items()})
-    return _fetched(pool, where)
-
-
-def _fetched(pool: list[Ball], where: Any) -> Any:
-    if isinstance(where, (tuple, list)):
-        return tuple(_fetched(pool, w) if isinstance(w, torch.Tensor) else w for w in where)
-    index = where.numpy()
-    values = np.concatenate([p.value for p in pool])
-    if all(p.slope is None for p in pool):
-        return Ball(_take(values, index))
-    zero = lift(lambda a: arb(0), values)
-    spans = np.cumsum([0, *(p.value.size for p in pool)])
-    for part, start in zip(pool, spans, strict=False):
-        if part.slope is not None:
-            zero[start : start + part.value.size] = part.slope
-    return Ball(_take(values, index), _take(zero, index))
-
-
-def _take(values: Any, index: Any) -> Any:
-    out = np.empty(index.shape, dtype=object)
-    out[...] = values[index]
-    return out
-
-
-def evaluate(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -> tuple[arb, arb]:
-    """Exact (loss, derivative) at a point, as balls at the current precision.
+def evaluate(
+    joint: Joint, axis: Axis, point: float, everywhere: bool = False, step: arb | None = None
+) -> tuple[arb, arb]:
+    """Exact (loss, derivative) at a point, or a `step` beside it, as balls at the current precision.
 
     The derivative is along the axis; with `everywhere` along a fixed generic direction over all moved
     values, which is finite only if every element of the gradient is. Raises UndecidedError.
     """
+    runner = Exact(joint.forward)
+    token = beside.set(step is not None)
+    try:
+        loss = runner.run(*_starts(joint, axis, point, everywhere, step))
+    except UndecidedError:
+        if runner.singular and reads_no_value(runner.reading):
+            raise SingularError(runner.singular) from None
+        raise
+    finally:
+        beside.reset(token)
+    if runner.singular and not loss.value.item().is_finite():
+        raise SingularError(runner.singular)
+    return loss.value.item(), STILL if loss.slope is None else loss.slope.item()
+
+
+def _starts(joint: Joint, axis: Axis, point: float, everywhere: bool, step: arb | None) -> list[Ball]:
+    """The moved values with their direction, a step along it further."""
     which = joint.moved.index(axis.node)
     bases = [b.cpu() for b in joint.base]
     moved, along = placed(joint, axis, bases, torch.tensor(point, dtype=bases[which].dtype))
@@ -190,17 +89,17 @@ def evaluate(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -
     for i, value in enumerate(bases):
         here = moved if i == which else value
         direction = _generic(here, i) if everywhere else along if i == which else None
-        starts.append(Ball(ball_of(here).value, None if direction is None else ball_of(direction).value))
-    runner = _Exact(joint.forward)
-    try:
-        loss = runner.run(*starts)
-    except UndecidedError:
-        if runner.singular and _reads_no_value(runner.reading):
-            raise SingularError(runner.singular) from None
-        raise
-    if runner.singular and not loss.value.item().is_finite():
-        raise SingularError(runner.singular)
-    return loss.value.item(), (arb(0) if loss.slope is None else loss.slope.item())
+        starts.append(_start(here, direction, step))
+    return starts
+
+
+def _start(here: torch.Tensor, direction: torch.Tensor | None, step: arb | None) -> Ball:
+    ball = ball_of(here)
+    if direction is None:
+        return ball
+    slope = lift(lambda s: STILL if s.is_zero() else s, ball_of(direction).value)
+    value = ball.value if step is None else as_array(ball.value + step * slope)
+    return Ball(value, slope)
 
 
 def _generic(value: torch.Tensor, seed: int) -> torch.Tensor:
@@ -209,19 +108,46 @@ def _generic(value: torch.Tensor, seed: int) -> torch.Tensor:
     return torch.rand(value.shape, generator=generator, dtype=torch.float64) + 0.5
 
 
+class _Meter:
+    """Seconds that the process has spent in exact arithmetic, for `--timings`."""
+
+    seconds = 0.0
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            cls.seconds += time.perf_counter() - start
+
+
+def seconds_spent() -> float:
+    """Seconds that this process has spent in `certain` so far."""
+    return _Meter.seconds
+
+
 def work_of(joint: Joint) -> int:
     """Scalar operations of one evaluation: about 1.3 microseconds each."""
     return sum(_numel(n) for n in joint.forward.graph.nodes)
 
 
-def certain(
-    joint: Joint, axis: Axis, point: float, everywhere: bool = False
-) -> tuple[float, float] | str | SingularError:
-    """Loss and derivative as floats (infinite where too large for float64), or why they are undecided, or
-    the op at whose pole the formula has no value."""
+def certain(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -> Certain | str | SingularError:
+    """Loss and derivative as floats, or why they are undecided, or the op at whose pole the formula has no value.
+
+    Where the jets give no derivative at the point itself (the square root of x*x at 0, a pole of the derivative)
+    its limits from both sides are taken: see `sides`. A comparison decides as the program does, also at a tie:
+    the branch that `where` takes there is the loss that is differentiated.
+    """
     work = work_of(joint)
     if work > MOST:
         return f"exact arithmetic would take {work:,} operations, more than {MOST:,}"
+    with _Meter.running():
+        return _answer(joint, axis, point, everywhere)
+
+
+def _answer(joint: Joint, axis: Axis, point: float, everywhere: bool) -> Certain | str | SingularError:
     reason = "undecided"
     for bits in PRECISIONS:
         with ctx.workprec(bits):
@@ -235,9 +161,53 @@ def certain(
             except Exception as error:  # a form that does not fit this use of its op: undecided, never a crash
                 return f"exact arithmetic does not cover this graph ({type(error).__name__})"
             if _known(loss) and _known(slope):
-                return _float(loss), _float(slope)
+                return Certain(_float(loss), *[_float(slope)] * 3)
             reason = "the exact value is singular or undefined here" if not loss.is_finite() else "no certain slope"
+            if _known(loss) and slope.is_nan():  # more bits will not help
+                return _from_sides(_float(loss), *sides(joint, axis, point, everywhere)) or reason
     return reason
+
+
+def sides(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -> tuple[float, float]:
+    """The derivative's limits at a point from the left and from the right; NaN where there is none.
+
+    Jets at two tiny steps from the point, at which no comparison is a tie: where both agree that is the limit,
+    where the nearer one is much larger (or the loss jumps) the derivative is infinite.
+    """
+    with ctx.workprec(PRECISIONS[-1]):
+        try:
+            here, _ = evaluate(joint, axis, point, everywhere)
+        except UndecidedError:
+            return math.nan, math.nan
+        return _side(joint, axis, point, everywhere, here, -1), _side(joint, axis, point, everywhere, here, 1)
+
+
+def _side(joint: Joint, axis: Axis, point: float, everywhere: bool, here: arb, way: int) -> float:
+    size = abs(point) or 1.0
+    steps = [way * arb(size) * arb(2) ** power for power in STEPS]
+    try:
+        (_, far), (loss, near) = (evaluate(joint, axis, point, everywhere, step) for step in steps)
+    except UndecidedError:
+        return math.nan
+    if not (far.is_finite() and near.is_finite()):
+        return math.nan
+    jump = loss - here
+    if not abs(jump) < (1 + abs(here)) * arb(2) ** -60:
+        return math.copysign(math.inf, way * (1 if jump > 0 else -1))
+    if abs(near - far) <= abs(near) * arb(2) ** -ENOUGH:
+        return _float(near)
+    if abs(near) <= abs(far) * arb(2) ** -100:
+        return 0.0
+    return math.copysign(math.inf, near) if abs(near) > 1.5 * abs(far) else math.nan
+
+
+def _from_sides(loss: float, left: float, right: float) -> Certain | None:
+    """The derivative where both sides agree, or only one has one."""
+    if math.isnan(left) and math.isnan(right):
+        return None
+    if math.isnan(left) or math.isnan(right):
+        return Certain(loss, right if math.isnan(left) else left, left, right)
+    return Certain(loss, left if math.isclose(left, right, rel_tol=2.0**-30) else math.nan, left, right)
 
 
 def _known(value: arb) -> bool:

@@ -7,6 +7,7 @@ not overflow. A `Ball` holds an array of them and, for each, its derivative alon
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ import torch
 from flint import arb
 
 Array = npt.NDArray[Any]  # of arb, dtype object
+STILL = arb(0)  # the derivative of what does not move: known by identity, no factor makes anything else of it
+NONE = arb("nan")  # the derivative where there is none: at a kink, at a tie
+beside: ContextVar[bool] = ContextVar("beside", default=False)  # evaluated next to a point, not at it
 
 
 class UndecidedError(Exception):
@@ -62,12 +66,16 @@ def _array(make: Callable[[float], arb], plain: Any) -> Array:
 def unary(x: Ball, f: Callable[[arb], arb], df: Callable[[arb, arb], arb]) -> Ball:
     """Elementwise `f`; `df(x, f(x))` is its derivative."""
     value = lift(f, x.value)
-    return Ball(value, None if x.slope is None else lift(lambda a, y, s: _times(df, a, y, s), x.value, value, x.slope))
+    return Ball(value, None if x.slope is None else lift(lambda a, y, s: _times(df, s, a, y), x.value, value, x.slope))
 
 
-def _times(df: Callable[[arb, arb], arb], a: arb, y: arb, s: arb) -> arb:
-    """df * s, where a slope of exactly zero stays zero whatever the factor: the input does not move."""
-    return s if s.is_zero() else df(a, y) * s
+def _times(df: Callable[..., arb], s: arb, *at: arb) -> arb:
+    """df * s. What does not move keeps the derivative 0, whatever the factor.
+
+    A derivative that comes out as 0 tells no more than that at the point itself: x*x is flat at 0, its square
+    root is not. A pole of `df` then leaves the product open; next to the point it is 0.
+    """
+    return s if s is STILL or (s.is_zero() and beside.get()) else df(*at) * s
 
 
 def lift(f: Callable[..., Any], *arrays: Array) -> Array:
@@ -84,16 +92,20 @@ def binary(x: Ball, y: Ball, f: Callable[[arb, arb], arb], dx: Callable, dy: Cal
     parts = []
     for slope, partial in ((x.slope, dx), (y.slope, dy)):
         if slope is not None:
-            parts.append(lift(lambda s, a, b, p=partial: s if s.is_zero() else p(a, b) * s, slope, x.value, y.value))
+            parts.append(lift(lambda s, a, b, p=partial: _times(p, s, a, b), slope, x.value, y.value))
     if not parts:
         return Ball(value)
-    total = parts[0] if len(parts) == 1 else lift(lambda a, b: a + b, *parts)
+    total = parts[0] if len(parts) == 1 else lift(_plus, *parts)
     return Ball(value, total)
+
+
+def _plus(a: arb, b: arb) -> arb:
+    return b if a is STILL else a if b is STILL else a + b
 
 
 def slope_of(x: Ball) -> Array:
     """The derivative array, zeros written out."""
-    return lift(lambda a: arb(0), x.value) if x.slope is None else x.slope
+    return lift(lambda a: STILL, x.value) if x.slope is None else x.slope
 
 
 def mapped(x: Ball, move: Callable[[Array], Array]) -> Ball:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from nllcheck.exact.ball import Array, Ball, ball_of, binary, decided, lift, unary
+from nllcheck.exact.ball import NONE, STILL, Array, Ball, ball_of, binary, decided, lift, unary
 
 
 def _softplus(x: arb) -> arb:
@@ -105,8 +105,8 @@ def _power(x: arb, y: arb) -> arb:
 
 
 def absolute(x: Any) -> Ball:
-    """|x|; the derivative at 0 is taken as 0, as torch does."""
-    return unary(ball_of(x), abs, lambda a, y: a.sgn())
+    """|x|; at 0 it has no derivative."""
+    return unary(ball_of(x), abs, lambda a, y: NONE if a.is_zero() else a.sgn())
 
 
 def relu(x: Any) -> Ball:
@@ -125,15 +125,20 @@ def minimum(x: Any, y: Any) -> Ball:
 
 
 def chosen(x: Ball, y: Ball, first: Callable[[arb, arb], bool]) -> Ball:
-    """Elementwise x where `first(x, y)`, else y; value and derivative follow the choice."""
+    """Elementwise x where `first(x, y)`, else y; value and derivative follow the choice, at a tie there is none."""
     pick = lift(first, x.value, y.value)
     value = lift(lambda p, a, b: a if p else b, pick, x.value, y.value)
     if x.slope is None and y.slope is None:
         return Ball(value)
-    zero = arb(0)
-    left = np.full(x.shape, zero, dtype=object) if x.slope is None else x.slope
-    right = np.full(y.shape, zero, dtype=object) if y.slope is None else y.slope
-    return Ball(value, lift(lambda p, a, b: a if p else b, pick, left, right))
+    left = np.full(x.shape, STILL, dtype=object) if x.slope is None else x.slope
+    right = np.full(y.shape, STILL, dtype=object) if y.slope is None else y.slope
+    tie = lift(tied, x.value, y.value, left, right)
+    return Ball(value, lift(lambda t, p, a, b: NONE if t else a if p else b, tie, pick, left, right))
+
+
+def tied(x: arb, y: arb, x_slope: arb, y_slope: arb) -> bool:
+    """Are the two equal without error, but on their way apart?"""
+    return bool(x == y) and not bool(x_slope == y_slope)
 
 
 def clamp(x: Any, low: Any = None, high: Any = None) -> Ball:

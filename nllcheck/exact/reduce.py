@@ -150,10 +150,10 @@ def prod(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
 
 
 def vector_norm(x: Any, order: float = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Ball:
-    """The p-norm for p > 0; at 0 the derivative is torch's subgradient 0."""
+    """The p-norm for p > 0; at 0 it has no derivative."""
     ball = ball_of(x)
     if order == 2:
-        return unary(total(forms.mul(ball, ball), dim, keepdim), lambda a: a.sqrt(), _half_inverse)
+        return unary(total(forms.mul(ball, ball), dim, keepdim), *forms.UNARY["sqrt"])
     if order == 1:
         return total(forms.absolute(ball), dim, keepdim)
     if order == float("inf"):
@@ -168,10 +168,6 @@ def distances(x: Any, y: Any, order: float = 2, *_: Any) -> Ball:
     left = mapped(ball_of(x), lambda a: np.expand_dims(a, -2))
     right = mapped(ball_of(y), lambda a: np.expand_dims(a, -3))
     return vector_norm(forms.sub(left, right), order, -1)
-
-
-def _half_inverse(square: arb, root: arb) -> arb:
-    return arb(0) if square.is_zero() else 1 / (2 * root)
 
 
 def variance(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False) -> Ball:

@@ -16,7 +16,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual
 from nllcheck.detect.threshold import Question, bisect
-from nllcheck.exact import certain, work_of
+from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
@@ -86,7 +86,7 @@ def _rounding(graph: LossGraph, joint: Joint, axis: Axis, near: _Near, wrong: to
 def _slope(joint: Joint, axis: Axis, value: float, wide: float) -> tuple[float, str]:
     """The derivative with a certain sign; float64's where exact arithmetic is too dear or undecided."""
     answer = certain(joint, axis, value) if work_of(joint) <= AFFORDABLE else "too large"
-    return (answer[1], "exact arithmetic") if isinstance(answer, tuple) else (wide, "float64")
+    return (answer.slope, "exact arithmetic") if isinstance(answer, Certain) else (wide, "float64")
 
 
 def _wrong_sign(

@@ -8,7 +8,7 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import certain
+from nllcheck.exact import Certain, certain
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import run_one
 from nllcheck.types import Axis, Event, Judged
@@ -18,7 +18,7 @@ def silent(event: Event, joint: Joint) -> Judged | None:
     """The verdict on a `precision` or `dead-gradient` event; None where exact arithmetic takes the training
     dtype's side, so that there is nothing to report."""
     axis = event.axis or batch_axis(joint)
-    loss, slope, reference = _exact_or_wide(joint, axis, event.witness)
+    loss, slope, reference = _exact_or_wide(joint, axis, event)
     computed, exact = (event.loss, loss) if event.phase == "forward" else (event.slope, slope)
     if event.kind == "precision" and _agrees(joint, axis, event, computed, exact):
         return None
@@ -28,11 +28,11 @@ def silent(event: Event, joint: Joint) -> Judged | None:
     return Judged(event, "silent", _reach(event, axis), reason, loss, slope, reference)
 
 
-def _exact_or_wide(joint: Joint, axis: Axis, value: float) -> tuple[float, float, str]:
-    answer = certain(joint, axis, value)
-    if isinstance(answer, tuple):
-        return (*answer, "exact")
-    wide = run_one(joint, axis, value, (), torch.float64)
+def _exact_or_wide(joint: Joint, axis: Axis, event: Event) -> tuple[float, float, str]:
+    answer = certain(joint, axis, event.witness)
+    if isinstance(answer, Certain):
+        return answer.loss, answer.nearest(event.slope), "exact"
+    wide = run_one(joint, axis, event.witness, (), torch.float64)
     return float(wide.loss[0]), float(wide.slope[0]), "float64"
 
 

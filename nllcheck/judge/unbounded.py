@@ -12,10 +12,10 @@ import torch
 
 from nllcheck.axes import refs
 from nllcheck.capture import LossGraph
-from nllcheck.exact import certain
+from nllcheck.exact import Certain, certain
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace
-from nllcheck.types import Axis, Density, Event, Judged
+from nllcheck.types import Axis, Density, Event, Judged, VerdictName
 
 FAR = 64.0  # raw values from here on are looked at
 LAST = 6  # points over which the fall must go on
@@ -37,17 +37,18 @@ def falls(graph: LossGraph, joint: Joint, wide: Trace, loss: float, answer: Dens
         points, values = tail
         place = float(points[int((points.abs() <= 30 * FAR).sum()) - 1])
         exact = certain(joint, wide.axis, place)
-        if not isinstance(exact, tuple) or exact[1] * way >= 0:
+        if not isinstance(exact, Certain) or exact.slope * way >= 0:
             continue
         where = "grows" if way > 0 else "falls"
         detail = f"goes to minus infinity as {wide.axis.label} {where}, {_rate(points, values)}"
         node = _culprit(graph, wide.axis)
         event = Event(
-            "unbounded", "forward", node, wide.axis, place, None, loss=exact[0], slope=exact[1], detail=detail
+            "unbounded", "forward", node, wide.axis, place, None, loss=exact.loss, slope=exact.slope, detail=detail
         )
-        reason = f"exact arithmetic: the loss is {exact[0]:.4g} at {place:.4g} and still falling (slope {exact[1]:.3g})"
-        verdict = "wrong-formula" if answer.claims else "undecided"
-        found.append(Judged(event, verdict, 1.0, reason, *exact, "exact"))  # type: ignore[arg-type]
+        at = f"the loss is {exact.loss:.4g} at {place:.4g}"
+        reason = f"exact arithmetic: {at} and still falling (slope {exact.slope:.3g})"
+        verdict: VerdictName = "wrong-formula" if answer.claims else "undecided"
+        found.append(Judged(event, verdict, 1.0, reason, exact.loss, exact.slope, "exact"))
     return found[:1]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import SingularError, certain, work_of
+from nllcheck.exact import Certain, SingularError, certain, work_of
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Judged, VerdictName
@@ -33,6 +33,7 @@ class Reference:
     name: str = "float64"
     why_not: str = ""  # why this reference has no answer here
     is_singular: bool = False  # certain: the formula has no value here, `why_not` is the op at its pole
+    is_kink: bool = False  # certain: the gradient jumps here, `gradient` is the larger of its two sizes
 
 
 Evaluate = Callable[[Axis, float], Reference]
@@ -62,9 +63,9 @@ def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
         if isinstance(along, str):
             return Reference(math.nan, math.nan, math.nan, EXACT, along)
         everywhere = certain(joint, axis, value, everywhere=True) if with_gradient else "not asked for"
-        if isinstance(everywhere, tuple):
-            return Reference(along[0], along[1], abs(everywhere[1]), EXACT)
-        return Reference(along[0], along[1], math.nan, EXACT, str(everywhere))
+        if isinstance(everywhere, Certain):
+            return Reference(along.loss, along.slope, everywhere.size, EXACT, is_kink=everywhere.is_kink)
+        return Reference(along.loss, along.slope, math.nan, EXACT, str(everywhere))
 
     return evaluate
 
@@ -148,9 +149,11 @@ def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:
     if abs(here.loss) > largest or (event.phase == "backward" and here.gradient > largest):
         if here.name == "float64" and math.isinf(here.gradient):
             return "undecided", "float64 gives no finite gradient here either"
-        return "limit", _limit_reason(dtype)
+        return "limit", "the slope itself is infinite here" if math.isinf(here.gradient) else _limit_reason(dtype)
     if event.phase == "forward":
         return "defect", f"in {here.name} the same loss is {here.loss:.7g}, which {name} can hold"
+    if here.is_kink:
+        return "defect", "the loss has a kink here: its slopes on both sides are finite, any between is a gradient"
     return "defect", f"in {here.name} the gradient is finite (size {here.gradient:.4g}), which {name} can hold"
 
 
@@ -175,7 +178,10 @@ def _by_difference(axis: Axis, at: float, here: Reference, reference: Evaluate, 
     if any(abs(near) > 2.5 * abs(far) for far, near in sides):
         return "limit", "the slope itself grows without bound at this point"
     if finite and all(abs(near - far) <= 0.02 * size for far, near in sides):
-        return "limit", f"the loss has a kink here: its slope is {quotients[3]:.3g} before and {quotients[2]:.3g} after"
+        return (
+            "defect",
+            f"the loss has a kink here: its slope is {quotients[3]:.3g} before and {quotients[2]:.3g} after",
+        )
     return "undecided", here.why_not or f"{here.name} gives no finite gradient here either"
 
 

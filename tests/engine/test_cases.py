@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -106,3 +107,11 @@ def test_same_seed_same_bytes(name):
     case = ALL[name]
     again = nllcheck.check(case.loss, model=model_for(case), batch=batch_for(case))
     assert again.to_json() == report_of(name).to_json()
+
+
+@pytest.mark.parametrize("case", [*BAD[::4], *GOOD[::6]], ids=lambda c: c.name)
+def test_the_size_of_the_chunks_changes_no_finding(case):
+    """1 MB holds a few dozen points, so that a sweep of 1,000 takes many chunks."""
+    again = nllcheck.check(case.loss, model=model_for(case), batch=batch_for(case), memory="1M")
+    for part in ("findings", "breaks"):
+        assert json.loads(again.to_json())[part] == json.loads(report_of(case.name).to_json())[part]

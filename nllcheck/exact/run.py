@@ -1,0 +1,164 @@
+"""Runs a captured forward graph on balls: which op has which exact form, and where one meets its pole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from flint import arb
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.capture.plain import op_of
+from nllcheck.exact import forms
+from nllcheck.exact.ball import STILL, Ball, UndecidedError, ball_of, lift
+from nllcheck.exact.table import FORMS, UNARY, one
+
+
+class Exact(fx.Interpreter):
+    """Runs a forward graph on balls. Whatever holds no float runs as it is."""
+
+    singular = ""  # the first op that has no value at exact arguments: a pole, not a want of precision
+    reading: Sequence[Any] = ()  # what the op at work was given
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op != "call_function":
+            value = super().run_node(n)
+            return ball_of(value) if _is_float(value) else _on_cpu(value)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        spelled = ops.packet(str(n.target))
+        if not _holds_balls([*args, *kwargs.values()]):
+            value = n.target(*args, **kwargs)  # type: ignore[operator]
+            return ball_of(value) if _is_float(value) else value
+        self.reading = args
+        value = _apply(n, spelled, args, kwargs)
+        if not self.singular and (_is_pole(op_of(n), args, value) or _is_outside(spelled, args)):
+            self.singular = op_of(n)
+        return value
+
+
+def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:
+    """No finite value at some element, though what it is computed from is known without error there.
+
+    A division by exactly 0 has none whatever is divided.
+    """
+    if not isinstance(value, Ball) or not any(v.is_nan() for v in value.value.flat):
+        return False
+    if ops.row(op).kind in ("view", "select", "choice", "join", "create"):  # these only hand on
+        return False
+    given = [a.value for a in args if isinstance(a, Ball)]
+    if op == "div" and len(given) == 2:
+        given = given[1:]
+    if ops.row(op).kind != "elementwise":
+        return all(_is_known(v) for part in given for v in part.flat)
+    known = lift(lambda v, *parts: v.is_nan() and all(map(_is_known, parts)), value.value, *given)
+    return bool(known.any())
+
+
+def reads_no_value(args: Sequence[Any]) -> bool:
+    """Is one of the op's arguments nowhere a number? Then no precision will ever decide a comparison with it."""
+    return any(isinstance(a, Ball) and any(not v.is_finite() for v in a.value.flat) for a in args)
+
+
+def _is_known(value: arb) -> bool:
+    """Without error: a number, or an infinity that was written down."""
+    return bool(value.is_exact() and not value.is_nan())
+
+
+def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
+    """Is an argument certainly outside the op's domain?"""
+    if spelled not in ("log", "log2", "log10", "sqrt", "rsqrt", "logit") or not isinstance(args[0], Ball):
+        return False
+    return any(bool(v < 0) for v in args[0].value.flat)
+
+
+def _on_cpu(value: Any) -> Any:
+    """Indices and masks beside the balls, which live on the CPU."""
+    return value.cpu() if isinstance(value, torch.Tensor) else value
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _holds_balls(values: Sequence[Any]) -> bool:
+    return any(isinstance(v, Ball) or (isinstance(v, (tuple, list)) and _holds_balls(v)) for v in values)
+
+
+def _apply(node: fx.Node, spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if spelled in UNARY:
+        return one(spelled, args[0])
+    if spelled in forms.COMPARE:
+        answer = forms.compared(spelled, args[0], args[1])
+        return torch.as_tensor(np.asarray(answer, dtype=bool))
+    if spelled in FORMS:
+        return FORMS[spelled](*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
+    if spelled == "getitem":
+        return args[0][args[1]]
+    if spelled in ("_to_copy", "detach", "clone", "alias", "lift_fresh_copy", "_local_scalar_dense"):
+        return _same(spelled, args[0], kwargs)
+    adds = spelled in ("index_add", "scatter_reduce") or (spelled == "index_put" and len(args) > 3 and args[3])
+    if not adds and ops.row(op_of(node)).kind in ("view", "select", "join", "choice"):
+        return _rearranged(node.target, args, kwargs)
+    raise UndecidedError(f"no exact form of {op_of(node)}")
+
+
+def _same(spelled: str, x: Any, kwargs: dict[str, Any]) -> Any:
+    dtype = kwargs.get("dtype")
+    if isinstance(x, Ball) and dtype is not None and not dtype.is_floating_point:
+        raise UndecidedError("a float turned into an integer")
+    if spelled in ("detach", "_local_scalar_dense") and isinstance(x, Ball):
+        return Ball(x.value)
+    return x
+
+
+def _rearranged(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ball:
+    """Views, selections, joins and choices: the op itself is run on the positions, then the balls are fetched.
+
+    Position 0 holds a zero, for ops that fill up.
+    """
+    pool: list[Any] = [Ball(np.asarray([arb(0)], dtype=object))]
+    offset = 1
+
+    def positions(value: Any) -> Any:
+        nonlocal offset
+        if isinstance(value, (tuple, list)) and _holds_balls(value):
+            return [positions(v) for v in value]
+        if not isinstance(value, Ball):
+            return value
+        count = value.value.size
+        pool.append(Ball(value.value.reshape(-1), None if value.slope is None else value.slope.reshape(-1)))
+        offset += count
+        return torch.arange(offset - count, offset).reshape(value.shape)
+
+    name = ops.packet(str(target))
+    if name in ("where", "masked_fill", "constant_pad_nd"):
+        args = tuple(ball_of(a) if isinstance(a, float) else a for a in args)
+    moved = [positions(a) for a in args]
+    if name in ("masked_fill", "constant_pad_nd") and isinstance(moved[-1], torch.Tensor) and not moved[-1].dim():
+        moved[-1] = int(moved[-1])
+    where = target(*moved, **{k: positions(v) for k, v in kwargs.items()})
+    return _fetched(pool, where)
+
+
+def _fetched(pool: list[Ball], where: Any) -> Any:
+    if isinstance(where, (tuple, list)):
+        return tuple(_fetched(pool, w) if isinstance(w, torch.Tensor) else w for w in where)
+    index = where.numpy()
+    values = np.concatenate([p.value for p in pool])
+    if all(p.slope is None for p in pool):
+        return Ball(_take(values, index))
+    zero = lift(lambda a: STILL, values)
+    spans = np.cumsum([0, *(p.value.size for p in pool)])
+    for part, start in zip(pool, spans, strict=False):
+        if part.slope is not None:
+            zero[start : start + part.value.size] = part.slope
+    return Ball(_take(values, index), _take(zero, index))
+
+
+def _take(values: Any, index: Any) -> Any:
+    out = np.empty(index.shape, dtype=object)
+    out[...] = values[index]
+    return out
