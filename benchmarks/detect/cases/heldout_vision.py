@@ -181,7 +181,11 @@ def general_robust(x, alpha, y):
 BOXES = fixed([[0.0, 0.0, 2.0, 2.0], [1.0, 1.0, 3.0, 4.0], [0.5, 0.2, 2.0, 3.0], [2.0, 1.0, 5.0, 3.0]])
 GUESSES = fixed([[0.1, 0.2, 2.2, 1.9], [0.8, 1.3, 3.2, 3.7], [0.4, 0.1, 1.8, 3.4], [2.3, 1.2, 4.6, 3.1]])
 BOX = given(p=GUESSES, y=BOXES, target="y")
-CENTRED = given(p=normal(4, 4, scale=0.5, shift=0.8), y=BOXES, target="y")
+CENTRED = given(
+    p=fixed([[1.2, 0.9, 0.6, 0.8], [1.8, 2.6, 0.5, 1.0], [1.1, 1.5, 0.3, 0.9], [3.4, 2.2, 0.9, 0.5]]),
+    y=BOXES,
+    target="y",
+)
 SEGMENTS = given(logits=normal(12), y=bits(12), target="y")
 REGIONS = given(logits=normal(12, 3), y=onehot(12, 3), target="y")
 PIXELS = given(logits=normal(10, 4), y=classes(10, 4), target="y")
