@@ -8,6 +8,7 @@ from benchmarks.detect.cases import (
     categorical,
     counting,
     gaussian,
+    heldout_divergence,
     heldout_graphs,
     heldout_latent,
     heldout_likelihood,
@@ -16,6 +17,7 @@ from benchmarks.detect.cases import (
     heldout_programs,
     heldout_ranking,
     heldout_scripts,
+    heldout_statistics,
     heldout_survival,
     heldout_vision,
     latent,
@@ -53,5 +55,7 @@ FAMILIES = (
     heldout_graphs,
     heldout_scripts,
     heldout_programs,
+    heldout_divergence,
+    heldout_statistics,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
