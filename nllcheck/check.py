@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from nllcheck.axes import default_axes
+from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.spec import Spec, parse, requested_axis
 from nllcheck.callable_module import make_callable
 from nllcheck.capture import LossGraph
@@ -38,7 +39,7 @@ from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import sweep
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import Axis
+from nllcheck.types import EFFORTS, Axis, Effort
 
 
 def _silent(text: str) -> None:
@@ -56,6 +57,7 @@ class Options:
     fail_on: str = "error"
     seed: int = 0
     memory: str = "1G"
+    effort: str = "default"  # quick, default or thorough: how many axes and points
     points: int | None = None  # a default axis; None: by the size of the batch
     min_bits: int | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
     support: str | None = None  # of the target: real, positive, unit, simplex, count, class, one-hot, binary, angle
@@ -92,14 +94,21 @@ def _by_graph(
 ) -> Report:
     """The stages after capture, in their order."""
     clock.start("axes")
-    axes, named, skipped = _axes(graph, specs)
+    effort = effort_of(options.effort)
+    axes, named, skipped = _axes(graph, specs, effort)
     clock.start("sweep")
-    swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=bytes_of(options.memory),
+                  tell=options.progress)  # fmt: skip
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
     answer = density(
-        graph, axes, target.loss_name, support=options.support, base_measure=options.base_measure, nll=options.nll
+        graph,
+        tuple(a for a in axes if a.role != "hidden"),
+        target.loss_name,
+        support=options.support,
+        base_measure=options.base_measure,
+        nll=options.nll,
     )
     clock.start("judge")
     judged = verdicts(found, swept, graph.loss.dtype)
@@ -216,11 +225,21 @@ def _most_telling(batches: tuple[Batch, ...], losses: list[torch.Tensor]) -> Bat
     return (broken or list(batches))[0]
 
 
-def _axes(graph: LossGraph, specs: list[Spec]) -> tuple[tuple[Axis, ...], dict[str, Spec], tuple[str, ...]]:
+def effort_of(text: str) -> Effort:
+    """The name of an effort. Raises NllcheckError for anything else."""
+    if text not in EFFORTS:
+        raise NllcheckError(f"unknown effort '{text}'", hint=did_you_mean(text, EFFORTS))
+    return text
+
+
+def _axes(
+    graph: LossGraph, specs: list[Spec], effort: Effort
+) -> tuple[tuple[Axis, ...], dict[str, Spec], tuple[str, ...]]:
     """The axes to sweep, the requested ranges by label, and what is left out."""
     if not specs:
         axes, skipped = default_axes(graph)
-        return axes, {}, skipped
+        inside, left = inside_axes(graph, effort)
+        return (*axes, *inside), {}, (*skipped, *left)
     asked = [requested_axis(graph, spec) for spec in specs]
     return tuple(asked), {axis.label: spec for axis, spec in zip(asked, specs, strict=True)}, ()
 

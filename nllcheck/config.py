@@ -39,6 +39,7 @@ class Settings:
     dtype: str | None = None
     memory: str | None = None
     seed: int | None = None
+    effort: str | None = None  # quick, default or thorough: how many axes and points
     points: int | None = None
     min_bits: int | None = None  # correct bits below which a finite result is reported
     sweep: tuple[str, ...] | None = None

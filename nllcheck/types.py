@@ -25,6 +25,9 @@ Kind = Literal[
 ]
 VerdictName = Literal["defect", "limit", "wrong-formula", "legitimate", "silent", "undecided"]
 State = Literal["finite", "inf", "nan"]
+Effort = Literal["quick", "default", "thorough"]
+
+EFFORTS: tuple[Effort, ...] = ("quick", "default", "thorough")
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # worst first
 
@@ -88,7 +91,7 @@ class Axis:
 
     label: str  # what reports call it: "rho_raw", "output[..., 4]", "sigma"
     node: int  # index into Graph.nodes
-    role: Literal["output", "weight", "input", "target", "intermediate"]
+    role: Literal["output", "weight", "input", "target", "hidden", "intermediate"]
     mode: Literal["set", "scale", "toward"] = "set"
     goal: Literal["", "zero row", "constant row", "equal rows", "equal", "equal row"] = ""
     other: int = -1  # index of the node that `equal` and `equal row` speak of

@@ -64,6 +64,12 @@ def _heads(graph: Graph, node: int) -> list[int]:
     return [start.index] if fanned or not found else found
 
 
+def raw_values_before(graph: Graph, node: int) -> tuple[int, ...]:
+    """The raw values behind any op: linear layers, weights and inputs, found as the boundary is."""
+    found = _walk(graph, node, through_model=True)
+    return tuple(found) if len(found) <= MOST_HEADS else ()
+
+
 def _is_shared(graph: Graph, node: int, source: int) -> bool:
     """Does something besides `node` read the raw value? Then moving `node` alone could never happen."""
     way = [node]
@@ -137,21 +143,46 @@ def _variable_refs(graph: Graph, node: Node) -> list[int]:
     return found
 
 
-def value_bounds(graph: Graph, index: int, depth: int = 40) -> tuple[float, float]:
+def value_bounds(graph: Graph, index: int) -> tuple[float, float]:
     """Bounds on a node's rounded values that hold whatever flows in, ends included; wide where unknown.
 
     Only what needs no thought: squashing ops, and products, views and joins of bounded values. An LSTM's
-    output (a gate times a tanh) is found to lie in [-1, 1].
+    output (a gate times a tanh) is found to lie in [-1, 1], a product of squares and exponentials above 0.
     """
+    return _value_bounds(graph, index, {})
+
+
+_NEAR_ENOUGH = 40  # ops that are looked back
+
+
+def _value_bounds(
+    graph: Graph, index: int, known: dict[int, tuple[float, float]], depth: int = _NEAR_ENOUGH
+) -> tuple[float, float]:
     node = graph.nodes[index]
     row = ops.row(node.op)
-    if row.bounds is not None:
-        return row.bounds
-    parts = [value_bounds(graph, r, depth - 1) for r in _variable_refs(graph, node)] if depth else []
+    if row.bounds is not None or depth == 0:
+        return row.bounds or (-math.inf, math.inf)
+    if index not in known:
+        parts = [_value_bounds(graph, r, known, depth - 1) for r in _variable_refs(graph, node)]
+        known[index] = _combined(node, row, parts)
+    return known[index]
+
+
+def _combined(node: Node, row: ops.Op, parts: list[tuple[float, float]]) -> tuple[float, float]:
     if node.op in ("view", "select", "gather", "index", "cat") and parts:
         return min(p[0] for p in parts), max(p[1] for p in parts)
-    if node.op == "mul" and len(parts) == 2:
-        corners = [a * b for a in parts[0] for b in parts[1] if not math.isnan(a * b)]
-        bounded = all(math.isfinite(c) for p in parts for c in p)
-        return (min(corners), max(corners)) if bounded else (-math.inf, math.inf)
-    return -math.inf, math.inf
+    if node.op == "mul" and len(parts) == 2 and all(math.isfinite(c) for p in parts for c in p):
+        corners = [a * b for a in parts[0] for b in parts[1]]
+        return min(corners), max(corners)
+    square = node.op == "pow" and isinstance(node.args[1], int) and node.args[1] % 2 == 0
+    positive = square or (_keeps_sign(node, row) and parts and all(low >= 0 for low, _ in parts))
+    return (0.0 if positive else -math.inf), math.inf
+
+
+def _keeps_sign(node: Node, row: ops.Op) -> bool:
+    """Are sums and products of nothing negative not negative either?"""
+    if row.name in ("add", "mul", "div"):
+        return not node.kwargs and all(
+            isinstance(a, Ref) or (isinstance(a, (int, float)) and a >= 0) for a in node.args
+        )
+    return row.kind == "linear" or row.name in ("sum", "mean", "cumsum", "prod")

@@ -23,8 +23,8 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
     for node, axis in first.items():
         if axis.role == "target" or axis.domain != (-math.inf, math.inf):
             continue
-        whole = replace(axis, channel=None, mode="toward", observed=(0.0, 1.0), domain=(0.0, 1.0))
-        found += _rows(whole, graph.nodes[node], names[node])
+        whole = _way_to(axis)
+        found += row_goals(axis, graph.nodes[node])
         found += _pairs(whole, graph, node, names, [n for n in edges.all if n in names and n != node])
     return found[:MOST]
 
@@ -33,7 +33,13 @@ def _name(axis: Axis) -> str:
     return axis.selector.split("[...", 1)[0].removesuffix("*scale")
 
 
-def _rows(whole: Axis, node: Node, name: str) -> list[Axis]:
+def _way_to(axis: Axis) -> Axis:
+    return replace(axis, channel=None, mode="toward", observed=(0.0, 1.0), domain=(0.0, 1.0))
+
+
+def row_goals(axis: Axis, node: Node) -> list[Axis]:
+    """The ways that change rows of one tensor alone: to zero, to a constant, to each other."""
+    whole, name = _way_to(axis), _name(axis)
     rows, width = math.prod(node.shape[:-1]), (node.shape or (1,))[-1]
     if len(node.shape) < 2 or width < 2:
         return []

@@ -10,6 +10,7 @@ import torch
 
 from nllcheck.axes import _channel_axes, _whole, default_axes, depends_on
 from nllcheck.axes.boundary import Boundary, boundary
+from nllcheck.axes.inside import inside_axes
 from nllcheck.capture import LossGraph
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.types import Axis
@@ -71,7 +72,7 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
     """
     wanted = spec.name.replace(" ", "")
     edges = boundary(graph.graph)
-    for axis in default_axes(graph)[0]:
+    for axis in (*default_axes(graph)[0], *inside_axes(graph, "thorough")[0]):
         if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.split(" = ")[0]):
             free = axis.domain if axis.mode == "toward" else (-math.inf, math.inf)
             return replace(axis, requested=True, domain=free)

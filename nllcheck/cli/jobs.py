@@ -42,6 +42,7 @@ OPTIONS = (
     "dtype",
     "memory",
     "seed",
+    "effort",
     "points",
     "min_bits",
     "sweep",

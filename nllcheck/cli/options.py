@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.types import EFFORTS
 
 SEEDS = range(-(2**63), 2**64)  # what torch takes
 
@@ -14,7 +15,7 @@ SEEDS = range(-(2**63), 2**64)  # what torch takes
 def spelled(given: Mapping[str, Any]) -> str:
     """The options of the command line that a finding depends on, for the command that shows it again."""
     words: list[str] = []
-    for name in ("device", "dtype", "seed", "rules"):
+    for name in ("device", "dtype", "effort", "seed", "rules"):
         value = given.get(name)
         for one in value if isinstance(value, tuple) else () if value is None else (value,):
             words += [f"--{name}", str(one)]
@@ -29,6 +30,9 @@ def check_values(values: Mapping[str, Any]) -> None:
     if severity is not None and severity not in FAIL_ON:
         hint = did_you_mean(severity, FAIL_ON)
         raise NllcheckError(f"unknown severity '{severity}'", where="fail_on", hint=hint)
+    effort = values.get("effort")
+    if effort is not None and effort not in EFFORTS:
+        raise NllcheckError(f"unknown effort '{effort}'", where="effort", hint=did_you_mean(effort, EFFORTS))
     if points is not None and points < 2:
         raise NllcheckError(f"{points} points are no sweep", where="points", hint="take 2 or more")
     if values.get("min_bits") is not None and not 1 <= values["min_bits"] <= 53:

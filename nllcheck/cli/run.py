@@ -47,6 +47,7 @@ def run(
     baseline: Annotated[str | None, _option(FAILS, "Only new or worse findings fail.", "--baseline")] = None,
     seed: Annotated[int | None, _option(HOW, "For noise inside the loss.")] = None,
     memory: Annotated[str | None, _option(HOW, "Budget of a sweep, for example 2G.")] = None,
+    effort: Annotated[str | None, _option(HOW, "quick, default or thorough.", "--effort")] = None,
     points: Annotated[int | None, _option(HOW, "Points on each axis.", "--points")] = None,
     min_bits: Annotated[int | None, _option(HOW, "Report results with fewer correct bits.", "--min-bits")] = None,
     support: Annotated[str | None, _option(HOW, "Where targets live: real, positive, simplex, count, …")] = None,
@@ -74,7 +75,7 @@ def run(
         "dtype": dtype,
         "fail_on": fail_on,
     }
-    given |= {"seed": seed, "memory": memory, "points": points, "min_bits": min_bits}
+    given |= {"seed": seed, "memory": memory, "effort": effort, "points": points, "min_bits": min_bits}
     given |= {"support": support, "base_measure": base_measure, "nll": nll or None}
     decided: dict[str, Any] = {"select": _given(select), "ignore": _given(ignore), "baseline": baseline}
     request: dict[str, Any] = {"paths": tuple(paths or ()), "model": model, "loss": loss, "batches": tuple(batch or ())}

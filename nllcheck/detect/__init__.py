@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from nllcheck.axes.boundary import boundary
+from nllcheck.axes.inside import interior
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual_floor
 from nllcheck.detect.dead import dead_events, dead_on_batch
@@ -13,7 +15,7 @@ from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
 from nllcheck.detect.precision import batch_precision, precision_events
 from nllcheck.sweep import Swept
-from nllcheck.types import Event, Graph, Phase
+from nllcheck.types import Axis, Event, Graph, Phase
 
 Located = tuple[Event, int]  # an event, and which of `Swept.joints` shows it
 
@@ -26,18 +28,36 @@ def detect(graph: LossGraph, swept: Swept, floor: float | None = None) -> tuple[
     broken = leaf_events(graph)
     if broken and not math.isfinite(float(graph.loss)):
         return [(e, 0) for e in broken], []
-    on_batch = batch_events(graph, swept.joints[0], swept.names[0]) if swept.joints else []
-    known: set[tuple[int, Phase]] = {(e.node, e.phase) for e in on_batch}
+    on_batch = _on_batch(graph, swept)
+    known: set[tuple[int, Phase]] = {(e.node, e.phase) for e, _ in on_batch}
     known |= {(n, "backward") for n, _ in known}
-    found: list[Located] = [(e, 0) for e in [*broken, *on_batch]]
+    found: list[Located] = [*((e, 0) for e in broken), *on_batch]
     far: dict[int, str] = {}
     for part in swept.parts:
-        events, beyond = axis_events(graph, swept.joints[part.joint], part.trace, known)
+        events, beyond = axis_events(graph, swept.joints[part.joint], part.trace, known, within(graph, part.trace.axis))
         found += [(e, part.joint) for e in events]
         far.update(dict.fromkeys(beyond, part.trace.axis.label))
     found, dropped = _reachable(found, swept)
     found += _finite_and_wrong(graph, swept, _floor(graph) if floor is None else floor)
     return found, [*_far_note(graph.graph, far, {e.node for e, _ in found}), *dropped]
+
+
+def _on_batch(graph: LossGraph, swept: Swept) -> list[Located]:
+    """What the batch shows as it is: at each layer inside the model, and at the boundary, if it gets there sound."""
+    inside = [p.joint for p in swept.parts if p.trace.axis.role == "hidden"]
+    found: dict[tuple[int, Phase], Located] = {}
+    for k in dict.fromkeys([*inside, 0] if swept.joints else []):
+        if found and not all(bool(torch.isfinite(b).all()) for b in swept.joints[k].base):
+            continue
+        allowed = interior(graph.graph, boundary(graph.graph)) if k else None
+        for event in batch_events(graph, swept.joints[k], swept.names[k], allowed):
+            found.setdefault((event.node, event.phase), (event, k))
+    return list(found.values())
+
+
+def within(graph: LossGraph, axis: Axis) -> frozenset[int] | None:
+    """Where an axis may find failures: one inside the model only there, the boundary shows the rest. None: anywhere."""
+    return interior(graph.graph, boundary(graph.graph)) if axis.role == "hidden" else None
 
 
 def _floor(graph: LossGraph) -> float:

@@ -26,8 +26,8 @@ _BISECTION = 200  # points that a bisection takes, about
 
 
 def breaks(swept: Swept) -> tuple[Break, ...]:
-    """One entry an axis of the boundary and dtype; axes that scale, and targets, are left out."""
-    parts = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.role != "target"]
+    """One entry an axis of the boundary and dtype; axes that scale, targets and the model's inside are left out."""
+    parts = [p for p in swept.parts if p.trace.axis.role not in ("target", "hidden", "intermediate")]
     parts = [p for p in parts if p.trace.axis.mode == "set" and not math.isnan(p.trace.axis.observed[0])]
     left = ENOUGH
     found = []

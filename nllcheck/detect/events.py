@@ -23,11 +23,17 @@ def batch_axis(joint: Joint) -> Axis:
     return Axis("batch", joint.moved[0], "output", mode="scale", observed=(1.0, 1.0))
 
 
-def batch_events(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> list[Event]:
-    """Failures that the batch shows as it is."""
+def batch_events(
+    graph: LossGraph, joint: Joint, names: tuple[str, ...], allowed: frozenset[int] | None = None
+) -> list[Event]:
+    """Failures that the batch shows as it is; `allowed` are the ops that may be to blame (None: any)."""
     trace = run_one(joint, batch_axis(joint), 1.0, names)
-    found = culprits(joint, trace, births(joint, trace))
+    found = _among(allowed, culprits(joint, trace, births(joint, trace)))
     return [replace(_witnessed(graph, joint, trace, c, 1.0), axis=None, on_batch=True, share=1.0) for c in found]
+
+
+def _among(allowed: frozenset[int] | None, found: list[Culprit]) -> list[Culprit]:
+    return found if allowed is None else [c for c in found if c.origin in allowed]
 
 
 _WITNESSES = 12  # values tried in a failing run that has no sound edge
@@ -35,16 +41,21 @@ FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is o
 
 
 def axis_events(
-    graph: LossGraph, joint: Joint, trace: Trace, known: set[tuple[int, Phase]]
+    graph: LossGraph,
+    joint: Joint,
+    trace: Trace,
+    known: set[tuple[int, Phase]],
+    allowed: frozenset[int] | None = None,
 ) -> tuple[list[Event], list[int]]:
     """Failures along one axis, and the ops that fail only far beyond anything the checkpoint could give.
 
-    `known` are the (op, phase) that fail on the batch itself already: they have no threshold.
+    `known` are the (op, phase) that fail on the batch itself already: they have no threshold. `allowed` as in
+    `batch_events`.
     """
     born = births(joint, trace)
     sound = (born.loss_state == 0) & (born.gradient_state == 0)
     found = [c for c in culprits(joint, trace, born) if (c.origin, c.phase) not in known]
-    found = _without_fringes(graph, found)
+    found = _among(allowed, _without_fringes(graph, found))
     near = [c for c in found if not _is_far(trace, c)]
     events = [e for c in near for e in _located(graph, joint, trace, c, sound)]
     return _without_onsets(events), [c.origin for c in found if _is_far(trace, c)]

@@ -50,6 +50,7 @@ def signs(
     density test's, which says what a negative loss means.
     """
     boundary = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.mode != "toward"]
+    boundary = [p for p in boundary if p.trace.axis.role != "hidden"]
     found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary], answer) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import torch
 
 from nllcheck.axes.boundary import boundary
+from nllcheck.axes.inside import levels
 from nllcheck.axes.points import default_points
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import Trace, UnsweepableError, affordable, run_points, watched_names
-from nllcheck.types import Axis
+from nllcheck.types import Axis, Effort
 
-WORK = 5e7  # elements computed on one default axis: large batches get fewer points, never fewer than `FEWEST`
+# Elements computed on one default axis, and points at most: large batches get fewer points, never fewer than `FEWEST`.
+WORK: dict[Effort, tuple[float, int]] = {"quick": (1e7, 300), "default": (5e7, 1000), "thorough": (4e8, 8000)}
 FEWEST = 60
 
 
@@ -50,6 +52,7 @@ def sweep(
     specs: dict[str, Spec],
     *,
     count: int | None = None,
+    effort: Effort = "default",
     memory: int = 2**30,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Swept:
@@ -63,11 +66,11 @@ def sweep(
     for done, axis in enumerate(axes):
         tell(f"sweeping {axis.label} ({done + 1} of {len(axes)})")
         k = which[axis.node]
-        points = _points(joints[k], axis, specs.get(axis.label), count)
+        points = _points(joints[k], axis, specs.get(axis.label), count, effort)
         trace = run_points(joints[k], axis, points, names[k], memory=memory)
         wide = (
             run_points(joints[k], axis, points.double(), (), torch.float64, memory)
-            if axis.is_boundary and axis.mode != "toward"
+            if axis.is_boundary and axis.mode != "toward" and axis.role != "hidden"
             else None
         )
         parts.append(Part(k, trace, wide))
@@ -75,13 +78,17 @@ def sweep(
 
 
 def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], dict[int, int]]:
-    """One joint graph for the whole boundary, and one for each other node that moves."""
+    """One joint graph for the whole boundary, one for each layer of raw values inside, one for each other node."""
     edges = boundary(graph.graph)
     fixed = steering(graph.graph)
     free = [n for n in edges.all if n not in fixed]
     together = [n for n in free if "float" in graph.graph.nodes[n].dtype and graph.values[n].numel()]
     groups = [together] if together else []
     which = dict.fromkeys(together, 0)
+    inside = tuple(dict.fromkeys(a.node for a in axes if a.role == "hidden"))
+    for level in levels(graph.graph, inside):
+        which.update(dict.fromkeys(level, len(groups)))
+        groups.append(list(level))
     for axis in axes:
         if axis.node not in which:
             which[axis.node] = len(groups)
@@ -89,12 +96,13 @@ def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], 
     return tuple(joint_graph(graph, group, graph.seed) for group in groups), which
 
 
-def _points(joint: Joint, axis: Axis, spec: Spec | None, count: int | None) -> torch.Tensor:
+def _points(joint: Joint, axis: Axis, spec: Spec | None, count: int | None, effort: Effort) -> torch.Tensor:
     base = joint.base[joint.moved.index(axis.node)]
     if spec is not None:
         points = spec_points(spec, base.dtype)
     else:
-        points = default_points(axis, base.dtype, count or affordable(joint, WORK, FEWEST, 1000))
+        work, most = WORK[effort]
+        points = default_points(axis, base.dtype, count or affordable(joint, work, FEWEST, most))
     return points.to(base.device)
 
 
