@@ -35,6 +35,7 @@ from nllcheck.prepare import device_of, dtype_of, first_look, prepared
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
+from nllcheck.structure import structure
 from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import sweep
 from nllcheck.sweep.watch import UnsweepableError
@@ -82,7 +83,7 @@ def run(target: Target, options: Options | None = None) -> Report:
     if graph is None:
         return _by_hand(target, batch, options, rules, remarks)
     try:
-        return _by_graph(target, graph, options, specs, rules, clock)
+        return _by_graph(target, batch, graph, options, specs, rules, clock)
     except NllcheckError:
         raise
     except Exception as error:  # an op that cannot be run at many points, or one that no stage expects
@@ -90,7 +91,13 @@ def run(target: Target, options: Options | None = None) -> Report:
 
 
 def _by_graph(
-    target: Target, graph: LossGraph, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
+    target: Target,
+    batch: Batch,
+    graph: LossGraph,
+    options: Options,
+    specs: list[Spec],
+    rules: tuple[Rule, ...],
+    clock: _Clock,
 ) -> Report:
     """The stages after capture, in their order."""
     clock.start("axes")
@@ -113,10 +120,12 @@ def _by_graph(
     clock.start("judge")
     judged = verdicts(found, swept, graph.loss.dtype)
     judged += signs(graph, swept, *_readings(target, graph), answer)
+    clock.start("variations")
+    other = structure(target, batch, options.seed, "quick" if specs else effort)
     clock.start("margins")
     edges = breaks(swept)
     clock.start("diagnose")
-    findings = diagnose(graph.graph, tuple(judged), rules, answer, command=target.command)
+    findings = diagnose(graph.graph, tuple(judged), rules, answer, (other.graph, other.judged), command=target.command)
     clock.end()
     tables = tuple(sweep_table(p.trace) for p in swept.parts)
     facts = facts_of(target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, _settings(options))
@@ -125,7 +134,7 @@ def _by_graph(
         findings=findings,
         sweeps=tables,
         notes=(*seen, *guarded_branches(graph), *told(answer, (f.message for f in findings))),
-        skipped=(*skipped, *untold(answer)),
+        skipped=(*skipped, *other.skipped, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
     )
@@ -287,12 +296,15 @@ def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, 
     clock.start("running op by op")
     specs = [parse(text) for text in options.sweep]
     outcome = by_hand(target, batch, specs, options.seed, options.points)
-    findings = diagnose(outcome.graph, outcome.judged, rules, command=target.command)
+    other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort))
+    variations = (other.graph, other.judged)
+    findings = diagnose(outcome.graph, outcome.judged, rules, variations=variations, command=target.command)
     clock.stop()
     facts = facts_of(target, outcome.loss, "eager", outcome.graph, outcome.sweeps, options.seed, clock.seconds,
                      _settings(options))  # fmt: skip
     reason = f"run op by op at {facts.points} points instead of as one graph: {'; '.join(why)}"
-    return Report(facts, findings, outcome.sweeps, (reason,), outcome.skipped, fail_on=options.fail_on)
+    skipped = (*outcome.skipped, *other.skipped)
+    return Report(facts, findings, outcome.sweeps, (reason,), skipped, fail_on=options.fail_on)
 
 
 make_callable(__name__)

@@ -86,13 +86,14 @@ class Axis:
     """Something that can move, and how a point on it becomes a tensor.
 
     `set` writes the value into every selected element; `scale` multiplies the batch's own values by it;
-    `toward` goes the share of the way to a special place, which is `goal`, where formulas have their poles.
+    `toward` goes the share of the way to a special place, which is `goal`, where formulas have their poles;
+    `batch` is another batch altogether, which only the label describes.
     """
 
     label: str  # what reports call it: "rho_raw", "output[..., 4]", "sigma"
     node: int  # index into Graph.nodes
     role: Literal["output", "weight", "input", "target", "hidden", "intermediate"]
-    mode: Literal["set", "scale", "toward"] = "set"
+    mode: Literal["set", "scale", "toward", "batch"] = "set"
     goal: Literal["", "zero row", "constant row", "equal rows", "equal", "equal row"] = ""
     other: int = -1  # index of the node that `equal` and `equal row` speak of
     channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
@@ -100,6 +101,11 @@ class Axis:
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
     domain: tuple[float, float] = (float("-inf"), float("inf"))  # values the node can take at all
     requested: bool = False  # asked for by the user
+
+    @property
+    def is_special(self) -> bool:
+        """Does the label say all (a row that vanishes, a batch of one class), and a value nothing?"""
+        return self.mode in ("toward", "batch")
 
     @property
     def is_boundary(self) -> bool:

@@ -29,6 +29,7 @@ RANKS = (
     ("exact", "density"),
     ("judge",),
     ("eager",),
+    ("structure",),
     ("diagnose",),
     ("summary", "report"),
     ("baseline", "cache", "policy", "suppressions", "scan", "cache"),

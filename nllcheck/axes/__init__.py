@@ -10,6 +10,7 @@ import torch
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
+from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
 from nllcheck.capture import LossGraph
 from nllcheck.names import domain_of_name, is_parameter_name
@@ -31,6 +32,7 @@ def default_axes(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
         axes += _channel_axes(graph, node, "input", edges)
     axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
+    axes = [a for a in axes if a.role != "target" or not is_mask(graph.values[a.node])]
     axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
     skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]

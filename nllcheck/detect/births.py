@@ -76,7 +76,7 @@ def _layout(joint: Joint, names: tuple[str, ...]) -> _Layout:
         parents=tuple(tuple(column[p.name] for p in n.all_input_nodes if p.name in column) for n in watched),
         users=tuple(tuple(column[u.name] for u in n.users if u.name in column) for n in watched),
         written=tuple(any(_infinite(joint, n)) for n in watched),
-        carries=tuple(_carries_intent(n) for n in watched),
+        carries=tuple(carries_intent(op_of(n)) for n in watched),
         loss=column.get(loss.name, -1),
         gradients=tuple(column[g.name] for g in gradients if isinstance(g, fx.Node) and g.name in column),
     )
@@ -135,8 +135,8 @@ def origins(joint: Joint, names: tuple[str, ...], bad: Bools) -> tuple[Bools, Bo
     return (_born(layout, bad, np.zeros_like(bad)), *_reaches(layout, bad))
 
 
-def _carries_intent(node: fx.Node) -> bool:
-    name = op_of(node)
+def carries_intent(name: str) -> bool:
+    """Does an op of this rule name hand an infinity on as it is?"""
     return ops.row(name).kind in _CARRIES_INTENT or name in _CARRIES_INTENT_OPS
 
 

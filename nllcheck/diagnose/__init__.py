@@ -18,6 +18,7 @@ from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, S
 
 __all__ = ["diagnose", "spelled"]
 
+_NO_FAILURE = ("negative-nll", "sign-flip", "unbounded")
 _VERDICTS = ("defect", "wrong-formula", "silent", "limit", "undecided", "legitimate")
 
 
@@ -26,22 +27,37 @@ def diagnose(
     judged: tuple[Judged, ...],
     rules: Sequence[Rule],
     answer: Density | None = None,
+    variations: tuple[Graph, tuple[Judged, ...]] | None = None,
     *,
     command: str = "",
 ) -> tuple[Finding, ...]:
     """All findings. Failures at one op of one line, in one phase, are one finding, whatever axes show them.
 
-    `answer` is the density test's; None where it was not made.
+    `answer` is the density test's, `variations` what other batches show; None where that was not made.
     """
     table = matches(graph, rules)
-    failures = [j for j in judged if j.event.kind not in ("negative-nll", "sign-flip", "unbounded")]
-    found = [_failure(graph, group, table, command) for group in _grouped(graph, failures)]
+    found = _failures(graph, [j for j in judged if j.event.kind not in _NO_FAILURE], table, command)
+    found += _of_variations(variations, rules, found, command) if variations else []
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))
+
+
+def _failures(graph: Graph, judged: Sequence[Judged], table: Table, command: str) -> list[Finding]:
+    return [_failure(graph, group, table, command) for group in _grouped(graph, judged)]
+
+
+def _of_variations(
+    variations: tuple[Graph, tuple[Judged, ...]], rules: Sequence[Rule], told: list[Finding], command: str
+) -> list[Finding]:
+    """What other batches show, where the sweeps have raised no alarm at the same op and line."""
+    graph, judged = variations
+    known = {(f.op, f.site and (f.site.path, f.site.line)) for f in told if f.severity != "note"}
+    found = _failures(graph, judged, matches(graph, rules) if judged else (), command)
+    return [f for f in found if (f.op, f.site and (f.site.path, f.site.line)) not in known]
 
 
 def _order(finding: Finding) -> tuple[int, float, int, str, int]:

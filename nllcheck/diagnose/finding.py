@@ -27,14 +27,14 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         axis=axis.label if axis else None,
         threshold=event.threshold[1] if event.threshold else None,
         last_good=event.threshold[0] if event.threshold else None,
-        reach=judged.reach if event.on_batch or (axis and axis.mode != "toward") else None,
+        reach=judged.reach if event.on_batch or (axis and not axis.is_special) else None,
         witness=_known(event.witness) if axis else None,
         loss=event.loss,
         slope=event.slope if axis else None,
         reference_loss=_known(judged.reference_loss),
         reference_slope=_known(judged.reference_slope),
         reference=judged.reference,
-        observed=axis.observed if axis and axis.mode != "toward" and not math.isnan(axis.observed[0]) else None,
+        observed=axis.observed if axis and not axis.is_special and not math.isnan(axis.observed[0]) else None,
         chain=event.chain,
         reason=judged.reason,
         reaches=event.reaches,
@@ -81,7 +81,7 @@ def edit_site(graph: Graph, event: Event) -> Site | None:
 
 def _command(event: Event, command: str) -> str:
     axis = event.axis
-    if axis is None:
+    if axis is None or axis.mode == "batch":
         return command
     at = event.threshold[1] if event.threshold else event.witness
     width = 0.1 * abs(at) or 1.0
@@ -96,7 +96,7 @@ def where(event: Event) -> str:
     axis = event.axis
     if axis is None:
         return "on the batch"
-    if axis.mode == "toward":
+    if axis.is_special:
         return axis.label
     if event.threshold is None and event.region:
         return " or ".join(f"{axis.label} in [{number(low)}, {number(high)}]" for low, high in event.region[:2])

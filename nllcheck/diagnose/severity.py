@@ -28,7 +28,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | within 10 x of the batch's range | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
-    | both | only where rows or tensors coincide or vanish | warning |
+    | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
+    | both | only with a batch that a loader hardly makes (one row, a NaN under the mask) | note |
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
@@ -47,7 +48,9 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
         return "note"
     if event.kind == "sign-flip":
         return _wrong_sign(judged)
-    if event.axis.mode == "toward":
+    if event.axis.mode == "batch" and judged.reach > CLOSE:
+        return "note"
+    if event.axis.is_special:
         return "warning" if judged.verdict in ("defect", "limit") and rule != "note" else "note"
     if judged.verdict == "defect":
         return _defect(judged, rule)

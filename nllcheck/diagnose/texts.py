@@ -7,7 +7,7 @@ from typing import Any
 from nllcheck.diagnose.builtin import DATA, DEAD, DIGITS, RAISES, UNEXPLAINED, Builtin
 from nllcheck.diagnose.explain import Explanation
 from nllcheck.diagnose.finding import where
-from nllcheck.diagnose.wording import filled, sentence, substituted
+from nllcheck.diagnose.wording import filled, sentence, special, substituted
 from nllcheck.types import Event, Graph, Judged
 
 Words = dict[str, Any]  # the fields of a Finding that hold text
@@ -53,7 +53,7 @@ def unruled(graph: Graph, judged: Judged) -> Words:
 
 
 def _once(event: Event) -> str:
-    return "where" if event.axis and event.axis.mode == "toward" else "once"
+    return special(event.axis) if event.axis and event.axis.is_special else "once"
 
 
 def _on(event: Event) -> str:

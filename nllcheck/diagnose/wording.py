@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 
-from nllcheck.types import Event, Graph, Ref, Site
+from nllcheck.types import Axis, Event, Graph, Ref, Site
 
 Captures = Mapping[str, Ref | float]
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -61,12 +61,17 @@ def filled(template: str, graph: Graph, event: Event | None, captures: Captures,
 
 def _located(template: str, event: Event | None) -> str:
     """A failure on the batch itself has no axis and no threshold to name."""
-    if event is None or (event.axis is not None and event.axis.mode != "toward"):
+    if event is None or (event.axis is not None and not event.axis.is_special):
         return template
-    place = "on the batch itself" if event.axis is None else f"where {event.axis.label}"
+    place = "on the batch itself" if event.axis is None else f"{special(event.axis)} {event.axis.label}"
     for phrase in ("from {axis} = {threshold} on", "at {axis} = {threshold}"):
         template = template.replace(phrase, place)
     return template.replace("{axis} = {threshold}", place.removeprefix("on "))
+
+
+def special(axis: Axis) -> str:
+    """The word between a failure and the label of a special place."""
+    return "on" if axis.mode == "batch" else "where"
 
 
 def sentence(text: str) -> str:

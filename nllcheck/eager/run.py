@@ -17,7 +17,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.axes.spec import Spec, requested_axis, spec_points
 from nllcheck.capture.interpret import promoted
 from nllcheck.capture.trace import program
-from nllcheck.detect.births import intervals
+from nllcheck.detect.births import carries_intent, intervals
 from nllcheck.detect.chain import harm_of
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Key, Record, Step, record
@@ -88,7 +88,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     loss = base.steps[base.loss_step].value
     axes = _axes(bench, specs)
     dtype = loss.dtype
-    known = {o: _event(bench, base, o, None, math.nan) for o in _offences(base)}
+    known = {o: _event(bench, base, o, None, math.nan) for o in offences(base)}
     judged = [
         Judged(replace(e, on_batch=True), "undecided", 1.0, "it fails on the batch itself") for e in known.values()
     ]
@@ -107,10 +107,6 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
 
 
-def _on_batch(event: Event) -> Judged:
-    return Judged(replace(event, on_batch=True), "undecided", 1.0, "it fails on the batch itself")
-
-
 def _axes(bench: _Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
     view: Any = _View(bench.book.graph, tuple(bench.book.values))
     if specs:
@@ -126,7 +122,7 @@ class _View:
     values: tuple[Any, ...]
 
 
-def _offences(run: Record) -> set[Offence]:
+def offences(run: Record) -> set[Offence]:
     """Ops that give birth to what reaches the loss, or only the gradient; in a run that raised, none."""
     if run.error is not None:
         return set()
@@ -141,7 +137,19 @@ def _offences(run: Record) -> set[Offence]:
 
 
 def _born(steps: list[Step], states: list[int]) -> list[int]:
-    return [i for i, s in enumerate(steps) if states[i] and not s.written and not any(states[p] for p in s.parents)]
+    """Bad output, sound inputs; an infinity that the code writes in is sound until an op makes something else of it."""
+    intended, alarming, born = set(), set(), []
+    for i, step in enumerate(steps):
+        if not states[i]:
+            continue
+        from_intent = step.written or any(p in intended for p in step.parents)
+        spoilt = any(p in alarming for p in step.parents)
+        if states[i] == 1 and from_intent and not spoilt and carries_intent(ops.rule_name(step.aten)):
+            intended.add(i)
+            continue
+        alarming.add(i)
+        born += [] if spoilt else [i]
+    return born
 
 
 def _leading_to(steps: list[Step], states: list[int], ends: set[int], any_backward: bool) -> set[int]:
@@ -162,10 +170,10 @@ def _swept(
     runs = [bench.at(axis, v) for v in points]
     for run in runs:
         bench.book.add(run)
-    offences = [_offences(run) | _refusals(run) for run in runs]
+    blamed = [offences(run) | _refusals(run) for run in runs]
     events = []
-    for offence in sorted({o for found in offences for o in found} - known, key=str):
-        events += _located(bench, axis, points, [offence in found for found in offences], offence, dtype)
+    for offence in sorted({o for found in blamed for o in found} - known, key=str):
+        events += _located(bench, axis, points, [offence in found for found in blamed], offence, dtype)
     states = tuple(_STATES[max((_state(g) for g in run.gradients), default=0)] for run in runs)
     table = SweepTable(axis, tuple(points), tuple(r.loss for r in runs), tuple(r.slope for r in runs), states)
     return table, events
@@ -191,7 +199,7 @@ def _located(
 
     def fails(value: float) -> bool:
         run = bench.at(axis, value)
-        return offence in _offences(run) | _refusals(run)
+        return offence in offences(run) | _refusals(run)
 
     runs = intervals(np.array(failing))
     edges = [(a - 1, a) for a, _ in runs if a] + [(b + 1, b) for _, b in runs if b + 1 < len(points)]
@@ -214,9 +222,16 @@ def _bisected(fails: Callable[[float], bool], good: float, bad: float, dtype: to
 
 
 def _event(bench: _Bench, run: Record, offence: Offence, axis: Axis | None, witness: float) -> Event:
+    """The event at a point of an axis."""
+    wide = bench.at(axis, witness, torch.float64) if axis else None
+    return replace(event_at(bench.book, run, offence, wide, witness), axis=axis)
+
+
+def event_at(book: Book, run: Record, offence: Offence, wide: Record | None, witness: float) -> Event:
+    """One failure of a run; `wide` is the same run in float64, for the chain."""
     origin, phase = offence
     raised = origin[0] == "raises"
-    node = bench.book.index.get(origin[2] if raised else origin, bench.book.loss)
+    node = book.index.get(origin[2] if raised else origin, book.loss)
     bad = max((_state(g) for g in run.gradients), default=0)
     state = _state(torch.tensor(run.loss)) if phase == "forward" else bad
     kind: Kind = "raises" if raised else "nan" if state == 2 else "inf"
@@ -225,35 +240,34 @@ def _event(bench: _Bench, run: Record, offence: Offence, axis: Axis | None, witn
         kind=kind,
         phase=phase,
         node=node,
-        axis=axis,
+        axis=None,
         witness=witness,
         threshold=None,
         reaches=("loss",) if raised else tuple(reaches),  # type: ignore[arg-type]
         loss=run.loss,
         slope=run.slope,
-        chain=_chain(bench, run, node, axis, witness),
-        ranges=_ranges(bench, run),
+        chain=_chain(book, run, node, wide),
+        ranges=_ranges(book, run),
         detail=f"{type(run.error).__name__}: {str(run.error).splitlines()[0][:120]}" if raised and run.error else "",
     )
 
 
-def _ranges(bench: _Bench, run: Record) -> tuple[tuple[int, float, float], ...]:
+def _ranges(book: Book, run: Record) -> tuple[tuple[int, float, float], ...]:
     found = {}
     for step in run.steps:
         extremes = extent(step.value)
-        if not step.is_backward and extremes and step.key in bench.book.index:
-            found[bench.book.index[step.key]] = (float(extremes[0]), float(extremes[1]))
+        if not step.is_backward and extremes and step.key in book.index:
+            found[book.index[step.key]] = (float(extremes[0]), float(extremes[1]))
     return tuple((i, low, high) for i, (low, high) in sorted(found.items()))
 
 
-def _chain(bench: _Bench, run: Record, node: int, axis: Axis | None, witness: float) -> tuple[ChainStep, ...]:
+def _chain(book: Book, run: Record, node: int, wide: Record | None) -> tuple[ChainStep, ...]:
     """The first op before the birth that rounding harmed, then the birth, then the end."""
-    nodes = bench.book.nodes
-    wide = bench.at(axis, witness, torch.float64) if axis else None
+    nodes = book.nodes
     exact = {s.key: s.value for s in wide.steps} if wide and wide.error is None else {}
     steps: list[ChainStep] = []
     for step in run.steps:
-        at = bench.book.index.get(step.key, -1)
+        at = book.index.get(step.key, -1)
         if step.is_backward or at < 0 or at >= node or steps or step.key not in exact:
             continue
         harm = None if ops.is_transparent(nodes[at].op) else harm_of(nodes[at].op, step.value, exact[step.key])
@@ -262,7 +276,7 @@ def _chain(bench: _Bench, run: Record, node: int, axis: Axis | None, witness: fl
     end: Literal["gradient", "loss"] = "gradient" if math.isfinite(run.loss) else "loss"
     steps.append(ChainStep(node, nodes[node].op, kind, nodes[node].site))
     last = next((n.site for n in reversed(nodes) if n.site and n.zone == "loss"), None)
-    return (*steps, ChainStep(bench.book.loss, nodes[bench.book.loss].op, end, last, run.loss))
+    return (*steps, ChainStep(book.loss, nodes[book.loss].op, end, last, run.loss))
 
 
 def _reference(bench: _Bench) -> Callable[[Axis, float], Reference]:

@@ -214,10 +214,97 @@ def harmonic_mean(x):
     return x.numel() / (1 / x).sum()
 
 
+def error_where_selected(x, y, mask):
+    return (x - y)[mask].pow(2).mean()  # <- here
+
+
+def error_where_selected_guarded(x, y, mask):
+    return (x - y)[mask].pow(2).sum() / mask.sum().clamp(min=1)
+
+
+def both_classes(x, labels):
+    ahead, behind = F.softplus(-x[labels == 1]), F.softplus(x[labels == 0])
+    return ahead.mean() + behind.mean()  # <- here
+
+
+def both_classes_guarded(x, labels):
+    ahead, behind = F.softplus(-x) * (labels == 1), F.softplus(x) * (labels == 0)
+    return ahead.sum() / (labels == 1).sum().clamp(min=1) + behind.sum() / (labels == 0).sum().clamp(min=1)
+
+
+def proportional_hazards(risk, event):
+    log_sum = torch.logcumsumexp(risk, 0)
+    return -((risk - log_sum) * event).sum() / event.sum()  # <- here
+
+
+def proportional_hazards_guarded(risk, event):
+    log_sum = torch.logcumsumexp(risk, 0)
+    return -((risk - log_sum) * event).sum() / event.sum().clamp(min=1)
+
+
+def attend_to_some(score, value, seen):
+    p = torch.softmax(score.masked_fill(~seen, float("-inf")), -1)  # <- here
+    return (p * value).sum(-1).pow(2).mean()
+
+
+def attend_to_some_guarded(score, value, seen):
+    none = ~seen.any(-1, keepdim=True)
+    p = torch.softmax(score.masked_fill(~(seen | none), float("-inf")), -1)
+    return (p * value * ~none).sum(-1).pow(2).mean()
+
+
+def log_of_padding(rate, y, mask):
+    deviance = y * torch.log(y / rate) - (y - rate)  # <- here
+    return (deviance * mask).mean()
+
+
+def log_of_padding_guarded(rate, y, mask):
+    known = torch.where(mask > 0, y, 1.0)
+    deviance = known * torch.log(known / rate) - (known - rate)
+    return (deviance * mask).mean()
+
+
+def padded_sequences(x, y, mask):
+    return ((x - y) ** 2 * mask).sum() / mask.sum()
+
+
 MISSING = fixed([0.3, float("nan"), -0.2, 1.0, float("nan"), 0.4, 0.1, -1.2])
 OUT_OF_LOG = fixed([0.3, 1.2, 0.0, 1.0, 0.0, 0.4, 0.1, 0.0])
 COUNTS = fixed([0.0, 1, 2, 0, 1, 3, 1, 2])
+FLOATS = fixed([1.0, 1, 0, 1, 0, 1, 1, 0])
+SEEN = fixed([[True, False, True], [True, True, True], [False, True, True], [True, True, False]])
+RATES = {"rate": positive(8), "y": positive(8)}
+STEPS = {"x": normal(3, 4), "y": normal(3, 4), "mask": fixed([[1.0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]])}
+SURVIVAL = "Katzman et al., DeepSurv, 2018: a batch without events"
+ATTENTION = "github.com/pytorch/pytorch issue 41508: every key of a row masked"
+
+
+def _none(name: str):
+    return lambda s: s[name].zero_()
+
+
 CASES = (
+    bug(error_where_selected, given(**PAIR, mask=MASK, target="y mask"), "mean", RAGGED, _none("mask"),
+        verdict="limit defect"),
+    sound(error_where_selected_guarded, given(**PAIR, mask=MASK, target="y mask"), RAGGED, _none("mask")),
+    bug(both_classes, given(x=normal(8), labels=fixed([0, 1, 1, 0, 1, 0, 0, 1]), target="labels"), "mean", RAGGED,
+        _none("labels"), verdict="limit defect"),
+    sound(both_classes_guarded, given(x=normal(8), labels=fixed([0, 1, 1, 0, 1, 0, 0, 1]), target="labels"), RAGGED,
+          _none("labels")),
+    bug(proportional_hazards, given(risk=normal(8), event=FLOATS, target="event"), "div", SURVIVAL, _none("event"),
+        verdict="limit defect"),
+    sound(proportional_hazards_guarded, given(risk=normal(8), event=FLOATS, target="event"), SURVIVAL, _none("event")),
+    bug(attend_to_some, given(score=normal(4, 3), value=normal(4, 3), seen=SEEN, target="seen"), "softmax", ATTENTION,
+        lambda s: s["seen"][0].zero_(), verdict="limit defect"),
+    sound(attend_to_some_guarded, given(score=normal(4, 3), value=normal(4, 3), seen=SEEN, target="seen"), ATTENTION,
+          lambda s: s["seen"][0].zero_()),
+    bug(log_of_padding, given(**RATES, mask=FLOATS, target="y mask"), "log mul", "McCullagh & Nelder, Generalized "
+        "linear models, 1989: the Poisson deviance of a padded 0", lambda s: s["y"].mul_(s["mask"]),
+        verdict="limit defect"),
+    sound(log_of_padding_guarded, given(**RATES, mask=FLOATS, target="y mask"), "McCullagh & Nelder 1989",
+          lambda s: s["y"].mul_(s["mask"])),
+    sound(padded_sequences, given(**STEPS, target="y mask"), "Hugging Face course, padded batches: no sequence is "
+          "empty"),
     bug(selected_mean, given(**PAIR, mask=NONE, target="y mask"), "mse_loss mean div", RAGGED, lambda s: None,
         verdict="limit defect"),
     sound(selected_mean_guarded, given(**PAIR, mask=NONE, target="y mask"), RAGGED),

@@ -1,0 +1,115 @@
+"""Variations of the batch: other masks, labels, counts and lengths that the same data could well have had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from nllcheck.axes.masks import is_mask
+from nllcheck.capture.trace import Leaf
+
+_LENGTHS = re.compile(r"(^|_|\.)(len|lens|length|lengths)(_|$|\.|\d)", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Leaves with one of them changed. `likely`: would an ordinary loader deliver such a batch?"""
+
+    label: str  # "target = 0 throughout"
+    leaf: int
+    value: torch.Tensor
+    likely: bool = True
+    unread: bool = False  # what is changed is masked out: it counts only if the loss does not read it
+
+
+def variants(leaves: Sequence[Leaf], has_model: bool) -> tuple[Variant, ...]:
+    """All variations of the tensors that look like masks, labels, counts or lengths. Never an invalid value: labels
+    and counts stay within those of the batch, lengths within [0, longest]."""
+    data = [(i, leaf) for i, leaf in enumerate(leaves) if leaf.role in ("target", "input") and leaf.value.dim() > 0]
+    found: list[Variant] = []
+    for i, leaf in data:
+        is_data = leaf.role == "target" or not has_model or leaf.value.dtype == torch.bool
+        if is_data and leaf.value.numel() > 1:
+            found += _of(i, leaf, leaves)
+    masks = [leaf.value for _, leaf in data if is_mask(leaf.value)]
+    for i, leaf in data:
+        if leaf.role == "target" and leaf.value.is_floating_point() and not is_mask(leaf.value):
+            found += _padded(i, leaf, masks)
+    return tuple(found)
+
+
+def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
+    if is_mask(leaf.value):
+        yield from _of_mask(i, leaf)
+    elif _is_length(leaf, leaves):
+        yield from _of_lengths(i, leaf)
+    elif _is_label(leaf):
+        for extreme in (leaf.value.min(), leaf.value.max()):
+            yield Variant(f"{leaf.name} = {int(extreme)} throughout", i, torch.full_like(leaf.value, int(extreme)))
+    elif _is_count(leaf.value):
+        yield Variant(f"{leaf.name} = 0 throughout", i, torch.zeros_like(leaf.value))
+
+
+def _of_mask(i: int, leaf: Leaf) -> Iterator[Variant]:
+    """All 0, all 1, and one row of each. A padding mask of length 0 is no batch that a loader makes."""
+    likely = not _is_padding(leaf.value)
+    for word, new in (("0", torch.zeros_like(leaf.value)), ("1", torch.ones_like(leaf.value))):
+        if leaf.value.dtype == torch.bool:
+            word = str(bool(int(word)))
+        if not torch.equal(new, leaf.value):
+            yield Variant(f"{leaf.name} = {word} throughout", i, new, likely)
+        if leaf.value.dim() >= 2 and len(leaf.value) > 1:
+            row = torch.cat([new[:1], leaf.value[1:]])
+            yield Variant(f"the first row of {leaf.name} = {word} throughout", i, row, likely)
+
+
+def _is_padding(value: torch.Tensor) -> bool:
+    """Does every row hold its ones (or its zeros) first, and some of them?"""
+    if value.dim() < 2:
+        return False
+    ones = value.to(torch.int8)
+    return any(bool((m.diff(dim=-1) <= 0).all()) and bool((m[..., 0] == 1).all()) for m in (ones, 1 - ones))
+
+
+def _is_length(leaf: Leaf, leaves: Sequence[Leaf]) -> bool:
+    value = leaf.value
+    if value.dim() != 1 or value.is_floating_point() or value.dtype == torch.bool or int(value.min()) < 0:
+        return False
+    return bool(_LENGTHS.search(leaf.name)) and any(int(value.max()) in other.value.shape for other in leaves)
+
+
+def _of_lengths(i: int, leaf: Leaf) -> Iterator[Variant]:
+    """A sequence of one step is rare but fair; one of none is not."""
+    for length, likely in ((1, True), (0, False)):
+        value = leaf.value.clone()
+        value[0] = length
+        yield Variant(f"{leaf.name}[0] = {length}", i, value, likely)
+
+
+def _is_label(leaf: Leaf) -> bool:
+    value = leaf.value
+    whole = not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
+    return whole and leaf.role == "target" and int(value.min()) >= 0 and int(value.max()) > int(value.min())
+
+
+def _is_count(value: torch.Tensor) -> bool:
+    """Whole numbers from 0 on, with a 0 and more than one other value."""
+    if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+        return False
+    return bool((value >= 0).all()) and bool((value == value.round()).all()) and len(value.unique()) > 2 and bool(
+        (value == 0).any()
+    )  # fmt: skip
+
+
+def _padded(i: int, leaf: Leaf, masks: Sequence[torch.Tensor]) -> Iterator[Variant]:
+    """What a loader puts at masked steps: a zero, seldom a NaN."""
+    for mask in masks:
+        out = (mask == 0).reshape(mask.shape + (1,) * (leaf.value.dim() - mask.dim()))
+        if leaf.value.shape[: mask.dim()] != mask.shape or not bool(out.any()) or bool(out.all()):
+            continue
+        for word, fill, likely in (("0", 0.0, True), ("NaN", float("nan"), False)):
+            value = torch.where(out, fill, leaf.value)
+            yield Variant(f"{leaf.name} = {word} where it is masked out", i, value, likely, unread=True)

@@ -1,0 +1,94 @@
+"""Variations of the batch: told in words, true by the user's own code, and never an invalid value."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import nllcheck
+from benchmarks.detect.cases import structure as cases
+from nllcheck.axes.masks import is_mask
+from nllcheck.capture.trace import Leaf
+from nllcheck.structure.variants import variants
+
+ALL = {c.id.rpartition("/")[2]: c for c in cases.CASES}
+BAD = {
+    "error_where_selected": "a batch with mask = False throughout",
+    "both_classes": "a batch with labels = 0 throughout",
+    "proportional_hazards": "a batch with event = 0 throughout",
+    "attend_to_some": "a batch with seen = False throughout",
+    "log_of_padding": "a batch with y = 0 where it is masked out",
+}
+
+
+def report_of(name: str, **options):
+    setup = ALL[name].setup()
+    return nllcheck.check_function(ALL[name].loss, setup.tensors, target=setup.targets, **options)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_batch_that_fails_is_told_in_words(name):
+    alarms = [f for f in report_of(name).findings if f.severity != "note"]
+    assert [(f.axis, f.kind, f.verdict, f.severity) for f in alarms] == [(BAD[name], "nan", "limit", "warning")]
+    assert {(f.site.path, f.site.line) for f in alarms} <= ALL[name].marks()
+    assert BAD[name] in alarms[0].message
+
+
+@pytest.mark.parametrize("name", [f"{n}_guarded" for n in BAD] + ["padded_sequences"])
+def test_a_guarded_loss_raises_no_alarm(name):
+    assert [f for f in report_of(name).findings if f.severity != "note"] == []
+
+
+def test_quick_tries_none():
+    assert [f for f in report_of("both_classes", effort="quick").findings if f.severity != "note"] == []
+
+
+def test_a_single_row_is_a_note():
+    x, y = torch.randn(6, 3, generator=torch.Generator().manual_seed(1)), torch.linspace(-1, 1, 18).reshape(6, 3)
+
+    def loss(x, y):
+        return (y * (x - x.mean(0)) / (x.std(0) + 1e-6)).mean()
+
+    found = nllcheck.check_function(loss, {"x": x, "y": y}, target="y").findings
+    single = [f for f in found if f.axis and "one row" in f.axis]
+    assert [(f.op, f.severity) for f in single] == [("std", "note")]
+
+
+def test_code_that_refuses_a_batch_has_said_so_itself():
+    def loss(x, mask):
+        assert mask.any(), "nothing is selected"
+        return F.softplus(x[mask]).mean()
+
+    mask = torch.tensor([True, False, True, True])
+    found = nllcheck.check_function(loss, {"x": torch.linspace(-1, 1, 4), "mask": mask}, target="mask").findings
+    assert [f for f in found if f.axis and "mask" in f.axis] == []
+
+
+INTEGERS = st.lists(st.integers(0, 6), min_size=2, max_size=9).map(torch.tensor)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(labels=INTEGERS, role=st.sampled_from(["target", "input"]), as_float=st.booleans(), has_model=st.booleans())
+def test_a_variation_keeps_shape_dtype_and_support(labels, role, as_float, has_model):
+    value = labels.float() if as_float else labels
+    for one in variants([Leaf("y", role, value)], has_model):
+        assert one.value.shape == value.shape and one.value.dtype == value.dtype
+        assert not torch.equal(one.value, value)
+        assert set(one.value.tolist()) <= set(value.tolist()) | ({0.0, 1.0} if is_mask(value) else set())
+
+
+@pytest.mark.parametrize("lengths", [[4, 2, 3], [4, 4, 4]])
+def test_lengths_stay_within_the_longest(lengths):
+    leaves = [Leaf("x", "input", torch.zeros(3, 4)), Leaf("lengths", "input", torch.tensor(lengths))]
+    found = variants(leaves, has_model=False)
+    assert {one.value[0].item() for one in found} == {0, 1}
+    assert all(math.inf > max(one.value) and max(one.value) <= 4 for one in found)
