@@ -43,7 +43,7 @@ def variants(leaves: Sequence[Leaf], has_model: bool) -> tuple[Variant, ...]:
 
 def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
     if is_mask(leaf.value):
-        yield from _of_mask(i, leaf)
+        yield from _of_mask(i, leaf, has_rows=any(_rows(leaf) == _rows(o) for o in leaves if o is not leaf))
     elif _is_length(leaf, leaves):
         yield from _of_lengths(i, leaf)
     elif _is_label(leaf):
@@ -53,12 +53,21 @@ def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
         yield Variant(f"{leaf.name} = 0 throughout", i, torch.zeros_like(leaf.value))
 
 
-def _of_mask(i: int, leaf: Leaf) -> Iterator[Variant]:
-    """All 0, all 1, and one row of each. A padding mask of length 0 is no batch that a loader makes."""
-    likely = not _is_padding(leaf.value)
+def _rows(leaf: Leaf) -> int:
+    return len(leaf.value) if leaf.value.dim() and leaf.role in ("target", "input") else -1
+
+
+def _of_mask(i: int, leaf: Leaf, has_rows: bool) -> Iterator[Variant]:
+    """All 0, all 1, and one row of each.
+
+    Hardly a batch that a loader makes: a padding mask of length 0, a mask over classes that allows none, a
+    selection of what was left out for a reason.
+    """
+    choosing = leaf.value.dtype == torch.bool or "mask" in leaf.name.lower()
     for word, new in (("0", torch.zeros_like(leaf.value)), ("1", torch.ones_like(leaf.value))):
         if leaf.value.dtype == torch.bool:
             word = str(bool(int(word)))
+        likely = has_rows and not _is_padding(leaf.value) and not (choosing and bool(new.any()))
         if not torch.equal(new, leaf.value):
             yield Variant(f"{leaf.name} = {word} throughout", i, new, likely)
         if leaf.value.dim() >= 2 and len(leaf.value) > 1:

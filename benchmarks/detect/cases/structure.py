@@ -38,7 +38,7 @@ def nan_times_zero(x, y, mask):
 
 
 def nan_selected_away(x, y, mask):
-    return ((torch.log(y[mask]) - x[mask]) ** 2).mean()
+    return ((torch.log(y[mask]) - x[mask]) ** 2).sum() / mask.sum().clamp(min=1)
 
 
 def missing_targets(x, y):
