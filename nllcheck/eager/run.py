@@ -89,9 +89,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     axes = _axes(bench, specs)
     dtype = loss.dtype
     known = {o: _event(bench, base, o, None, math.nan) for o in offences(base)}
-    judged = [
-        Judged(replace(e, on_batch=True), "undecided", 1.0, "it fails on the batch itself") for e in known.values()
-    ]
+    judged = [_on_batch(bench, base, offence, event) for offence, event in known.items()]
     tables, late = [], []
     count = points or int(min(POINTS, max(FEWEST, SECONDS / 3 / max(pace * len(axes), 1e-9))))
     for axis, spec in axes:
@@ -105,6 +103,18 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     skipped: tuple[str, ...] = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
     skipped += (f"{', '.join(late)}: because {SECONDS:.0f} seconds were up; name one with --sweep",) if late else ()
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
+
+
+def _on_batch(bench: _Bench, base: Record, offence: Offence, event: Event) -> Judged:
+    """The verdict on what the batch itself shows, by one run in float64; an average of nothing has no value."""
+    event = replace(event, on_batch=True)
+    wide = record(bench.book.program, bench.seed, [promoted(t, torch.float64) for t in bench.tensors])
+    if wide.error is None and math.isfinite(wide.loss) and not any(map(_state, wide.gradients)):
+        return Judged(event, "defect", 1.0, f"in float64 the loss is {wide.loss:.7g}", wide.loss)
+    read = [base.steps[p].value for s in base.steps if s.key == offence[0] for p in s.parents]
+    if any(isinstance(value, torch.Tensor) and value.numel() == 0 for value in read):
+        return Judged(event, "limit", 1.0, "an average over no elements has no value")
+    return Judged(event, "undecided", 1.0, "float64 gives no number here either")
 
 
 def _axes(bench: _Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.judge.flips import flips_along
@@ -14,7 +15,7 @@ from nllcheck.judge.silent import silent
 from nllcheck.judge.unbounded import falls
 from nllcheck.judge.verdict import judge
 from nllcheck.sweep import Swept
-from nllcheck.types import Density, Judged
+from nllcheck.types import Density, Event, Judged
 
 
 def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Judged]:
@@ -25,9 +26,17 @@ def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Jud
             judged += [one for one in [silent(event, swept.joints[k])] if one]
         elif event.chain and event.chain[0].op == "input":
             judged.append(_given(event.reaches, event, dtype))
+        elif _has_no_alignment(event):
+            reach = 1.0 if event.axis is None else reach_of(event.axis, event.witness)
+            judged.append(Judged(event, "limit", reach, "no alignment fits: the likelihood is exactly 0"))
         else:
             judged.append(judge(event, swept.joints[k], dtype))
     return judged
+
+
+def _has_no_alignment(event: Event) -> bool:
+    """A CTC loss that is infinite of finite inputs: the target is longer than the input can spell."""
+    return any(s.op == "ctc_loss" and s.node == event.node and s.what == "inf" for s in event.chain)
 
 
 def _given(reaches: tuple[str, ...], event, dtype: torch.dtype) -> Judged:  # type: ignore[no-untyped-def]
