@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -84,12 +86,16 @@ def style_of(loss: Callable[..., Any]) -> Style:
 
 
 def _required(loss: Callable[..., Any]) -> list[str]:
+    return [p.name for p in _positional(loss) if p.default is inspect.Parameter.empty]
+
+
+def _positional(loss: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         parameters = inspect.signature(loss).parameters.values()
     except (TypeError, ValueError):
         return []
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p for p in parameters if p.kind in kinds]
 
 
 def evaluate(target: Target, model: torch.nn.Module | None, batch: Batch) -> torch.Tensor:
@@ -97,14 +103,26 @@ def evaluate(target: Target, model: torch.nn.Module | None, batch: Batch) -> tor
 
     Raises NllcheckError when the result is not one real number.
     """
-    return as_scalar(_call(target, model, batch), target.loss_name)
+    with _uncompiled():
+        return as_scalar(_call(target, model, batch), target.loss_name)
+
+
+@contextlib.contextmanager
+def _uncompiled() -> Iterator[None]:
+    """What `torch.compile` has wrapped runs as it was written: a compiled function cannot be traced."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is None:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"), dynamo.config.patch(error_on_nested_fx_trace=False):
+        yield
 
 
 def _call(target: Target, model: torch.nn.Module | None, batch: Batch) -> Any:
     if target.style == "function" or model is None:
         return target.loss(**batch.kwargs)
     if target.style == "step":
-        return target.loss(batch.whole, 0)
+        return target.loss(batch.whole) if len(_positional(target.loss)) == 1 else target.loss(batch.whole, 0)
     if target.style == "model":
         return _call_with_model(target.loss, model, batch)
     return _call_with_output(target.loss, model(*batch.args, **batch.kwargs), batch)
@@ -129,9 +147,9 @@ def _call_with_output(loss: Callable[..., Any], output: Any, batch: Batch) -> An
 
 
 def as_scalar(value: Any, loss_name: str) -> torch.Tensor:
-    """The loss as a 0-d real tensor. A Lightning-like dict is read at 'loss'."""
-    if isinstance(value, Mapping) and "loss" in value:
-        value = value["loss"]
+    """The loss as a 0-d real tensor. A Lightning-like dict is read at 'loss'; a dict of terms alone is summed."""
+    if isinstance(value, Mapping):
+        value = value["loss"] if "loss" in value else _summed(value)
     if isinstance(value, (tuple, list)) and value and isinstance(value[0], torch.Tensor) and value[0].numel() == 1:
         value = value[0]  # (loss, extras), as many training steps return
     if not isinstance(value, torch.Tensor):
@@ -150,6 +168,13 @@ def as_scalar(value: Any, loss_name: str) -> torch.Tensor:
             hint="return a floating point tensor",
         )
     return value.reshape(())
+
+
+def _summed(terms: Mapping[str, Any]) -> Any:
+    """The sum of terms that are one number each, as a training step sums them; anything else as it is."""
+    parts = list(terms.values())
+    scalars = all(isinstance(p, torch.Tensor) and p.numel() == 1 and p.is_floating_point() for p in parts)
+    return sum(p.reshape(()) for p in parts) if parts and scalars else terms
 
 
 def _describe(value: Any) -> str:

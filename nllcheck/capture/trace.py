@@ -15,10 +15,12 @@ import torch.utils._pytree as pytree
 from torch import fx
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import stateless
 
 from nllcheck import ops
+from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.sites import SiteMode
 from nllcheck.target import Batch, Target, evaluate
 
@@ -178,9 +180,28 @@ def quiet_numerics(seed: int) -> Iterator[None]:
         torch.manual_seed(seed)
         torch.distributions.Distribution.set_default_validate_args(False)
         try:
-            yield
+            with _dropout_in_order():
+                yield
         finally:
             torch.distributions.Distribution.set_default_validate_args(validate)
+
+
+@contextlib.contextmanager
+def _dropout_in_order() -> Iterator[None]:
+    """Dropout draws in the order of its input's memory, which a traced graph need not share: here row by row."""
+    plain = functional.dropout
+
+    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        if input.is_contiguous() or not training:
+            return plain(input, p, training, inplace)
+        dropped = plain(input.contiguous(), p)
+        return input.copy_(dropped) if inplace else dropped
+
+    functional.dropout = dropout
+    try:
+        yield
+    finally:
+        functional.dropout = plain
 
 
 def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
@@ -196,7 +217,7 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
         trace = make_fx(functionalize(marked, remove="mutations"), _error_on_data_dependent_ops=False)
         module = trace(*tensors)
     fx_traceback.current_meta.pop("custom", None)
-    return tidy(module)
+    return tidy(out_of_place(module))
 
 
 def _leaf_tensor(leaf: Leaf) -> torch.Tensor:

@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
+from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.trace import quiet_numerics, tidy
 from nllcheck.types import Phase
@@ -92,41 +93,6 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
     fx_traceback.current_meta.pop("custom", None)
     trained = tuple(s.requires_grad for s in starts)
     return Joint(tidy(out_of_place(module)), tuple(moved), base, _ops(module), trained, sub)
-
-
-def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
-    """`zeros.scatter_(...)` becomes `new = zeros.scatter(...)`, and whoever reads `zeros` afterwards reads `new`.
-
-    The forward half is free of mutation already; derivative formulas write only into tensors they have just made.
-    """
-    order = {n: i for i, n in enumerate(module.graph.nodes)}
-    for node in list(module.graph.nodes):
-        plain = _functional(node.target) if node.op == "call_function" else None
-        if plain is None:
-            continue
-        node.target, written = plain, node.args[0]
-        for user in list(written.users):
-            if order[user] > order[node]:
-                user.replace_input_with(written, node)
-    module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
-    module.recompile()
-    return module
-
-
-def _functional(target: Any) -> Any:
-    """The out-of-place overload of an in-place ATen op; None for anything else."""
-    schema = getattr(target, "_schema", None)
-    name = schema.name.split("::")[1] if schema is not None else ""
-    if not name.endswith("_") or name.startswith("__"):
-        return None
-    packet = getattr(torch.ops.aten, name.rstrip("_"), None)
-    wanted = _types(target)  # not the overload's name: `pow_.Scalar` is `pow.Tensor_Scalar`
-    plain = [getattr(packet, o) for o in packet.overloads()] if packet is not None else []
-    return next((p for p in plain if _types(p) == wanted), None)
-
-
-def _types(overload: Any) -> list[str]:
-    return [str(a.type) for a in overload._schema.arguments]
 
 
 def _trains(tensor: torch.Tensor, is_data: bool) -> bool:

@@ -1,0 +1,42 @@
+"""What still writes into tensors after functionalisation, turned into ops that give new ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+
+def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
+    """`zeros.scatter_(...)` becomes `new = zeros.scatter(...)`, and whoever reads `zeros` afterwards reads `new`.
+
+    Functionalisation leaves little of that: the sums inside a recurrent cell, and derivative formulas, which write
+    only into tensors they have just made.
+    """
+    order = {n: i for i, n in enumerate(module.graph.nodes)}
+    for node in list(module.graph.nodes):
+        plain = _functional(node.target) if node.op == "call_function" else None
+        if plain is None:
+            continue
+        node.target, written = plain, node.args[0]
+        for user in list(written.users):
+            if order[user] > order[node]:
+                user.replace_input_with(written, node)
+    return module
+
+
+def _functional(target: Any) -> Any:
+    """The out-of-place overload of an in-place ATen op; None for anything else."""
+    schema = getattr(target, "_schema", None)
+    name = schema.name.split("::")[1] if schema is not None else ""
+    if not name.endswith("_") or name.startswith("__"):
+        return None
+    packet = getattr(torch.ops.aten, name.rstrip("_"), None)
+    wanted = _types(target)  # not the overload's name: `pow_.Scalar` is `pow.Tensor_Scalar`
+    plain = [getattr(packet, o) for o in packet.overloads()] if packet is not None else []
+    return next((p for p in plain if _types(p) == wanted), None)
+
+
+def _types(overload: Any) -> list[str]:
+    return [str(a.type) for a in overload._schema.arguments]
