@@ -55,13 +55,23 @@ def _dtype_of_model(model: torch.nn.Module | None) -> torch.dtype | None:
 
 
 def _moved(batch: Batch, device: torch.device, dtype: torch.dtype | None) -> Batch:
-    moved: dict[int, torch.Tensor] = {}
+    def move(value: torch.Tensor) -> torch.Tensor:
+        wanted = dtype if value.is_floating_point() and dtype else value.dtype
+        return value.detach().to(device=device, dtype=wanted)
+
+    return _changed(batch, move)
+
+
+def _changed(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+    """Every tensor changed, once: what the batch holds twice it still holds twice."""
+    done: dict[int, torch.Tensor] = {}
 
     def move(value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
-        wanted = dtype if value.is_floating_point() and dtype else value.dtype
-        return moved.setdefault(id(value), value.detach().to(device=device, dtype=wanted))
+        if id(value) not in done:
+            done[id(value)] = change(value)
+        return done[id(value)]
 
     fields = {f: pytree.tree_map(move, getattr(batch, f)) for f in ("args", "targets", "whole")}
     kwargs = {name: pytree.tree_map(move, value) for name, value in batch.kwargs.items()}
@@ -86,8 +96,11 @@ def _is_tensor(value: Any) -> bool:
 
 
 def first_look(target: Target, batch: Batch, seed: int) -> torch.Tensor:
-    """The loss of one batch as training computes it. Raises NllcheckError with the user's line if that fails."""
-    call = _called(target, batch)
+    """The loss of one batch as training computes it. Raises NllcheckError with the user's line if that fails.
+
+    It gets a copy: some losses write into their arguments.
+    """
+    call = _called(target, _changed(batch, torch.Tensor.clone))
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
         loss = call()
