@@ -27,6 +27,7 @@ from nllcheck.detect import detect
 from nllcheck.detect.breaks import breaks
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
+from nllcheck.eager.raises import raises
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.exact import seconds_spent
 from nllcheck.judge import signs, verdicts
@@ -122,10 +123,19 @@ def _by_graph(
     judged += signs(graph, swept, *_readings(target, graph), answer)
     clock.start("variations")
     other = structure(target, batch, options.seed, "quick" if specs else effort)
+    clock.start("exceptions")
+    refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")
     edges = breaks(swept)
     clock.start("diagnose")
-    findings = diagnose(graph.graph, tuple(judged), rules, answer, (other.graph, other.judged), command=target.command)
+    findings = diagnose(
+        graph.graph,
+        tuple(judged),
+        rules,
+        answer,
+        ((other.graph, other.judged), (refused.graph, refused.judged)),
+        command=target.command,
+    )
     clock.end()
     tables = tuple(sweep_table(p.trace) for p in swept.parts)
     facts = facts_of(target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, _settings(options))
@@ -297,8 +307,8 @@ def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, 
     specs = [parse(text) for text in options.sweep]
     outcome = by_hand(target, batch, specs, options.seed, options.points)
     other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort))
-    variations = (other.graph, other.judged)
-    findings = diagnose(outcome.graph, outcome.judged, rules, variations=variations, command=target.command)
+    others = ((other.graph, other.judged),)
+    findings = diagnose(outcome.graph, outcome.judged, rules, others=others, command=target.command)
     clock.stop()
     facts = facts_of(target, outcome.loss, "eager", outcome.graph, outcome.sweeps, options.seed, clock.seconds,
                      _settings(options))  # fmt: skip

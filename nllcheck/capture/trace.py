@@ -169,16 +169,17 @@ def plain_kernels() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_numerics(seed: int) -> Iterator[None]:
+def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
     """One fixed way to compute: seeded, plain kernels that have batching rules, no argument validation.
 
-    Distribution arguments are not validated, since validation branches on values; a loss that would have
-    raised is looked at by `raises` separately. The user's random state and settings come back untouched.
+    Distribution arguments are not validated unless `validates`, since validation branches on values; a loss that
+    would have raised is looked at by `eager/raises.py` separately. The user's random state and settings come back
+    untouched.
     """
     validate = torch.distributions.Distribution._validate_args
     with torch.random.fork_rng(), plain_kernels(), sdpa_kernel(SDPBackend.MATH):
         torch.manual_seed(seed)
-        torch.distributions.Distribution.set_default_validate_args(False)
+        torch.distributions.Distribution.set_default_validate_args(validate and validates)
         try:
             with _dropout_in_order():
                 yield

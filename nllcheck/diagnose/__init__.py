@@ -27,17 +27,19 @@ def diagnose(
     judged: tuple[Judged, ...],
     rules: Sequence[Rule],
     answer: Density | None = None,
-    variations: tuple[Graph, tuple[Judged, ...]] | None = None,
+    others: Sequence[tuple[Graph, tuple[Judged, ...]]] = (),
     *,
     command: str = "",
 ) -> tuple[Finding, ...]:
     """All findings. Failures at one op of one line, in one phase, are one finding, whatever axes show them.
 
-    `answer` is the density test's, `variations` what other batches show; None where that was not made.
+    `answer` is the density test's (None: not made). `others` are verdicts on graphs of their own: what other batches
+    show, and where the user's own code raises.
     """
     table = matches(graph, rules)
     found = _failures(graph, [j for j in judged if j.event.kind not in _NO_FAILURE], table, command)
-    found += _of_variations(variations, rules, found, command) if variations else []
+    for other in others:
+        found += _of_another(other, rules, found, command)
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
@@ -50,11 +52,11 @@ def _failures(graph: Graph, judged: Sequence[Judged], table: Table, command: str
     return [_failure(graph, group, table, command) for group in _grouped(graph, judged)]
 
 
-def _of_variations(
-    variations: tuple[Graph, tuple[Judged, ...]], rules: Sequence[Rule], told: list[Finding], command: str
+def _of_another(
+    other: tuple[Graph, tuple[Judged, ...]], rules: Sequence[Rule], told: list[Finding], command: str
 ) -> list[Finding]:
-    """What other batches show, where the sweeps have raised no alarm at the same op and line."""
-    graph, judged = variations
+    """What another graph shows, where no alarm was raised at the same op and line before."""
+    graph, judged = other
     known = {(f.op, f.site and (f.site.path, f.site.line)) for f in told if f.severity != "note"}
     found = _failures(graph, judged, matches(graph, rules) if judged else (), command)
     return [f for f in found if (f.op, f.site and (f.site.path, f.site.line)) not in known]

@@ -146,9 +146,11 @@ def record(
     tensors: Sequence[torch.Tensor],
     moved: tuple[Key, Override] | int | None = None,
     direction: torch.Tensor | None = None,
+    validates: bool = False,
 ) -> Record:
     """Run forward and backward once. `moved` is an op whose output is replaced, or the position of a moved leaf;
-    the gradient is taken with respect to it (else to all leaves), the slope along `direction`."""
+    the gradient is taken with respect to it (else to all leaves), the slope along `direction`. With `validates`
+    distributions check their arguments, as they do in training."""
     found = Record(leaves=len(tensors))
     mode = _Recorder(found, moved if isinstance(moved, tuple) else None)
     starts = [t.detach().clone() for t in tensors]
@@ -156,7 +158,7 @@ def record(
         tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
     for leaf, tensor in zip(program.leaves, starts, strict=True):
         mode.leaf(tensor, ("leaf", leaf.name))
-    with quiet_numerics(seed), torch.enable_grad():
+    with quiet_numerics(seed, validates), torch.enable_grad():
         try:
             with mode.watching(program.model):
                 loss = program.call(*starts)

@@ -46,18 +46,19 @@ class Outcome:
 
 
 @dataclass
-class _Bench:
+class Bench:
     """The program, its book, and runs at points of an axis."""
 
     book: Book
     seed: int
+    validates: bool = False
 
     @property
     def tensors(self) -> list[torch.Tensor]:
         return [leaf.value for leaf in self.book.program.leaves]
 
     def batch(self) -> Record:
-        return record(self.book.program, self.seed, self.tensors)
+        return record(self.book.program, self.seed, self.tensors, validates=self.validates)
 
     def at(self, axis: Axis, value: float, dtype: torch.dtype | None = None) -> Record:
         """One run with the axis at `value`; in float64 where asked for and possible."""
@@ -67,15 +68,15 @@ class _Bench:
         direction = place(axis, base, point)[1]
         if axis.node < len(tensors):
             tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
-            return record(self.book.program, self.seed, tensors, axis.node, direction)
+            return record(self.book.program, self.seed, tensors, axis.node, direction, self.validates)
         key = next(k for k, i in self.book.index.items() if i == axis.node)
         override = (key, lambda out: place(axis, out, point.to(out.dtype))[0])
-        return record(self.book.program, self.seed, tensors, override, direction)
+        return record(self.book.program, self.seed, tensors, override, direction, self.validates)
 
 
 def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: int | None) -> Outcome:
     """Check a loss that could not be captured. Fewer points, boundary axes only, no sign counts."""
-    bench = _Bench(Book(program(target, batch)), seed)
+    bench = Bench(Book(program(target, batch)), seed)
     began = time.perf_counter()
     base = bench.batch()
     pace = time.perf_counter() - began
@@ -86,7 +87,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     bench.book.add(base)
     bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
     loss = base.steps[base.loss_step].value
-    axes = _axes(bench, specs)
+    axes = axes_of(bench, specs)
     dtype = loss.dtype
     known = {o: _event(bench, base, o, None, math.nan) for o in offences(base)}
     judged = [_on_batch(bench, base, offence, event) for offence, event in known.items()]
@@ -105,7 +106,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
 
 
-def _on_batch(bench: _Bench, base: Record, offence: Offence, event: Event) -> Judged:
+def _on_batch(bench: Bench, base: Record, offence: Offence, event: Event) -> Judged:
     """The verdict on what the batch itself shows, by one run in float64; an average of nothing has no value."""
     event = replace(event, on_batch=True)
     wide = record(bench.book.program, bench.seed, [promoted(t, torch.float64) for t in bench.tensors])
@@ -117,7 +118,7 @@ def _on_batch(bench: _Bench, base: Record, offence: Offence, event: Event) -> Ju
     return Judged(event, "undecided", 1.0, "float64 gives no number here either")
 
 
-def _axes(bench: _Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
+def axes_of(bench: Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
     view: Any = _View(bench.book.graph, tuple(bench.book.values))
     if specs:
         return [(requested_axis(view, spec), spec) for spec in specs]
@@ -174,22 +175,22 @@ def _leading_to(steps: list[Step], states: list[int], ends: set[int], any_backwa
 
 
 def _swept(
-    bench: _Bench, axis: Axis, values: torch.Tensor, known: set[Offence], dtype: torch.dtype
+    bench: Bench, axis: Axis, values: torch.Tensor, known: set[Offence], dtype: torch.dtype
 ) -> tuple[SweepTable, list[Event]]:
     points = values.tolist()
     runs = [bench.at(axis, v) for v in points]
     for run in runs:
         bench.book.add(run)
-    blamed = [offences(run) | _refusals(run) for run in runs]
+    blamed = [offences(run) | refusals(run) for run in runs]
     events = []
     for offence in sorted({o for found in blamed for o in found} - known, key=str):
-        events += _located(bench, axis, points, [offence in found for found in blamed], offence, dtype)
+        events += located(bench, axis, points, [offence in found for found in blamed], offence, dtype)
     states = tuple(_STATES[max((_state(g) for g in run.gradients), default=0)] for run in runs)
     table = SweepTable(axis, tuple(points), tuple(r.loss for r in runs), tuple(r.slope for r in runs), states)
     return table, events
 
 
-def _refusals(run: Record) -> set[Offence]:
+def refusals(run: Record) -> set[Offence]:
     return {(_raised(run), "forward")} if run.error else set()
 
 
@@ -201,15 +202,15 @@ def _state(values: torch.Tensor) -> int:
     return 2 if bool(torch.isnan(values).any()) else int(not bool(torch.isfinite(values).all()))
 
 
-def _located(
-    bench: _Bench, axis: Axis, points: list[float], failing: list[bool], offence: Offence, dtype: torch.dtype
+def located(
+    bench: Bench, axis: Axis, points: list[float], failing: list[bool], offence: Offence, dtype: torch.dtype
 ) -> list[Event]:
     """The event at the failing edge nearest to the batch."""
     import numpy as np
 
     def fails(value: float) -> bool:
         run = bench.at(axis, value)
-        return offence in offences(run) | _refusals(run)
+        return offence in offences(run) | refusals(run)
 
     runs = intervals(np.array(failing))
     edges = [(a - 1, a) for a, _ in runs if a] + [(b + 1, b) for _, b in runs if b + 1 < len(points)]
@@ -231,7 +232,7 @@ def _bisected(fails: Callable[[float], bool], good: float, bad: float, dtype: to
     return from_ordinal(low, dtype), from_ordinal(high, dtype)
 
 
-def _event(bench: _Bench, run: Record, offence: Offence, axis: Axis | None, witness: float) -> Event:
+def _event(bench: Bench, run: Record, offence: Offence, axis: Axis | None, witness: float) -> Event:
     """The event at a point of an axis."""
     wide = bench.at(axis, witness, torch.float64) if axis else None
     return replace(event_at(bench.book, run, offence, wide, witness), axis=axis)
@@ -289,7 +290,7 @@ def _chain(book: Book, run: Record, node: int, wide: Record | None) -> tuple[Cha
     return (*steps, ChainStep(book.loss, nodes[book.loss].op, end, last, run.loss))
 
 
-def _reference(bench: _Bench) -> Callable[[Axis, float], Reference]:
+def _reference(bench: Bench) -> Callable[[Axis, float], Reference]:
     """The user's function in float64, where it runs there."""
 
     def evaluate(axis: Axis, value: float) -> Reference:

@@ -26,7 +26,7 @@ from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Effort, Event, Graph, Judged
 
 MOST: dict[Effort, int] = {"quick": 0, "default": 16, "thorough": 60}
-SECONDS = 4.0  # after which no further variation is tried
+SECONDS = 2.0  # after which no further variation is tried
 
 
 @dataclass(frozen=True)

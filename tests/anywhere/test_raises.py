@@ -1,0 +1,67 @@
+"""Exceptions that a value raises are found where the loss is traced as a graph, too."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.distributions as D
+import torch.nn.functional as F
+
+import nllcheck
+
+GENERATOR = torch.Generator().manual_seed(3)
+A, B, Y = (torch.randn(6, generator=GENERATOR) for _ in range(3))
+
+
+def asserted(a, b, y):
+    assert (a.abs() < 3).all(), "a is too large"  # <- here
+    return F.mse_loss(a, y) + b.pow(2).mean()
+
+
+def negative_scale(a, b, y):
+    return -D.Normal(a, 2.0 + b).log_prob(y).mean()  # <- here
+
+
+def negative_variance(a, b, y):
+    return F.gaussian_nll_loss(a, y, 2.0 + b)  # <- here
+
+
+def softplus_scale(a, b, y):
+    return -D.Normal(a, F.softplus(b) + 1e-3).log_prob(y).mean()
+
+
+def no_branch(a, b, y):
+    return F.mse_loss(a * b, y)
+
+
+def report_of(loss):
+    return nllcheck.check_function(loss, {"a": A, "b": B, "y": Y}, target="y")
+
+
+def refusals(report):
+    return [f for f in report.findings if f.kind == "raises"]
+
+
+@pytest.mark.parametrize(("loss", "axis"), [(asserted, "a"), (negative_scale, "b"), (negative_variance, "b")])
+def test_the_value_that_raises_is_found(loss, axis):
+    report = report_of(loss)
+    assert report.facts.capture == "graph"
+    (found,) = refusals(report)
+    assert (found.axis, found.verdict, found.rule) == (axis, "limit", "NLL004")
+    values = {"a": A, "b": B, "y": Y}
+    loss(**{**values, axis: torch.full_like(A, found.last_good)})
+    with pytest.raises((AssertionError, ValueError)):
+        loss(**{**values, axis: torch.full_like(A, found.threshold)})
+
+
+@pytest.mark.parametrize("loss", [softplus_scale, no_branch])
+def test_what_never_raises_has_no_such_finding(loss):
+    assert refusals(report_of(loss)) == []
+
+
+def test_distributions_are_left_as_they_were():
+    before = D.Distribution.__init__
+    report_of(negative_scale)
+    assert D.Distribution.__init__ is before
+    with pytest.raises(ValueError):
+        D.Normal(0.0, -1.0)
