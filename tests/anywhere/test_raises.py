@@ -13,6 +13,15 @@ GENERATOR = torch.Generator().manual_seed(3)
 A, B, Y = (torch.randn(6, generator=GENERATOR) for _ in range(3))
 
 
+@pytest.fixture(autouse=True)
+def arguments_are_validated():
+    """As torch starts; importing its compiler (as some other tests do) switches validation off for the process."""
+    before = D.Distribution._validate_args
+    D.Distribution.set_default_validate_args(True)
+    yield
+    D.Distribution.set_default_validate_args(before)
+
+
 def asserted(a, b, y):
     assert (a.abs() < 3).all(), "a is too large"  # <- here
     return F.mse_loss(a, y) + b.pow(2).mean()
