@@ -8,6 +8,7 @@ from nllcheck.names import is_parameter_name
 from nllcheck.types import SEVERITIES, Axis, Event, Judged, Severity
 
 NEAR = 10.0  # within this factor of the batch's range a defect counts in full
+ORDINARY = 10.0  # a raw output of this size is no surprise, even if the batch stays far below
 PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
 LOST = 1e12  # where the exact loss is this large training is lost already, whatever the gradient does
 CLOSE = 2.0  # a limit this close deserves a word
@@ -26,7 +27,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e12 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
-    | defect | within 10 x of the batch's range | the rule's, else error |
+    | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
     | both | only where rows or tensors coincide or vanish | warning |
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
@@ -83,6 +84,11 @@ def _is_sliver(event: Event) -> bool:
     return bool(event.region) and inside and covered < SLIVER * (high - low)
 
 
+def _is_ordinary(axis: Axis, value: float) -> bool:
+    """A raw value that any freshly drawn head may give."""
+    return axis.mode == "set" and axis.domain == (-math.inf, math.inf) and abs(value) <= ORDINARY
+
+
 def _is_plausible(axis: Axis, value: float) -> bool:
     """A raw value up to `PLAUSIBLE`; where only positive values are possible neither is a tiny one."""
     if axis.domain == (0.0, math.inf):
@@ -110,10 +116,10 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
         return "note"
     if event.axis and event.axis.role == "target":
         return (rule or "error") if judged.reach <= 1.0 else "warning" if judged.reach <= CLOSE else "note"
-    if judged.reach <= NEAR:
-        return rule or "error"
     at = event.threshold[1] if event.threshold else event.witness
     first = at if event.onset is None else min(at, event.onset, key=abs)
+    if judged.reach <= NEAR or (event.axis and _is_ordinary(event.axis, first)):
+        return rule or "error"
     if event.axis and event.axis.mode == "set" and _is_plausible(event.axis, first):
         return "error" if rule == "error" else "warning" if rule is None else "note"
     return "note"
