@@ -105,7 +105,7 @@ def _by_graph(
     judged = verdicts(found, swept, graph.loss.dtype)
     judged += signs(graph, swept, *_readings(target, graph), answer)
     clock.start("margins")
-    edges = breaks(swept)
+    edges = breaks(graph, swept)
     clock.start("diagnose")
     findings = diagnose(graph.graph, tuple(judged), rules, answer, command=target.command)
     clock.end()
