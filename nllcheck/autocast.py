@@ -16,11 +16,13 @@ import torch
 
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 # torch's "CUDA Ops that can autocast to float32" that a CPU does not, and the ATen ops that some of them become.
-_FLOAT32 = """
-acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow softplus layer_norm native_layer_norm
-group_norm frobenius_norm nuclear_norm cosine_similarity dist pdist renorm logsumexp softmax log_softmax cumprod cumsum
-linalg_vector_norm linalg_matrix_norm sum norm _softmax _log_softmax native_group_norm nll_loss_forward
-""".split()
+_FLOAT32 = (
+    "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal", "rsqrt",
+    "sinh", "tan", "pow", "softplus", "layer_norm", "native_layer_norm", "group_norm", "frobenius_norm",
+    "nuclear_norm", "cosine_similarity", "dist", "pdist", "renorm", "logsumexp", "softmax", "log_softmax",
+    "cumprod", "cumsum", "linalg_vector_norm", "linalg_matrix_norm", "sum", "norm", "_softmax", "_log_softmax",
+    "native_group_norm", "nll_loss_forward",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

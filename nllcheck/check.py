@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from nllcheck.exact import seconds_spent
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
+from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
@@ -75,6 +76,15 @@ def run(target: Target, options: Options | None = None) -> Report:
     losses = [first_look(target, batch, options.seed) for batch in target.batches]
     batch = _most_telling(target.batches, losses)
 
+    report = _checked(target, batch, options, specs, rules, clock)
+    step = replayed(target, batch, options.seed)
+    return replace(report, findings=(*report.findings, step)) if step else report
+
+
+def _checked(
+    target: Target, batch: Batch, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
+) -> Report:
+    """By the captured graph; where there is none, or a stage cannot handle it, by the user's function op by op."""
     clock.start("capture")
     graph, remarks = captured(target, batch, options.seed)
     if graph is None:

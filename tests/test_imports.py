@@ -30,6 +30,7 @@ RANKS = (
     ("judge",),
     ("eager",),
     ("diagnose",),
+    ("replay",),
     ("summary", "report"),
     ("baseline", "cache", "policy", "suppressions", "scan", "cache"),
     ("check",),

@@ -99,4 +99,14 @@ UNBOUNDED = Builtin(
     "bounds.",
 )
 
-BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, NO_LIKELIHOOD, CONSTANT, UNBOUNDED)
+MIXED = Builtin(
+    "NLL008",
+    "mixed-precision-step",
+    "A gradient scaler begins with a large scale and halves it whenever a scaled gradient overflows; that step is "
+    "skipped and nothing is lost. It is a fault only where the step fails at scale 1, too: then a value at that line "
+    "is beyond the half precision (float16 ends at 65504 and knows nothing below 6e-8), or the loss fails in any.",
+    "For the range of float16: run that line in float32 (torch.autocast(..., enabled=False) around it and .float() on "
+    "its inputs), or take bfloat16, which has float32's range. For the scaler's search: nothing.",
+)
+
+BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, MIXED, NO_LIKELIHOOD, CONSTANT, UNBOUNDED)
