@@ -63,6 +63,10 @@ class Samples:
         """The terms of single samples that depend on the model and not on the target."""
         return tuple(t for t in self._own if not self.tail.reads_target(t) and self.tail.reads_model(t))
 
+    def nats(self, tensors: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """(N,) each sample's whole loss, penalties left out, at other values of the placeholders; differentiable."""
+        return sum(self._terms(tensors, self._own))  # type: ignore[return-value]
+
     @property
     def _own(self) -> tuple[Term, ...]:
         return tuple(t for t in self.tail.terms if t not in self.penalties)
