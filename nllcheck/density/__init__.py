@@ -13,8 +13,9 @@ import torch
 from nllcheck.axes import default_axes, depends_on, label_of, refs
 from nllcheck.capture import LossGraph
 from nllcheck.density.claims import claims_likelihood
+from nllcheck.density.cut import samples_of
 from nllcheck.density.factors import check_name
-from nllcheck.density.sample import UndecidedError, samples_of
+from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import ROWS, SUPPORTS, Support, support_of
 from nllcheck.density.terms import Term
 from nllcheck.density.theta import thetas

@@ -58,7 +58,8 @@ def signs(
             found += falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])
-    found += collapses(graph, swept.joints[0], answer) if swept.joints else []
+    if swept.joints and not any(j.event.kind == "unbounded" for j in found):
+        found += collapses(graph, swept.joints[0], answer)
     found += over_noise(graph)
     found += over_readings(graph, *batches, "batches")
     return found + over_readings(graph, *checkpoints, "checkpoints")

@@ -16,7 +16,8 @@ import torch
 
 from nllcheck.capture import LossGraph
 from nllcheck.capture.trace import plain_kernels
-from nllcheck.density.sample import Samples, UndecidedError, samples_of
+from nllcheck.density.cut import samples_of
+from nllcheck.density.sample import Samples, UndecidedError
 from nllcheck.density.support import ROWS
 from nllcheck.exact import certain
 from nllcheck.judge.series import channel_names
