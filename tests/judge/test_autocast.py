@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck import autocast
 from nllcheck.autocast import MixedStep, mixed
 from nllcheck.report import margins
 
@@ -36,6 +37,14 @@ def test_a_gpus_list_of_float32_ops_on_a_cpu(name, half):
     assert found.dtype == (torch.float32 if name in WIDENED else output.dtype)
     found.sum().backward()
     assert layer.weight.grad.dtype == torch.float32
+
+
+def test_every_op_of_the_list_is_on_torchs_own_list_for_gpus():
+    below = {"_softmax", "_log_softmax", "native_group_norm", "nll_loss_forward"}  # what listed ops are made of
+    for name in set(autocast._FLOAT32) - below:
+        packet = getattr(torch.ops.aten, name)
+        found = [getattr(packet, o).name() for o in packet.overloads() if autocast._takes_tensors(getattr(packet, o))]
+        assert any(torch._C._dispatch_has_kernel_for_dispatch_key(n, "AutocastCUDA") for n in found), name
 
 
 def test_afterwards_the_cpus_own_list_holds():
