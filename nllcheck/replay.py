@@ -92,8 +92,8 @@ def _search(step: MixedStep, repeat: Repeat) -> str:
     while scale > 1 and _fails(repeat(replace(step, scale=scale), None)):
         scale, skipped = scale / 2, skipped + 1
     steps = "one skipped step" if skipped == 1 else f"{skipped} skipped steps"
-    return (f"the scaler's search, ignore. At scale 1 loss and gradients are finite; with this batch the scaler comes down "
-            f"to {number(scale)} in {steps} and goes on.")  # fmt: skip
+    ending = f"with this batch the scaler comes down to {number(scale)} in {steps} and goes on."
+    return f"the scaler's search, ignore. At scale 1 loss and gradients are finite; {ending}"
 
 
 def _of_range(own: Program, plain: Record, single: Record, head: str, dtype: torch.dtype) -> Finding:
