@@ -19,7 +19,7 @@ from nllcheck.capture.trace import plain_kernels
 from nllcheck.density.cut import samples_of
 from nllcheck.density.sample import Samples, UndecidedError
 from nllcheck.density.support import ROWS
-from nllcheck.exact import certain
+from nllcheck.exact import certain, work_of
 from nllcheck.judge.series import channel_names
 from nllcheck.sweep.joint import Joint
 from nllcheck.types import Axis, Density, Event, Judged
@@ -33,6 +33,7 @@ HALVINGS = 12  # of one of them
 STRIDE = 2.0
 MOST = 64  # outputs of one sample
 MOST_BOUNDS = 8
+MOST_WORK = 3e8  # elements computed, forward
 TINY = 1e-300
 NOISE = 0.05  # nats
 LIKELIHOODS = ("proper", "constant", "target-factor")
@@ -62,6 +63,8 @@ def collapses(graph: LossGraph, joint: Joint, answer: Density) -> list[Judged]:
     """At most one remark: the outputs that lead the loss to minus infinity, how fast, and what stops them."""
     if not answer.claims or answer.name not in LIKELIHOODS or answer.support not in CONTINUOUS:
         return []
+    if work_of(joint) * ROUNDS * MOST_BOUNDS > MOST_WORK:
+        return []  # a batch of very many rows
     try:
         samples = samples_of(graph, by_rows=answer.support in ROWS)
         lowest, rows = _lowest(samples), _own_rows(samples)
