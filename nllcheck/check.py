@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from nllcheck.exact import seconds_spent
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
+from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
@@ -75,6 +76,15 @@ def run(target: Target, options: Options | None = None) -> Report:
     losses = [first_look(target, batch, options.seed) for batch in target.batches]
     batch = _most_telling(target.batches, losses)
 
+    report = _checked(target, batch, options, specs, rules, clock)
+    step = replayed(target, batch, options.seed)
+    return replace(report, findings=(*report.findings, step)) if step else report
+
+
+def _checked(
+    target: Target, batch: Batch, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
+) -> Report:
+    """By the captured graph; where there is none, or a stage cannot handle it, by the user's function op by op."""
     clock.start("capture")
     graph, remarks = captured(target, batch, options.seed)
     if graph is None:
@@ -105,7 +115,7 @@ def _by_graph(
     judged = verdicts(found, swept, graph.loss.dtype)
     judged += signs(graph, swept, *_readings(target, graph), answer)
     clock.start("margins")
-    edges = breaks(swept)
+    edges = breaks(graph, swept)
     clock.start("diagnose")
     findings = diagnose(graph.graph, tuple(judged), rules, answer, command=target.command)
     clock.end()
@@ -273,7 +283,9 @@ def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, 
     facts = facts_of(target, outcome.loss, "eager", outcome.graph, outcome.sweeps, options.seed, clock.seconds,
                      _settings(options))  # fmt: skip
     reason = f"run op by op at {facts.points} points instead of as one graph: {'; '.join(why)}"
-    return Report(facts, findings, outcome.sweeps, (reason,), outcome.skipped, fail_on=options.fail_on)
+    untested = "density test, digits lost and break map: because the loss was run op by op, not as a graph"
+    skipped = (*outcome.skipped, untested)
+    return Report(facts, findings, outcome.sweeps, (reason,), skipped, fail_on=options.fail_on)
 
 
 make_callable(__name__)

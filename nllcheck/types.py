@@ -260,4 +260,5 @@ class Density:
     left_out: tuple[str, ...] = ()  # terms without the target that are no part of the density
     nodes: tuple[int, ...] = ()  # those terms' nodes, or the culprit's
     peak: float = float("nan")  # the largest density at an observed target
+    epsilon: float = float("nan")  # beside the target inside a log, from which on downwards Z no longer changes
     claims: bool = False  # does the loss present itself as a likelihood?

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "nllcheck"
 RANKS = (
     ("errors",),
     ("types",),
-    ("ops", "names", "resources", "expr", "yamltree", "callable_module"),
+    ("ops", "autocast", "names", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
     ("config", "rules", "prepare", "scan"),
     ("load",),
@@ -30,6 +30,7 @@ RANKS = (
     ("judge",),
     ("eager",),
     ("diagnose",),
+    ("replay",),
     ("summary", "report"),
     ("baseline", "cache", "policy", "suppressions", "scan", "cache"),
     ("check",),
