@@ -1,6 +1,6 @@
 """The whole check, in the order in which it happens. Read this first.
 
-    load -> capture -> axes -> sweep -> detect -> density -> judge -> diagnose -> report
+    load -> capture -> axes -> sweep -> search -> detect -> density -> judge -> diagnose -> report
 
 Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
 makes the `Target` from files, `check` and `check_function` make it from live objects.
@@ -34,8 +34,9 @@ from nllcheck.prepare import device_of, dtype_of, first_look, prepared
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
+from nllcheck.search import search
 from nllcheck.summary import facts_of, sweep_table
-from nllcheck.sweep import sweep
+from nllcheck.sweep import extended, sweep
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
 from nllcheck.types import Axis
@@ -95,6 +96,9 @@ def _by_graph(
     axes, named, skipped = _axes(graph, specs)
     clock.start("sweep")
     swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    clock.start("search")
+    ways, searched = search(graph, swept, memory=bytes_of(options.memory))
+    swept = extended(swept, ways, bytes_of(options.memory))
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
@@ -119,6 +123,7 @@ def _by_graph(
         skipped=(*skipped, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
+        searched=searched,
     )
 
 

@@ -189,6 +189,7 @@ def _witnessed(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, w
         loss=float(one.loss[0]),
         slope=float(one.slope[0]),
         chain=chain_at(graph, joint, trace.axis, witness, culprit, one, states),
+        detail=trace.axis.remark,
         ranges=ranges_at(joint, one),
     )
 

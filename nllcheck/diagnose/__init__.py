@@ -8,6 +8,7 @@ from dataclasses import replace
 from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
+from nllcheck.diagnose.guards import thrown_away, with_idle_guards
 from nllcheck.diagnose.severity import severity_of
 from nllcheck.diagnose.signs import negative, signs, unbounded
 from nllcheck.diagnose.structural import structural
@@ -39,6 +40,7 @@ def diagnose(
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
+    found += thrown_away(graph)
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))
@@ -81,7 +83,7 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
     measured = base(graph, lead, severity, command)
     also = _also(rest)
     texts = ruled(graph, lead, explanation) if explanation else unruled(graph, lead)
-    return replace(measured, also=also, **texts)
+    return with_idle_guards(graph, replace(measured, also=also, **texts), [j.event for j in group])
 
 
 MOST_ALSO = 6

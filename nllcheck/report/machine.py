@@ -23,7 +23,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     """Plain values, described by `report.schema.json` beside this file.
 
     `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `breaks`, `sweeps`, `notes`,
-    `skipped`, `incomplete`.
+    `skipped`, `searched`, `incomplete`.
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
     `Report.to_frame("sweep")`. A finding's `fingerprint` stays the same when its line moves.
@@ -42,6 +42,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "sweeps": [_sweep(table) for table in report.sweeps],
         "notes": list(report.notes),
         "skipped": list(report.skipped),
+        "searched": plain(report.searched),
         "incomplete": list(report.incomplete),
     }
 

@@ -94,6 +94,6 @@ PLANTS: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "log of sigmoid": ("log", lambda x: torch.log(torch.sigmoid(30 * x)).mean()),
     "softplus by hand": ("exp", lambda x: torch.log(1 + torch.exp(20 * x)).mean()),
     "quotient of exponentials": ("exp", lambda x: (torch.exp(20 * x) / (1 + torch.exp(20 * x))).mean()),
-    "sqrt of a square": ("sqrt", lambda x: torch.sqrt(((x[..., 0] - 0.5) ** 2)).sum()),
+    "sqrt of a square": ("sqrt", lambda x: torch.sqrt((x[..., 0] - 0.5) ** 2).sum()),
     "atanh of tanh": ("atanh", lambda x: torch.atanh(torch.tanh(5 * x)).mean()),
 }
