@@ -36,10 +36,10 @@ from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
 from nllcheck.search import search
 from nllcheck.summary import facts_of, sweep_table
-from nllcheck.sweep import extended, sweep
+from nllcheck.sweep import Swept, extended, sweep
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import Axis
+from nllcheck.types import Axis, Candidate
 
 
 def _silent(text: str) -> None:
@@ -97,8 +97,7 @@ def _by_graph(
     clock.start("sweep")
     swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
     clock.start("search")
-    ways, searched = search(graph, swept, memory=bytes_of(options.memory))
-    swept = extended(swept, ways, bytes_of(options.memory))
+    swept, searched, unsearched = _searched(graph, swept, options)
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
@@ -120,11 +119,21 @@ def _by_graph(
         findings=findings,
         sweeps=tables,
         notes=(*seen, *guarded_branches(graph), *told(answer, (f.message for f in findings))),
-        skipped=(*skipped, *untold(answer)),
+        skipped=(*skipped, *unsearched, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
         searched=searched,
     )
+
+
+def _searched(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, tuple[Candidate, ...], tuple[str, ...]]:
+    """The sweeps with the ways to what a guided search found. It comes on top: what stops it is told, no more."""
+    memory = bytes_of(options.memory)
+    try:
+        ways, told = search(graph, swept, memory=memory)
+        return extended(swept, ways, memory), told, ()
+    except Exception as error:  # an op without a derivative, or without a rule for many points at once
+        return swept, (), (f"guided search: because {_first_line(error)}",)
 
 
 def _first_line(error: Exception) -> str:

@@ -74,8 +74,8 @@ DEAD = Builtin(
 IDLE = Builtin(
     "NLL007",
     "guard-thrown-away",
-    "Tensor methods without a trailing underscore return a new tensor and leave the old one as it is. The line computes "
-    "the guarded value and nothing uses it, so all that follows works on the unguarded one.",
+    "Tensor methods without a trailing underscore return a new tensor and leave the old one as it is. The line "
+    "computes the guarded value and nothing uses it, so all that follows works on the unguarded one.",
     "Assign the result: p = p.clamp(min=1e-7).",
 )
 

@@ -35,7 +35,9 @@ def with_idle_guards(graph: Graph, finding: Finding, events: Sequence[Event]) ->
     lines = dict.fromkeys(f"the {g.op} on line {g.site.line}" for g in _own(graph) if g.guarded in read and g.site)
     if not lines or finding.kind not in ("nan", "inf"):
         return finding
-    return replace(finding, message=f"{finding.message.rstrip('.')}; {' and '.join(lines)} is computed and thrown away.")
+    return replace(
+        finding, message=f"{finding.message.rstrip('.')}; {' and '.join(lines)} is computed and thrown away."
+    )
 
 
 def _own(graph: Graph) -> list[Discarded]:

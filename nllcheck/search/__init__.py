@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
+from nllcheck.axes import depends_on
 from nllcheck.bounds import bounds
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import births, culprits
@@ -65,9 +66,10 @@ def search(
     if not open_ or count < FEWEST:
         return (), (*told, *(_large(graph.graph.nodes[i]) for i in open_))
     probe = Probe(where, swept.names[0], memory)
-    hits = _by_chance(probe, set(open_), samples(where, count, graph.seed))
+    rows = torch.cat([where.base[None], samples(where, count - 1, graph.seed)])
+    hits = _by_chance(probe, set(open_), rows)
     rest = [i for i in open_ if i not in hits]
-    found, missed = _by_descent(graph, probe, rest, budget)
+    found, missed = _by_descent(graph, probe, rest, rows, budget)
     every = sorted({**found, **hits}.items(), key=lambda hit: hit[0])
     ways = [_axis(graph, probe, op, row, remark) for op, (row, remark) in every[: budget.hits]]
     seen = [Candidate(graph.graph.nodes[i].op, graph.graph.nodes[i].site, "found", w.label)
@@ -79,6 +81,7 @@ def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int],
     """Ops (index) with a bad set that no sweep within reach shows failing, those before others first; and the ones
     that are proven safe."""
     known = bounds(graph, where.ranges)
+    moving = depends_on(graph.graph, set(where.ranges))
     failing = _failing(swept)
     open_, safe = [], []
     for op in swept.joints[0].ops.values():
@@ -87,7 +90,7 @@ def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int],
         if op.phase != "forward" or wanted is None or op.origin in failing:
             continue
         argument = node.args[wanted[0]] if wanted[0] < len(node.args) else None
-        if not isinstance(argument, Ref):
+        if not isinstance(argument, Ref) or argument.index not in moving:
             continue
         why = proof(wanted[1], known[argument.index], graph.loss.dtype)
         if why:
@@ -128,7 +131,7 @@ def _by_chance(probe: Probe, wanted: set[int], rows: torch.Tensor) -> dict[int, 
 
 
 def _by_descent(
-    graph: LossGraph, probe: Probe, ops: list[int], budget: Budget
+    graph: LossGraph, probe: Probe, ops: list[int], rows: torch.Tensor, budget: Budget
 ) -> tuple[dict[int, Hit], list[Candidate]]:
     found: dict[int, Hit] = {}
     missed: list[Candidate] = []
@@ -141,8 +144,7 @@ def _by_descent(
         argument = _fx_node(probe.space, node.args[index].index)
         if argument is None:
             continue
-        starts = samples(probe.space, budget.starts, graph.seed + op)
-        way = descend(probe.space, argument, kind, torch.cat([probe.space.base[None], starts]), budget.steps)
+        way = descend(probe.space, argument, kind, rows, budget.starts, budget.steps)
         bad = probe.fails(op, way.rows)
         if bad.any():
             found[op] = (way.rows[int(bad.argmax())], "found by a search with gradient steps")

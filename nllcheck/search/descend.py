@@ -41,8 +41,8 @@ class _Prefix(Runner):
         raise LookupError(self.last.name)
 
 
-def descend(space: Space, argument: fx.Node, kind: str, starts: torch.Tensor, steps: int) -> Way:
-    """Newton steps on the distance, each start with a length of its own that grows while it helps.
+def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, keep: int, steps: int) -> Way:
+    """Newton steps on the distance from the `keep` nearest of the points tried (S, D), each with a length of its own.
 
     Newton's step is the same for the distance and its logarithm, so a vanishing probability is followed down to 0.
     """
@@ -59,8 +59,9 @@ def descend(space: Space, argument: fx.Node, kind: str, starts: torch.Tensor, st
         slope = torch.zeros_like(rows) if slope is None else slope
         return distance.detach(), torch.nan_to_num(slope.detach(), 0.0, 0.0, 0.0)
 
-    rows = starts
-    distance, slope = measured(rows)
+    distance, slope = measured(tried)
+    nearest = torch.nan_to_num(distance, torch.inf).argsort()[:keep]
+    rows, distance, slope = tried[nearest], distance[nearest], slope[nearest]
     length = torch.ones(len(rows), dtype=rows.dtype, device=rows.device)
     visited = [rows]
     for _ in range(steps):
