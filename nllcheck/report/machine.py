@@ -13,7 +13,7 @@ from nllcheck.report import Report, exit_code
 from nllcheck.report.identity import fingerprints
 from nllcheck.report.spelling import short_path
 from nllcheck.report.strip import slope_symbol
-from nllcheck.types import SEVERITIES, Facts, Finding, Site, SweepTable
+from nllcheck.types import SEVERITIES, Axis, Facts, Finding, Site, SweepTable
 
 SCHEMA = 1  # raise it when a reader of the old form would misread the new one
 SIGNS = {"+": "rising", "-": "falling", "0": "flat", "∞": "inf", "N": "nan"}
@@ -110,7 +110,13 @@ def _sweep(table: SweepTable) -> dict[str, Any]:
     """Runs of neighbouring points that behave alike: `first` and `last` are swept values, both included."""
     runs = [list(points) for _, points in groupby(range(len(table.values)), key=lambda i: _state(table, i))]
     regions = [{"points": len(run), **_ends(table, run), **_state(table, run[0])} for run in runs]
-    return {"axis": plain(table.axis), "points": len(table.values), "regions": regions}
+    return {"axis": _axis(table.axis), "points": len(table.values), "regions": regions}
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    """Of what a search moved only where to: the batch's own values stay at home."""
+    moves = [{"name": m.name, "node": m.node, "position": m.position, "end": plain(m.end)} for m in axis.moves]
+    return {**plain(axis), "moves": moves}
 
 
 def _ends(table: SweepTable, run: list[int]) -> dict[str, Any]:

@@ -80,7 +80,10 @@ def _sweep() -> dict[str, Any]:
     loss = {"enum": ["finite", "negative", "inf", "nan"]}
     slope = {"enum": list(SIGNS.values())}
     region = closed({"first": NUMBER, "last": NUMBER, "points": COUNT, "loss": loss, "slope": slope})
-    return closed({"axis": of(Axis), "points": COUNT, "regions": {"type": "array", "items": region}})
+    axis = {field.name: of(get_type_hints(Axis)[field.name]) for field in fields(Axis)}
+    moves = closed({"name": TEXT, "node": COUNT, "position": COUNT, "end": NUMBER})
+    axis = closed(axis | {"moves": {"type": "array", "items": moves}})
+    return closed({"axis": axis, "points": COUNT, "regions": {"type": "array", "items": region}})
 
 
 def _summary(fail_on: dict[str, Any]) -> dict[str, Any]:
