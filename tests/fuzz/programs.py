@@ -40,7 +40,7 @@ SAFE: dict[str, Made] = {
     "centred": lambda a, b: a - a.max(-1, keepdim=True).values,
     "ones at least": lambda a, b: torch.exp(a - a.amax(-1, keepdim=True)).sum(-1, keepdim=True).expand(a.shape),
     "erf": lambda a, b: torch.erf(a),
-    "cat": lambda a, b: torch.cat([a, b], -1)[..., 1:4],
+    "cat": lambda a, b: torch.cat([a, b], -1)[..., 1 : 1 + a.shape[-1]],
     "norm": lambda a, b: torch.linalg.vector_norm(a, dim=-1, keepdim=True).expand(a.shape),
     "var": lambda a, b: a.var(-1, keepdim=True).expand(a.shape),
     "cumsum": lambda a, b: a.cumsum(-1),
