@@ -33,7 +33,7 @@ TABLE: tuple[Op, ...] = (
     Op("neg", ("neg",)),
     Op("pow", ("pow", "square", "float_power"), pole="0 to a negative power; a negative base to a fraction"),
     Op("sqrt", ("sqrt",), bounds=(0.0, _INF), pole="a negative input; the slope at 0"),
-    Op("rsqrt", ("rsqrt",), bounds=(0.0, _INF), pole="an input of 0 or below"),
+    Op("rsqrt", ("rsqrt",), pole="an input of 0 or below"),  # of -0.0 it is -inf
     Op("abs", ("abs",), bounds=(0.0, _INF)),
     Op("sign", ("sign", "sgn"), bounds=(-1.0, 1.0)),
     Op("round", ("round", "floor", "ceil", "trunc", "frac")),

@@ -1,8 +1,9 @@
 """Closed intervals of rounded numbers.
 
 A computed value is a rounded one: `1 - tanh(x)**2` is above 0 for every real x and exactly 0 in float32 from
-x = 9.01 on. So ends are closed, a correctly rounded op (+ - * / sqrt, IEEE 754) is evaluated at the corners in the
-dtype itself, and every other op is widened by a few units in the last place. A NaN is in no interval: a bound speaks
+x = 9.01 on. So ends are closed, a correctly rounded op (+ - * /, IEEE 754) is evaluated at the corners in the dtype
+itself, and every other op is widened by a few units in the last place (torch's vectorised square root, too: in
+float32 that of 0.99900001 is off by one). A NaN is in no interval: a bound speaks
 of the elements that are numbers or infinities.
 """
 

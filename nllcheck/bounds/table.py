@@ -14,7 +14,7 @@ from nllcheck.bounds import interval as iv
 from nllcheck.bounds.interval import REAL, Interval
 from nllcheck.types import Node, Ref
 
-ROUNDED_ONCE = ("add", "sub", "mul", "div", "sqrt", "neg", "abs", "max", "min", "maximum", "minimum", "clamp", "relu",
+ROUNDED_ONCE = ("add", "sub", "mul", "div", "neg", "abs", "max", "min", "maximum", "minimum", "clamp", "relu",
                 "where", "masked_fill", "gather", "index", "select", "sort", "view", "cat", "embedding", "pad", "triu",
                 "scatter", "nan_to_num", "hardtanh", "sign", "input", "constant")  # fmt: skip
 
@@ -90,6 +90,12 @@ def _pow(read: Reading) -> Interval:
     if base[0] >= 0 or (power == int(power) and power % 2):
         return iv.rising(lambda x: math.copysign(abs(x) ** power, x))(base)
     return (0.0, math.inf) if power == int(power) else REAL
+
+
+def _rsqrt(read: Reading) -> Interval:
+    """Of a zero it is an infinity of the zero's own sign."""
+    low, high = iv.rising(math.sqrt)(read.arg(0))
+    return iv.div((1.0, 1.0), (low, high)) if low > 0 else REAL
 
 
 def _sum(read: Reading) -> Interval:
@@ -199,7 +205,7 @@ TABLE: dict[str, Callable[[Reading], Interval]] = {
     "div": _div, "pow": _pow,
     "neg": lambda r: iv.negative(r.arg(0)),
     "abs": lambda r: iv.absolute(r.arg(0)),
-    "sqrt": _rising(sqrt=math.sqrt),
+    "sqrt": _rising(sqrt=math.sqrt), "rsqrt": _rsqrt,
     "exp": _rising(exp=math.exp, exp2=lambda x: 2.0**x), "expm1": _rising(expm1=math.expm1),
     "log": _rising(log=math.log), "log2": _rising(log2=math.log2), "log10": _rising(log10=math.log10),
     "log1p": _rising(log1p=math.log1p), "tanh": _rising(tanh=math.tanh), "sigmoid": _rising(sigmoid=_sigmoid),

@@ -72,6 +72,7 @@ CASES = {
     "1 - tanh**2 reaches 0": (lambda x, y: (1 - torch.tanh(x) ** 2).sum(), "sub", (0.0, 1.0)),
     "softplus + 1e-6": (lambda x, y: (torch.nn.functional.softplus(x) + 1e-6).sum(), "add",
                         (float(torch.tensor(1e-6)), math.inf)),
+    "1 / sqrt(-0.0) is -inf": (lambda x, y: torch.rsqrt(x).sum(), "rsqrt", (-math.inf, math.inf)),
     "1 + 1e-10 is 1": (lambda x, y: (torch.sigmoid(x) + 1e-10).sum(), "add", (float(torch.tensor(1e-10)), 1.0)),
     "sum of exp(x - max)": (lambda x, y: torch.exp(x - x.max(-1).values.unsqueeze(-1)).sum(-1).mean(), "sum",
                             (1.0, None)),

@@ -29,7 +29,7 @@ def alarms(report: nllcheck.Report) -> list[nllcheck.report.Finding]:
     return [f for f in report.findings if f.kind in ("nan", "inf") and f.severity != "note"]
 
 
-@settings(max_examples=14, deadline=None, derandomize=True)
+@settings(max_examples=9, deadline=None, derandomize=True)
 @given(programs(TAME, 4, tuple(PLANTS)))
 def test_a_planted_defect_is_found_at_its_op(program):
     report = report_of(program)
@@ -39,13 +39,13 @@ def test_a_planted_defect_is_found_at_its_op(program):
     assert line in {f.site.line for f in planted if f.site}, [(f.op, f.severity, f.message) for f in report.findings]
 
 
-@settings(max_examples=14, deadline=None, derandomize=True)
+@settings(max_examples=9, deadline=None, derandomize=True)
 @given(programs(TAME, 5))
 def test_a_loss_without_a_pole_raises_no_alarm(program):
     assert alarms(report_of(program)) == []
 
 
-@settings(max_examples=14, deadline=None, derandomize=True)
+@settings(max_examples=9, deadline=None, derandomize=True)
 @given(programs(STEPS, 4))
 def test_an_alarm_on_any_loss_is_true(program):
     """At the witness loss or gradient are not finite, and a defect's exact value is a number."""
