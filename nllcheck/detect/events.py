@@ -68,8 +68,8 @@ def _without_onsets(events: list[Event]) -> list[Event]:
 
 
 def _onset_note(onset: Event, failure: Event) -> str:
-    if not onset.threshold or not failure.threshold:
-        return ""
+    if not onset.threshold or not failure.threshold or (onset.axis and onset.axis.moves):
+        return ""  # a share of the way to a found point says nothing
     return f"the gradient fails earlier, from {onset.threshold[1]:.9g}"
 
 

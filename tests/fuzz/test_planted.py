@@ -1,4 +1,4 @@
-"""Random losses with one planted defect: it is found at its op. Losses without one: an alarm is true, or there is none."""
+"""Random losses with one planted defect: it is found at its op; without one an alarm is true, or there is none."""
 
 from __future__ import annotations
 
