@@ -83,11 +83,12 @@ def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int],
     known = bounds(graph, where.ranges)
     moving = depends_on(graph.graph, set(where.ranges))
     failing = _failing(swept)
+    lines = {_place(graph.graph.nodes[i]) for i in failing}  # an op of an unrolled loop is one candidate
     open_, safe = [], []
     for op in swept.joints[0].ops.values():
         node = graph.graph.nodes[op.origin]
         wanted = singular(node)
-        if op.phase != "forward" or wanted is None or op.origin in failing:
+        if op.phase != "forward" or wanted is None or _place(node) in lines:
             continue
         argument = node.args[wanted[0]] if wanted[0] < len(node.args) else None
         if not isinstance(argument, Ref) or argument.index not in moving:
@@ -96,8 +97,13 @@ def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int],
         if why:
             safe.append(Candidate(node.op, node.site, "safe", f"{why} within reach"))
         else:
+            lines.add(_place(node))
             open_.append(op.origin)
-    return list(dict.fromkeys(open_)), safe
+    return open_, safe
+
+
+def _place(node: Node) -> object:
+    return node.op, node.site or node.index
 
 
 def _failing(swept: Swept) -> set[int]:

@@ -236,7 +236,7 @@ def found() -> Report:
     axis = Axis(label, 0, "output", "toward", "found", selector="log_7", observed=(0.0, 0.0), moves=moves)
     table = SweepTable(axis, (0.0, 0.5, 1.0), (1.0, 2.0, INF), (0.0, 1.0, NAN), ("finite", "finite", "nan"))
     finding = Finding(
-        "NLL000", "unexplained-failure", "inf", "defect", "error", "forward", "log", site(44), "The log gives infinity.",
+        "NLL000", "unexplained", "inf", "defect", "error", "forward", "log", site(44), "The log gives infinity.",
         axis=label, reach=4.2, loss=INF,
     )  # fmt: skip
     return Report(FACTS, (finding,), (table,))
