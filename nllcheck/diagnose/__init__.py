@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
@@ -36,7 +37,8 @@ def diagnose(
     """
     table = matches(graph, rules)
     failures = [j for j in judged if j.event.kind not in ("negative-nll", "sign-flip", "unbounded")]
-    found = [_failure(graph, group, table, command) for group in _grouped(graph, failures)]
+    groups = _grouped(graph, failures)
+    found = _folded([(_failure(graph, group, table, command), _is_searched(group)) for group in groups])
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
@@ -44,6 +46,29 @@ def diagnose(
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))
+
+
+def _is_searched(group: Sequence[Judged]) -> bool:
+    """Is it only a search that came upon this failure?"""
+    return all(j.event.axis is not None and j.event.axis.moves for j in group)
+
+
+def _folded(found: Sequence[tuple[Finding, bool]]) -> list[Finding]:
+    """A point that a search found is another way to an offence that is told already: the same rule in the same
+    function, met nearer to the batch."""
+    swept = [f for f, searched in found if not searched]
+    kept = list(swept)
+    for finding in (f for f, searched in found if searched):
+        same = any(_is_nearer(k, finding) for k in swept if k.kind in ("nan", "inf"))
+        kept += [] if same else [finding]
+    return kept
+
+
+def _is_nearer(told: Finding, finding: Finding) -> bool:
+    places = [(f.site.path, f.site.function) if f.site else None for f in (told, finding)]
+    rank = SEVERITIES.index
+    as_severe = rank(told.severity) <= rank(finding.severity) and told.rule == finding.rule != UNEXPLAINED.id
+    return as_severe and places[0] == places[1] and (told.reach or 0.0) <= (finding.reach or 0.0)
 
 
 def _order(finding: Finding) -> tuple[int, float, int, str, int]:
