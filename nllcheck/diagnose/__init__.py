@@ -16,7 +16,7 @@ from nllcheck.diagnose.structural import structural
 from nllcheck.diagnose.texts import ruled, unruled
 from nllcheck.diagnose.wording import spelled
 from nllcheck.rules import Rule
-from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, Severity
+from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, Severity, Site
 
 __all__ = ["diagnose", "spelled"]
 
@@ -54,8 +54,7 @@ def _is_searched(group: Sequence[Judged]) -> bool:
 
 
 def _folded(found: Sequence[tuple[Finding, bool]]) -> list[Finding]:
-    """A point that a search found is another way to an offence that is told already: the same rule in the same
-    function, met nearer to the batch."""
+    """Without the points of a search that are only another way to an offence that is told, met nearer to the batch."""
     swept = [f for f, searched in found if not searched]
     kept = list(swept)
     for finding in (f for f, searched in found if searched):
@@ -65,10 +64,18 @@ def _folded(found: Sequence[tuple[Finding, bool]]) -> list[Finding]:
 
 
 def _is_nearer(told: Finding, finding: Finding) -> bool:
-    places = [(f.site.path, f.site.function) if f.site else None for f in (told, finding)]
-    rank = SEVERITIES.index
-    as_severe = rank(told.severity) <= rank(finding.severity) and told.rule == finding.rule != UNEXPLAINED.id
-    return as_severe and places[0] == places[1] and (told.reach or 0.0) <= (finding.reach or 0.0)
+    """Is `told` as severe, not further from the batch, and the same offence: by its rule, or where the harm begins?"""
+    if SEVERITIES.index(told.severity) > SEVERITIES.index(finding.severity):
+        return False
+    begins = finding.chain[0].site if finding.chain else None
+    rule = told.rule == finding.rule != UNEXPLAINED.id and _function(told.site) == _function(finding.site)
+    root = begins is not None and told.site is not None and begins.line == told.site.line
+    same = rule or (root and _function(begins) == _function(told.site))
+    return same and (told.reach or 0.0) <= (finding.reach or 0.0)
+
+
+def _function(site: Site | None) -> tuple[str, str] | None:
+    return (site.path, site.function) if site else None
 
 
 def _order(finding: Finding) -> tuple[int, float, int, str, int]:
