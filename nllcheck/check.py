@@ -1,6 +1,6 @@
 """The whole check, in the order in which it happens. Read this first.
 
-    load -> capture -> axes -> sweep -> detect -> density -> judge -> diagnose -> report
+    load -> capture -> axes -> sweep -> search -> detect -> density -> judge -> diagnose -> report
 
 Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
 makes the `Target` from files, `check` and `check_function` make it from live objects.
@@ -35,11 +35,12 @@ from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
+from nllcheck.search import search
 from nllcheck.summary import facts_of, sweep_table
-from nllcheck.sweep import sweep
+from nllcheck.sweep import Swept, extended, sweep
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import Axis
+from nllcheck.types import Axis, Candidate
 
 
 def _silent(text: str) -> None:
@@ -105,6 +106,8 @@ def _by_graph(
     axes, named, skipped = _axes(graph, specs)
     clock.start("sweep")
     swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    clock.start("search")
+    swept, searched, unsearched = _searched(graph, swept, options)
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
@@ -126,10 +129,21 @@ def _by_graph(
         findings=findings,
         sweeps=tables,
         notes=(*seen, *guarded_branches(graph), *told(answer, (f.message for f in findings))),
-        skipped=(*skipped, *untold(answer)),
+        skipped=(*skipped, *unsearched, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
+        searched=searched,
     )
+
+
+def _searched(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, tuple[Candidate, ...], tuple[str, ...]]:
+    """The sweeps with the ways to what a guided search found. It comes on top: what stops it is told, no more."""
+    memory = bytes_of(options.memory)
+    try:
+        ways, told = search(graph, swept, memory=memory)
+        return extended(swept, ways, memory), told, ()
+    except Exception as error:  # an op without a derivative, or without a rule for many points at once
+        return swept, (), (f"guided search: because {_first_line(error)}",)
 
 
 def _first_line(error: Exception) -> str:

@@ -27,6 +27,8 @@ VerdictName = Literal["defect", "limit", "wrong-formula", "legitimate", "silent"
 State = Literal["finite", "inf", "nan"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # worst first
+NEAR = 10.0  # within this factor of the batch's range a defect counts in full
+PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """A clamp, or the like, that is computed and then thrown away."""
+
+    op: str
+    guarded: int  # index of the value that it was meant for
+    site: Site | None
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """The captured forward program as plain values; `loss` is the index of the scalar that is minimised."""
 
@@ -76,6 +87,30 @@ class Graph:
     outputs: tuple[int, ...] = ()  # the nodes that are the model's outputs
     targets: tuple[int, ...] = ()  # the nodes that are targets
     weights: frozenset[str] = frozenset()  # names of the leaves that are parameters or buffers
+    discarded: tuple[Discarded, ...] = ()  # guards whose result nothing uses
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One element that a found point puts elsewhere."""
+
+    node: int  # index into Graph.nodes
+    position: int  # in the flattened tensor
+    name: str  # "output[3, 1]"
+    start: float  # on the batch
+    end: float
+    observed: tuple[float, float] = (float("nan"), float("nan"))  # range of its tensor on the batch
+    domain: tuple[float, float] = (float("-inf"), float("inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An op that could fail and does not on any axis: what the search for a failing point came to."""
+
+    op: str
+    site: Site | None
+    outcome: Literal["found", "safe", "not reached", "not searched"]
+    text: str  # "its argument is at least 1e-06", "best distance 0.03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +125,17 @@ class Axis:
     node: int  # index into Graph.nodes
     role: Literal["output", "weight", "input", "target", "intermediate"]
     mode: Literal["set", "scale", "toward"] = "set"
-    goal: Literal["", "zero row", "constant row", "equal rows", "equal", "equal row"] = ""
+    goal: Literal[
+        "", "zero row", "constant row", "equal rows", "equal", "equal row", "found", "found constant", "found alone"
+    ] = ""
     other: int = -1  # index of the node that `equal` and `equal row` speak of
     channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
     selector: str = ""  # what `--sweep` takes: "output[...,4]"
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
     domain: tuple[float, float] = (float("-inf"), float("inf"))  # values the node can take at all
     requested: bool = False  # asked for by the user
+    moves: tuple[Move, ...] = ()  # to the point that a search found; `found alone`: no other point near it fails
+    remark: str = ""  # how it was found
 
     @property
     def is_boundary(self) -> bool:

@@ -71,6 +71,14 @@ DEAD = Builtin(
     "probabilities that saturate.",
 )
 
+IDLE = Builtin(
+    "NLL007",
+    "guard-thrown-away",
+    "Tensor methods without a trailing underscore return a new tensor and leave the old one as it is. The line "
+    "computes the guarded value and nothing uses it, so all that follows works on the unguarded one.",
+    "Assign the result: p = p.clamp(min=1e-7).",
+)
+
 NO_LIKELIHOOD = Builtin(
     "NLL700",
     "no-likelihood",
@@ -126,6 +134,7 @@ BUILTINS = (
     RAISES,
     DIGITS,
     DEAD,
+    IDLE,
     MIXED,
     NO_LIKELIHOOD,
     CONSTANT,

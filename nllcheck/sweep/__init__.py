@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -72,6 +72,16 @@ def sweep(
         )
         parts.append(Part(k, trace, wide))
     return Swept(joints, names, tuple(parts), _seen(joints, parts))
+
+
+def extended(swept: Swept, ways: Sequence[Axis], memory: int = 2**30) -> Swept:
+    """The sweeps with those of further ways (mode `toward`) of the boundary behind them."""
+    if not ways:
+        return swept
+    joint, names = swept.joints[0], swept.names[0]
+    traces = [run_points(joint, w, _points(joint, w, None, None), names, memory=memory) for w in ways]
+    parts = (*swept.parts, *(Part(0, trace, None) for trace in traces))
+    return replace(swept, parts=parts, seen=_seen(swept.joints, parts))
 
 
 def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], dict[int, int]]:

@@ -80,14 +80,40 @@ def placed(
     return place(axis, base, point, other)
 
 
+def placements(
+    joint: Joint, axis: Axis, bases: Sequence[torch.Tensor], point: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Every moved tensor at a point, with the direction in which the axis moves it; None where it stays."""
+    if not axis.moves:
+        return [placed(joint, axis, bases, point) if n == axis.node else (b, None)
+                for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
+    goals = (found_goal(axis, n, b) for n, b in zip(joint.moved, bases, strict=True))
+    return [(b, None) if goal is None else on_the_way(b, goal, point) for b, goal in zip(bases, goals, strict=True)]
+
+
+def found_goal(axis: Axis, node: int, base: torch.Tensor) -> torch.Tensor | None:
+    """The batch's values of `node` with the elements in place that a search has moved; None where it moved none."""
+    own = [m for m in axis.moves if m.node == node]
+    if not own:
+        return None
+    places = torch.tensor([m.position for m in own], device=base.device)
+    ends = torch.tensor([m.end for m in own], dtype=torch.float64, device=base.device).to(base.dtype)
+    return base.reshape(-1).index_put((places,), ends).reshape(base.shape)
+
+
+def on_the_way(base: torch.Tensor, goal: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The share `point` of the way to `goal`, which is met exactly, and the way itself."""
+    point = point.to(base.dtype)
+    return torch.where(point == 1, goal, base + point * (goal - base)), goal - base
+
+
 def place(
     axis: Axis, base: torch.Tensor, point: torch.Tensor, other: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The same from the moved tensor itself; `other` is what an axis with the goal `equal` goes to."""
     point = point.to(base.dtype)
     if axis.mode == "toward":
-        goal = goal_of(axis, base, other)
-        return torch.where(point == 1, goal, base + point * (goal - base)), goal - base
+        return on_the_way(base, goal_of(axis, base, other), point)
     selected = torch.zeros(base.shape[-1] if base.dim() else 1, dtype=torch.bool, device=base.device)
     start, stop = axis.channel or (0, selected.numel())
     selected[start:stop] = True
@@ -115,21 +141,30 @@ def pointwise(
     joint: Joint, axis: Axis, dtype: torch.dtype | None, names: tuple[str, ...]
 ) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
     """The function of one 0-d point that a sweep vectorises: see `Trace` for what it returns."""
-    which = joint.moved.index(axis.node)
     bases = [promoted(b, dtype) for b in joint.base]
-    watched = set(names)
 
     def at(point: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        moved, direction = placed(joint, axis, bases, point)
-        runner = Watcher(joint.module, watched, dtype)
-        loss, *gradients = runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
-        along = gradients[which] * direction if gradients[which].shape == direction.shape else direction * 0
-        low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
-        lows = torch.stack([_plain(runner.ranges[n][0], loss) for n in names]) if names else loss.new_zeros(0)
-        highs = torch.stack([_plain(runner.ranges[n][1], loss) for n in names]) if names else loss.new_zeros(0)
-        return loss, along.sum(), along.abs().sum(), low, high, lows, highs
+        return observed(joint, placements(joint, axis, bases, point), names, dtype)
 
     return at
+
+
+def observed(
+    joint: Joint,
+    placed: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+    names: tuple[str, ...],
+    dtype: torch.dtype | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """Loss, slope, magnitude and ranges with the moved tensors as given, each with the direction it moves in."""
+    runner = Watcher(joint.module, set(names), dtype)
+    loss, *gradients = runner.run(*(tensor for tensor, _ in placed))
+    pairs = zip(gradients, (direction for _, direction in placed), strict=True)
+    along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
+    low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
+    lows = torch.stack([_plain(runner.ranges[n][0], loss) for n in names]) if names else loss.new_zeros(0)
+    highs = torch.stack([_plain(runner.ranges[n][1], loss) for n in names]) if names else loss.new_zeros(0)
+    slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
+    return loss, slope, size, low, high, lows, highs  # type: ignore[return-value]
 
 
 def _plain(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from graphs import graph_of
 
 from nllcheck.diagnose import diagnose
 from nllcheck.diagnose.severity import severity_of
-from nllcheck.types import SEVERITIES
+from nllcheck.types import SEVERITIES, Discarded, Site
 
 UNDER, OVER, SAT = "underflow", "overflow", "saturation"
 BACK = {"phase": "backward", "kind": "nan"}
@@ -72,6 +72,12 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("clamp(log(sigmoid(x)), -100.0)", "log", ("sigmoid", UNDER), BACK, "NLL407"),
     ("sqrt(mean(x ** 2, -1) - mean(x, -1) ** 2)", "sqrt", None, {"kind": "nan"}, "NLL408"),
     ("logdet(matmul(x, y))", "logdet", None, {}, "NLL409"),
+    ("sqrt(clamp(x, 0))", "sqrt", None, BACK, "NLL410"),
+    ("log(clamp(sigmoid(x), 0.0))", "log", ("sigmoid", UNDER), {}, "NLL410"),
+    ("log(1 - clamp(sigmoid(x), 1e-7))", "log", ("sigmoid", SAT), {}, "NLL411"),
+    ("log(clamp(sigmoid(x), None, 0.999))", "log", ("sigmoid", UNDER), {}, "NLL411"),
+    ("log(1 - clamp(sigmoid(x), 1e-10, 0.9999999999))", "log", ("sigmoid", SAT), {}, "NLL412"),
+    ("sqrt(x ** 2) + 1e-8", "sqrt", None, BACK, "NLL413"),
     ("log(1.0000000001 - sigmoid(x))", "log", ("sigmoid", SAT), {}, "NLL501"),
     ("log(1 - exp(x))", "log", None, {}, "NLL502"),
     ("log(cdf(u) - cdf(v))", "log", None, {}, "NLL503"),
@@ -107,6 +113,15 @@ def test_the_rule_that_explains_a_failure(text, op, harm, changes, rule):
 def test_every_event_rule_has_a_case():
     covered = {row[-1] for row in EXPLAINED}
     assert {r.id for r in RULES if r.on == "event"} <= covered
+
+
+def test_a_guard_that_is_thrown_away_is_told_with_the_failure():
+    graph = graph_of("p = sigmoid(x); log(p)")
+    site = Site("losses.py", 7, "loss")
+    graph = replace(graph, discarded=(Discarded("clamp", 1, site),))
+    told = diagnose(graph, (failure(graph, "log", ("sigmoid", UNDER)),), RULES)
+    assert [f.rule for f in told if f.site == site] == ["NLL007"]
+    assert next(f.message for f in told if f.op == "log").endswith("the clamp on line 7 is computed and thrown away.")
 
 
 @pytest.mark.parametrize(("text", "rules"), STRUCTURAL)
