@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "nllcheck"
 # Lowest first: a module may import modules of its own rank or of a lower one. Packages count by their name.
 RANKS = (
     ("errors",),
+    ("disk",),
     ("types",),
     ("ops", "names", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
@@ -25,6 +26,7 @@ RANKS = (
     ("capture",),
     ("axes",),
     ("sweep",),
+    ("engine",),
     ("detect",),
     ("exact", "density"),
     ("judge",),
@@ -39,6 +41,7 @@ RANKS = (
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}
 WORDS = (
     "errors",
+    "disk",
     "types",
     "ops",
     "expr",

@@ -9,7 +9,7 @@ import typer
 
 from nllcheck.cli.ending import heard, users_code
 from nllcheck.cli.options import check_values
-from nllcheck.cli.output import destination, progress, show
+from nllcheck.cli.output import destination, progress, show, sweep_file
 from nllcheck.errors import NllcheckError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def run(
     dtype: Annotated[str | None, _option(HOW, "float32, float64, float16 or bfloat16.")] = None,
     format: Annotated[str, _option(OUT, "What is printed: terminal, json, github, …", "--format")] = "terminal",
     output: Annotated[Texts, _option(OUT, "KIND=PATH, written beside what is printed.", "--output", "-o")] = None,
+    save_sweep: Annotated[str | None, _option(OUT, "Every point, as FILE.csv or FILE.parquet.")] = None,
     fail_on: Annotated[str | None, _option(FAILS, "error, warning, note or never.")] = None,
     select: Annotated[Texts, _option(FAILS, "Only these rules: NLL101, NLL1.", "--select")] = None,
     ignore: Annotated[Texts, _option(FAILS, "Not these rules.", "--ignore")] = None,
@@ -62,11 +63,12 @@ def run(
     verbose: Annotated[bool, _option(OUT, "Say more about notes and verdicts.", "--verbose", "-v")] = False,
 ) -> None:
     """Check a checkpoint's loss on a batch; without MODEL every target of pyproject.toml."""
-    from nllcheck.report import exit_code
+    from nllcheck.report import exit_code, tables
     from nllcheck.report.formats import renderer, write
 
     renderer(format)
     outputs = [destination(text) for text in output or ()]
+    points_to = sweep_file(save_sweep)
     given: dict[str, Any] = {
         "sweep": _given(sweep),
         "rules": _given(rules),
@@ -85,6 +87,8 @@ def run(
         typer.echo(_timed(report), err=True)
     for kind, path in outputs:
         write(renderer(kind)(reports), path)
+    if points_to:
+        tables.save_sweep(reports, points_to)
     raise typer.Exit(exit_code(reports))
 
 
