@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,23 +11,8 @@ from torch import fx
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.trace import Row, Trace, joined, on_cpu, trace_of
 from nllcheck.types import Axis
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One axis swept. P points, N watched ops (`names`, in program order); all tensors on the CPU."""
-
-    axis: Axis
-    points: torch.Tensor  # (P,) values of the axis, in the dtype of the sweep, ascending
-    loss: torch.Tensor  # (P,)
-    slope: torch.Tensor  # (P,) directional derivative along the axis
-    magnitude: torch.Tensor  # (P,) sum of |gradient| over the moved elements: what the slope cancels from
-    low: torch.Tensor  # (P, N) smallest element of each op's output; NaN if any element is
-    high: torch.Tensor  # (P, N)
-    gradient_low: torch.Tensor  # (P,) over all elements of all gradients
-    gradient_high: torch.Tensor  # (P,)
-    names: tuple[str, ...]  # fx node names, parallel to N
 
 
 class Watcher(Runner):
@@ -113,8 +97,8 @@ def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch
 
 def pointwise(
     joint: Joint, axis: Axis, dtype: torch.dtype | None, names: tuple[str, ...]
-) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
-    """The function of one 0-d point that a sweep vectorises: see `Trace` for what it returns."""
+) -> Callable[[torch.Tensor], Row]:
+    """The function of one 0-d point that a sweep vectorises; what it returns gets a dimension of points by that."""
     which = joint.moved.index(axis.node)
     bases = [promoted(b, dtype) for b in joint.base]
     watched = set(names)
@@ -154,16 +138,17 @@ def run_points(
 ) -> Trace:
     """Evaluate all `points` (P,), vectorised, in chunks that stay within `memory` bytes.
 
-    An out-of-memory error halves the chunk and goes on.
+    An out-of-memory error halves the chunk and goes on. Nothing leaves the device before the end.
     """
     at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
-    chunk = chunk_size(joint, points.numel(), memory, dtype)
-    parts: list[tuple[torch.Tensor, ...]] = []
+    chunk = chunk_size(joint, memory, dtype)
+    parts: list[Trace] = []
     start = 0
     with torch.no_grad(), plain_kernels():
         while start < points.numel():
+            some = points[start : start + chunk]
             try:
-                parts.append(tuple(t.cpu() for t in at(points[start : start + chunk])))
+                parts.append(trace_of(axis, some, at(some), names))
                 start += chunk
             except torch.OutOfMemoryError:
                 if chunk == 1:
@@ -171,7 +156,7 @@ def run_points(
                 chunk = max(1, chunk // 2)
             except Exception as error:  # no batching rule, or a formula that raises for an empty selection
                 raise UnsweepableError(_first_line(error)) from error
-    return _trace(axis, points, parts, names)
+    return on_cpu(joined(parts))
 
 
 class UnsweepableError(Exception):
@@ -182,30 +167,30 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _trace(axis: Axis, points: torch.Tensor, parts: list[tuple[torch.Tensor, ...]], names: tuple[str, ...]) -> Trace:
-    loss, slope, size, g_low, g_high, low, high = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Trace(axis, points.cpu(), loss, slope, size, low, high, g_low, g_high, names)
-
-
 def run_one(joint: Joint, axis: Axis, point: float, names: tuple[str, ...], dtype: torch.dtype | None = None) -> Trace:
     """The canonical path: one point, plain eager kernels at the batch's own shapes. Thresholds rest on it."""
     like = joint.base[joint.moved.index(axis.node)]
     value = torch.tensor(point, dtype=dtype or like.dtype, device=like.device)
     with torch.no_grad(), plain_kernels():
         row = pointwise(joint, axis, dtype, names)(value)
-    return _trace(axis, value.reshape(1), [tuple(t.cpu()[None] for t in row)], names)
+    return on_cpu(trace_of(axis, value.reshape(1), tuple(t[None] for t in row), names))
 
 
 def affordable(joint: Joint, work: float, fewest: int, most: int) -> int:
     """How many points may be evaluated for `work` elements computed, between `fewest` and `most`."""
-    return int(min(most, max(fewest, work / max(1, sum(_numel(n) for n in joint.module.graph.nodes)))))
+    return int(min(most, max(fewest, work / elements(joint))))
 
 
-def chunk_size(joint: Joint, points: int, memory: int, dtype: torch.dtype | None) -> int:
-    """Points whose live values fit in `memory`: the interpreter keeps every op's output until the chunk ends."""
-    widths = [_numel(n) for n in joint.module.graph.nodes]
+def chunk_size(joint: Joint, memory: int, dtype: torch.dtype | None) -> int:
+    """Points evaluated at once: as many as `memory` holds, and on a CPU no more than its caches do."""
+    width = elements(joint)
     item = torch.empty((), dtype=dtype or joint.base[0].dtype).element_size()
-    return max(1, min(points, memory // max(1, sum(widths) * item * 2)))
+    return max(1, memory // (width * item * 2))
+
+
+def elements(joint: Joint) -> int:
+    """Elements that one point computes, over all ops."""
+    return max(1, sum(_numel(n) for n in joint.module.graph.nodes))
 
 
 def _numel(node: fx.Node) -> int:

@@ -1,0 +1,86 @@
+"""What a sweep leaves behind: a few numbers a point, and for every op which points it was finite at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from nllcheck.types import Axis
+
+Row = tuple[torch.Tensor, ...]  # loss, slope, magnitude, gradient_low, gradient_high: (P,); low, high: (P, N)
+FINITE, INF, NAN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One axis swept. P points, N watched ops (`names`, in program order); all tensors on the CPU.
+
+    Ops fail on stretches of an axis, so neighbouring points share one row of `patterns`: of ten million points
+    and a hundred ops a few kilobytes are kept, and not the gigabytes that every op's range at every point takes.
+    """
+
+    axis: Axis
+    points: torch.Tensor  # (P,) values of the axis, in the dtype of the sweep, ascending
+    loss: torch.Tensor  # (P,)
+    slope: torch.Tensor  # (P,) directional derivative along the axis
+    magnitude: torch.Tensor  # (P,) sum of |gradient| over the moved elements: what the slope cancels from
+    gradient_low: torch.Tensor  # (P,) over all elements of all gradients; NaN if any element is
+    gradient_high: torch.Tensor  # (P,)
+    low: torch.Tensor  # (1, N) smallest element of each op's output where there is no NaN; NaN if there always is one
+    high: torch.Tensor  # (1, N)
+    patterns: torch.Tensor  # (R, N) int8: the worst of each op's elements, 0 finite, 1 infinite, 2 NaN
+    pattern: torch.Tensor  # (P,) int32: the row of `patterns` that holds at a point
+    names: tuple[str, ...]  # fx node names, parallel to N
+
+    @property
+    def state(self) -> torch.Tensor:
+        """(P, N) int8: `patterns` spelled out."""
+        return self.patterns[self.pattern]
+
+
+def trace_of(axis: Axis, points: torch.Tensor, row: Row, names: tuple[str, ...]) -> Trace:
+    """The trace of one chunk. Its tensors stay on the device of `row`, but `points` goes with them."""
+    loss, slope, size, g_low, g_high, low, high = row
+    state = states(low, high)
+    new = torch.ones(len(state), dtype=torch.bool, device=state.device)
+    new[1:] = (state[1:] != state[:-1]).any(1)
+    pattern = (new.cumsum(0) - 1).int()
+    ends = (_smallest(low), -_smallest(-high))
+    return Trace(axis, points.to(loss.device), loss, slope, size, g_low, g_high, *ends, state[new], pattern, names)
+
+
+def states(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """FINITE, INF or NAN, elementwise from ranges (a NaN bound means a NaN element)."""
+    nan = torch.isnan(low) | torch.isnan(high)
+    return torch.where(nan, NAN, torch.isinf(low) | torch.isinf(high)).to(torch.int8)
+
+
+def _smallest(rows: torch.Tensor) -> torch.Tensor:
+    """(1, N): the smallest over the points, NaN left out unless there is nothing else."""
+    least = rows.nan_to_num(torch.inf, None, None).amin(0, keepdim=True)
+    return torch.where(torch.isnan(rows).all(0, keepdim=True), torch.nan, least)
+
+
+def on_cpu(trace: Trace) -> Trace:
+    """The same with its tensors in the machine's own memory."""
+    moved = {f.name: getattr(trace, f.name).cpu() for f in fields(Trace) if f.type == "torch.Tensor"}
+    return replace(trace, **moved)
+
+
+_COLUMNS = ("points", "loss", "slope", "magnitude", "gradient_low", "gradient_high")
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """Neighbouring stretches of one axis, in order, as one trace."""
+    first = traces[0]
+    if len(traces) == 1:
+        return first
+    columns = {name: torch.cat([getattr(t, name) for t in traces]) for name in _COLUMNS}
+    columns["patterns"] = torch.cat([t.patterns for t in traces])
+    starts = torch.tensor([0, *(len(t.patterns) for t in traces)], dtype=torch.int32).cumsum(0)[:-1].tolist()
+    columns["pattern"] = torch.cat([t.pattern + start for t, start in zip(traces, starts, strict=True)]).int()
+    columns["low"] = _smallest(torch.cat([t.low for t in traces]))
+    columns["high"] = -_smallest(-torch.cat([t.high for t in traces]))
+    return Trace(axis=first.axis, names=first.names, **columns)
