@@ -58,7 +58,7 @@ def sweep(
 ) -> Swept:
     """Sweep every axis. `specs` (by axis label) hold the ranges the user asked for; the rest is automatic."""
     plan = planned(graph, axes, specs, count=count, memory=memory)
-    traces = gathered(plan, engine(plan, tell))
+    traces = gathered(plan, engine(plan, range(len(plan.pieces)), tell))
     wide = {lane.axis: t for lane, t in zip(plan.lanes, traces, strict=True) if lane.dtype is not None}
     parts = [Part(lane.joint, t, wide.get(lane.axis))
              for lane, t in zip(plan.lanes, traces, strict=True) if lane.dtype is None]  # fmt: skip

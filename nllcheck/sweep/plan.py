@@ -70,7 +70,8 @@ class Plan:
         return (piece.stop - piece.start) * elements(self.joints[self.lanes[piece.lane].joint])
 
 
-Engine = Callable[[Plan, Tell], Iterable[tuple[int, Trace]]]  # (position in `Plan.pieces`, its trace), in any order
+# Evaluates the pieces at these positions, in any order: (position in `Plan.pieces`, its trace).
+Engine = Callable[[Plan, Sequence[int], Tell], Iterable[tuple[int, Trace]]]
 
 
 def evaluate(plan: Plan, piece: Piece) -> Trace:
@@ -80,13 +81,8 @@ def evaluate(plan: Plan, piece: Piece) -> Trace:
     return run_points(plan.joints[lane.joint], lane.axis, points, lane.names, lane.dtype, plan.memory)
 
 
-def local(plan: Plan, tell: Tell) -> Iterator[tuple[int, Trace]]:
-    """The engine of a plain run: all pieces one after the other, in this process."""
-    return some(plan, range(len(plan.pieces)), tell)
-
-
-def some(plan: Plan, wanted: Sequence[int], tell: Tell) -> Iterator[tuple[int, Trace]]:
-    """The pieces at these positions, one after the other."""
+def local(plan: Plan, wanted: Sequence[int], tell: Tell) -> Iterator[tuple[int, Trace]]:
+    """The engine of a plain run: one piece after the other, in this process."""
     left = Remaining(plan, wanted, tell)
     for k in wanted:
         left.announce(k)

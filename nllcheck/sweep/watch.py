@@ -10,6 +10,7 @@ from torch import fx
 
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.trace import Row, Trace, joined, on_cpu, trace_of
 from nllcheck.types import Axis
@@ -125,7 +126,12 @@ def watched_names(joint: Joint) -> tuple[str, ...]:
     runner = Watcher(joint.module, set(joint.ops))
     with torch.no_grad(), plain_kernels():
         runner.run(*joint.base)
-    return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges)
+    return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges and not _is_blank(n))
+
+
+def _is_blank(node: fx.Node) -> bool:
+    """Memory as it was found, for a later op to write into: its content is chance."""
+    return packet(str(node.target)) in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 
 
 def run_points(
