@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 
 from nllcheck.types import Axis
 
-Row = tuple[torch.Tensor, ...]  # loss, slope, magnitude, gradient_low, gradient_high: (P,); low, high: (P, N)
+# loss, slope, magnitude, gradient_low, gradient_high: (P,); low, high: N times (P,)
+Row = Any
 FINITE, INF, NAN = 0, 1, 2
 
 
@@ -42,13 +44,23 @@ class Trace:
 
 def trace_of(axis: Axis, points: torch.Tensor, row: Row, names: tuple[str, ...]) -> Trace:
     """The trace of one chunk. Its tensors stay on the device of `row`, but `points` goes with them."""
-    loss, slope, size, g_low, g_high, low, high = row
-    state = states(low, high)
-    new = torch.ones(len(state), dtype=torch.bool, device=state.device)
-    new[1:] = (state[1:] != state[:-1]).any(1)
-    pattern = (new.cumsum(0) - 1).int()
-    ends = (_smallest(low), -_smallest(-high))
-    return Trace(axis, points.to(loss.device), loss, slope, size, g_low, g_high, *ends, state[new], pattern, names)
+    loss, slope, size, g_low, g_high, lows, highs = row
+    blank = loss.new_zeros(0, len(loss))
+    low, high = (torch.stack(some) if some else blank for some in (lows, highs))  # (N, P)
+    patterns, pattern = _patterns(low, high)
+    ends = (_least(low)[None], -_least(-high)[None])
+    return Trace(axis, points.to(loss.device), loss, slope, size, g_low, g_high, *ends, patterns, pattern, names)
+
+
+def _patterns(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`Trace.patterns` and `Trace.pattern` from ranges (N, P). Most ops are finite everywhere: one look at each."""
+    failing = (~torch.isfinite(low.amin(1) - high.amax(1))).nonzero()[:, 0]
+    state = states(low[failing], high[failing])  # (F, P)
+    new = torch.ones(low.shape[1], dtype=torch.bool, device=low.device)
+    new[1:] = (state[:, 1:] != state[:, :-1]).any(0)
+    patterns = torch.zeros(int(new.sum()), len(low), dtype=torch.int8, device=low.device)
+    patterns[:, failing] = state[:, new].T
+    return patterns, (new.cumsum(0) - 1).int()
 
 
 def states(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
@@ -57,10 +69,13 @@ def states(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     return torch.where(nan, NAN, torch.isinf(low) | torch.isinf(high)).to(torch.int8)
 
 
-def _smallest(rows: torch.Tensor) -> torch.Tensor:
-    """(1, N): the smallest over the points, NaN left out unless there is nothing else."""
-    least = rows.nan_to_num(torch.inf, None, None).amin(0, keepdim=True)
-    return torch.where(torch.isnan(rows).all(0, keepdim=True), torch.nan, least)
+def _least(rows: torch.Tensor) -> torch.Tensor:
+    """(N,) from (N, P): the smallest over the points, NaN left out unless there is nothing else."""
+    least = rows.amin(1)
+    if bool(torch.isnan(least).any()):
+        sound = rows.nan_to_num(torch.inf, None, None).amin(1)
+        least = torch.where(torch.isnan(rows).all(1), torch.nan, sound)
+    return least
 
 
 def on_cpu(trace: Trace) -> Trace:
@@ -81,6 +96,6 @@ def joined(traces: Sequence[Trace]) -> Trace:
     columns["patterns"] = torch.cat([t.patterns for t in traces])
     starts = torch.tensor([0, *(len(t.patterns) for t in traces)], dtype=torch.int32).cumsum(0)[:-1].tolist()
     columns["pattern"] = torch.cat([t.pattern + start for t, start in zip(traces, starts, strict=True)]).int()
-    columns["low"] = _smallest(torch.cat([t.low for t in traces]))
-    columns["high"] = -_smallest(-torch.cat([t.high for t in traces]))
+    columns["low"] = _least(torch.cat([t.low for t in traces]).T)[None]
+    columns["high"] = -_least(-torch.cat([t.high for t in traces]).T)[None]
     return Trace(axis=first.axis, names=first.names, **columns)

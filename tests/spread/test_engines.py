@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from cases import ALL, batch_for, model_for
-from conftest import LOSSES, plan_for
+from spread_plans import LOSSES, plan_for
 
 import nllcheck
 from nllcheck.engine.folder import Folder, collected
@@ -125,7 +125,7 @@ sys.path[:0] = sys.argv[3:]
 import nllcheck.disk as disk
 from nllcheck.sweep import plan as plans
 plans.WORK = 1.0
-from conftest import plan_for
+from spread_plans import plan_for
 from nllcheck.engine.folder import Folder
 
 def killing(aside, target, done=[], real=os.replace):
@@ -147,7 +147,16 @@ list(Folder(Path(sys.argv[1]))(plan, range(len(plan.pieces)), lambda text: None)
 @pytest.mark.parametrize(("moment", "kept"), [("half", 4), ("after", 5)])
 def test_a_killed_run_loses_one_piece_at_most(tmp_path, moment, kept):
     here = Path(__file__).parent
-    command = [sys.executable, "-c", KILLED, str(tmp_path), moment, str(here), str(here.parents[1])]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(tmp_path),
+        moment,
+        str(here),
+        str(here.parent / "engine"),
+        str(here.parents[1]),
+    ]
     assert subprocess.run(command, capture_output=True, timeout=120).returncode == -9
     pieces = sorted(tmp_path.glob("piece-*"))
     before = {path: path.read_bytes() for path in pieces}

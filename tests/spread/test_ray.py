@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import plan_for
+from spread_plans import plan_for
 from test_engines import content, everything, quiet
 
 from nllcheck.engine.folder import Folder
