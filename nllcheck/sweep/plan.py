@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.trace import Trace, joined
+from nllcheck.sweep.trace import Gathering, Trace
 from nllcheck.sweep.watch import chunk_size, elements, run_points
 from nllcheck.types import Axis
 
@@ -127,8 +127,8 @@ def duration(seconds: float) -> str:
 
 def gathered(plan: Plan, found: Iterable[tuple[int, Trace]]) -> tuple[Trace, ...]:
     """The pieces of an engine as one trace a lane."""
-    traces = dict(found)
-    lanes: list[list[Trace]] = [[] for _ in plan.lanes]
-    for k, piece in enumerate(plan.pieces):
-        lanes[piece.lane].append(traces.pop(k))
-    return tuple(map(joined, lanes))
+    lanes = [Gathering(lane.points.numel()) for lane in plan.lanes]
+    for k, trace in found:
+        piece = plan.pieces[k]
+        lanes[piece.lane].put(piece.start, trace)
+    return tuple(lane.trace() for lane in lanes)

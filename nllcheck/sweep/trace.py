@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -84,18 +83,40 @@ def on_cpu(trace: Trace) -> Trace:
     return replace(trace, **moved)
 
 
-_COLUMNS = ("points", "loss", "slope", "magnitude", "gradient_low", "gradient_high")
+_COLUMNS = ("points", "loss", "slope", "magnitude", "gradient_low", "gradient_high", "pattern")
 
 
-def joined(traces: Sequence[Trace]) -> Trace:
-    """Neighbouring stretches of one axis, in order, as one trace."""
-    first = traces[0]
-    if len(traces) == 1:
-        return first
-    columns = {name: torch.cat([getattr(t, name) for t in traces]) for name in _COLUMNS}
-    columns["patterns"] = torch.cat([t.patterns for t in traces])
-    starts = torch.tensor([0, *(len(t.patterns) for t in traces)], dtype=torch.int32).cumsum(0)[:-1].tolist()
-    columns["pattern"] = torch.cat([t.pattern + start for t, start in zip(traces, starts, strict=True)]).int()
-    columns["low"] = _least(torch.cat([t.low for t in traces]).T)[None]
-    columns["high"] = -_least(-torch.cat([t.high for t in traces]).T)[None]
-    return Trace(axis=first.axis, names=first.names, **columns)
+class Gathering:
+    """Stretches of one axis, put together in any order into a trace of `count` points.
+
+    The columns are made at once. Small tensors kept one after the other, between the large ones that every chunk makes
+    and frees, would leave holes in the heap that nothing fits: gigabytes over a few hundred chunks.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.columns: dict[str, torch.Tensor] = {}
+        self.parts: dict[int, Trace] = {}  # by their first point; their columns are views of `columns`
+
+    def put(self, start: int, part: Trace) -> None:
+        """`part` holds the points from `start` on."""
+        if not self.columns:
+            self.columns = {name: getattr(part, name).new_empty(self.count) for name in _COLUMNS}
+        views: dict[str, Any] = {
+            name: column[start : start + len(part.points)] for name, column in self.columns.items()
+        }
+        for name, view in views.items():
+            view.copy_(getattr(part, name))
+        self.parts[start] = replace(part, **views)
+
+    def trace(self) -> Trace:
+        """All of it; afterwards nothing can be put any more."""
+        parts = [part for _, part in sorted(self.parts.items())]
+        rows = 0
+        for part in parts:
+            part.pattern.add_(rows)
+            rows += len(part.patterns)
+        low, high = (torch.cat([getattr(part, end) for part in parts]).T for end in ("low", "high"))
+        ends: dict[str, Any] = {"low": _least(low)[None], "high": -_least(-high)[None]}
+        ends |= self.columns
+        return replace(parts[0], **ends, patterns=torch.cat([part.patterns for part in parts]))

@@ -14,7 +14,7 @@ from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.trace import Row, Trace, joined, on_cpu, trace_of
+from nllcheck.sweep.trace import Gathering, Row, Trace, on_cpu, trace_of
 from nllcheck.types import Axis
 
 
@@ -183,13 +183,12 @@ def run_points(
     """
     at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
     chunk = chunk_size(joint, memory, dtype)
-    parts: list[Trace] = []
-    start = 0
+    found, start = Gathering(points.numel()), 0
     with torch.no_grad(), plain_kernels():
         while start < points.numel():
             some = points[start : start + chunk]
             try:
-                parts.append(trace_of(axis, some, at(some), names))
+                found.put(start, trace_of(axis, some, at(some), names))
                 start += chunk
             except torch.OutOfMemoryError:
                 if chunk == 1:
@@ -197,7 +196,7 @@ def run_points(
                 chunk = max(1, chunk // 2)
             except Exception as error:  # no batching rule, or a formula that raises for an empty selection
                 raise UnsweepableError(_first_line(error)) from error
-    return on_cpu(joined(parts))
+    return on_cpu(found.trace())
 
 
 class UnsweepableError(Exception):
