@@ -39,9 +39,8 @@ def main() -> None:
     asked = parser.parse_args()
     receive = asked.receive + asked.megabytes * 1e6 / asked.link
     limit = asked.piece / (asked.submit + receive)
-    print(
-        f"a piece {asked.piece} s, the driver {1000 * (asked.submit + receive):.1f} ms: its limit is {limit:.0f} workers\n"
-    )
+    spent = 1000 * (asked.submit + receive)
+    print(f"a piece {asked.piece} s, the driver {spent:.1f} ms: its limit is {limit:.0f} workers\n")
     print("| workers | speed-up | workers compute |\n|--:|--:|--:|")
     for workers in (1, 4, 16, 64, 256, 1024, 4096):
         pieces = 20 * workers
