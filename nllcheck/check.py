@@ -37,7 +37,8 @@ from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
 from nllcheck.search import search
 from nllcheck.summary import facts_of, sweep_table
-from nllcheck.sweep import Swept, extended, sweep
+from nllcheck.sweep import Swept, extended, planned, sweep
+from nllcheck.sweep.plan import Engine, Plan, local
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
 from nllcheck.types import Axis, Candidate
@@ -64,6 +65,7 @@ class Options:
     base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
     nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
     progress: Callable[[str], None] = _silent
+    engine: Engine = local  # where the points are evaluated: see `nllcheck.engine`
 
 
 def run(target: Target, options: Options | None = None) -> Report:
@@ -73,9 +75,7 @@ def run(target: Target, options: Options | None = None) -> Report:
     specs = [parse(text) for text in options.sweep]
     check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
-    target = prepared(target, device_of(options.device), dtype_of(options.dtype))
-    losses = [first_look(target, batch, options.seed) for batch in target.batches]
-    batch = _most_telling(target.batches, losses)
+    target, batch = _ready(target, options)
 
     report = _checked(target, batch, options, specs, rules, clock)
     step = replayed(target, batch, options.seed)
@@ -98,6 +98,31 @@ def _checked(
         return _by_hand(target, batch, options, rules, (_first_line(error),))
 
 
+def _ready(target: Target, options: Options) -> tuple[Target, Batch]:
+    """The target on its device, and the batch that is traced."""
+    target = prepared(target, device_of(options.device), dtype_of(options.dtype))
+    losses = [first_look(target, batch, options.seed) for batch in target.batches]
+    return target, _most_telling(target.batches, losses)
+
+
+def plan_of(target: Target, options: Options) -> Plan:
+    """The sweep of a check and nothing else: what a shard does its part of.
+
+    Raises NllcheckError also for a loss that is not one graph, since nothing of that can be shared out.
+    """
+    specs = [parse(text) for text in options.sweep]
+    target, batch = _ready(target, options)
+    graph, remarks = captured(target, batch, options.seed)
+    try:
+        if graph is None:
+            raise UnsweepableError("; ".join(remarks))
+        axes, named, _ = _axes(graph, specs)
+        return planned(graph, axes, named, count=options.points, memory=bytes_of(options.memory))
+    except UnsweepableError as error:
+        hint = "run it without --shard: it is run op by op"
+        raise NllcheckError(f"this loss cannot be shared out: {error}", where=target.name, hint=hint) from None
+
+
 def _by_graph(
     target: Target, graph: LossGraph, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
 ) -> Report:
@@ -105,7 +130,8 @@ def _by_graph(
     clock.start("axes")
     axes, named, skipped = _axes(graph, specs)
     clock.start("sweep")
-    swept = sweep(graph, axes, named, count=options.points, memory=bytes_of(options.memory), tell=options.progress)
+    memory = bytes_of(options.memory)
+    swept = sweep(graph, axes, named, count=options.points, memory=memory, tell=options.progress, engine=options.engine)
     clock.start("search")
     swept, searched, unsearched = _searched(graph, swept, options)
     clock.start("detect")
@@ -258,7 +284,7 @@ def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
 
 
 def _settings(options: Options) -> dict[str, str]:
-    shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name != "progress"}
+    shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in ("progress", "engine")}
     return {name: str(value) for name, value in shown.items() if value not in (None, ())}
 
 

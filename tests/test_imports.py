@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "nllcheck"
 # Lowest first: a module may import modules of its own rank or of a lower one. Packages count by their name.
 RANKS = (
     ("errors",),
+    ("disk",),
     ("types",),
     ("ops", "autocast", "names", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
@@ -26,6 +27,7 @@ RANKS = (
     ("axes",),
     ("bounds",),
     ("sweep",),
+    ("engine",),
     ("detect",),
     ("exact", "density", "search"),
     ("judge",),
@@ -41,6 +43,7 @@ RANKS = (
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}
 WORDS = (
     "errors",
+    "disk",
     "types",
     "ops",
     "expr",

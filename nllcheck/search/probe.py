@@ -11,7 +11,8 @@ from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Bools, births, culprits
 from nllcheck.detect.events import batch_axis
 from nllcheck.search.space import Space
-from nllcheck.sweep.watch import Trace, chunk_size, observed
+from nllcheck.sweep.trace import on_cpu, trace_of
+from nllcheck.sweep.watch import chunk_size, observed
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Probe:
 
     def failing(self, rows: torch.Tensor) -> dict[int, Bools]:
         """Op (index) -> at which of the points (S, D) a failure is born there and reaches loss or gradient."""
-        size = chunk_size(self.space.joint, len(rows), self.memory, None)
+        size = chunk_size(self.space.joint, self.memory, None)
         parts = [self._failing(part) for part in rows.split(size)]
         every = {op for part in parts for op in part}
         sizes = [len(part) for part in rows.split(size)]
@@ -37,10 +38,8 @@ class Probe:
         joint = self.space.joint
         run = torch.func.vmap(lambda *t: observed(joint, [(x, None) for x in t], self.names), randomness="same")
         with torch.no_grad(), plain_kernels():
-            loss, slope, size, g_low, g_high, low, high = run(*self.space.tensors(rows))
-        points = torch.arange(len(rows), dtype=loss.dtype)
-        loss, slope, size, low, high, g_low, g_high = (t.cpu() for t in (loss, slope, size, low, high, g_low, g_high))
-        trace = Trace(batch_axis(joint), points, loss, slope, size, low, high, g_low, g_high, self.names)
+            row = run(*self.space.tensors(rows))
+        trace = on_cpu(trace_of(batch_axis(joint), torch.arange(len(rows), dtype=rows.dtype), row, self.names))
         found: dict[int, Bools] = {}
         for one in culprits(joint, trace, births(joint, trace)):
             found[one.origin] = found.get(one.origin, np.zeros(len(rows), bool)) | one.points
