@@ -26,6 +26,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/density.py
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/detect

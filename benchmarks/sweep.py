@@ -1,6 +1,6 @@
 """How long the watched sweep takes, against what a person would write instead. Ratios within one run.
 
-    python benchmarks/sweep.py [--device cpu|cuda] [--points 10000] [--markdown FILE]
+    python benchmarks/sweep.py [--device cpu|cuda] [--points 10000] [--markdown FILE] [--dry]
 
 Measured on one loss (bivariate Gaussian mixture component, 64 rows), at the same points on the same device:
 - loop + detect_anomaly: a Python loop, forward and backward of each point under `torch.autograd.detect_anomaly`;
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from kept import compared
 
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
@@ -62,22 +63,29 @@ def bare(base: torch.Tensor, target: torch.Tensor, points: torch.Tensor) -> None
     torch.autograd.grad(loss.sum(), output)
 
 
-def seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    times = []
+def seconds(calls: dict[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
+    """The median of each, taken in turns, so that what else the machine does falls on all of them."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats + 1):
-        start = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])  # the first run warms up
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(some[1:]) for name, some in times.items()}  # the first run warms up
+
+
+def bench_target(device: torch.device) -> Target:
+    """The loss on 64 seeded rows, without a model."""
+    torch.manual_seed(0)
+    base, target = torch.randn(ROWS, 5, device=device), torch.randn(ROWS, 2, device=device)
+    return Target("bench", bivariate, "bivariate", torch.nn.Identity(), (split_batch((base, target)),))
 
 
 def measure(device: torch.device, count: int) -> dict[str, float]:
-    torch.manual_seed(0)
-    base, target = torch.randn(ROWS, 5, device=device), torch.randn(ROWS, 2, device=device)
-    model = torch.nn.Identity()
-    checked = Target("bench", bivariate, "bivariate", model, (split_batch((base, target)),))
+    checked = bench_target(device)
+    base, target = checked.batches[0].args[0], checked.batches[0].targets
     graph = capture(checked, checked.batches[0])
     axis = next(a for a in default_axes(graph)[0] if a.channel == (4, 5))
     joint = joint_graph(graph, (axis.node,))
@@ -85,13 +93,15 @@ def measure(device: torch.device, count: int) -> dict[str, float]:
     points = torch.linspace(-8, 8, count, device=device)
     few = points[:: max(1, count // 300)]
     share = count / len(few)
-    return {
-        "loop + detect_anomaly": share * seconds(lambda: loop(base, target, few, True), device, 2),
-        "loop": share * seconds(lambda: loop(base, target, few, False), device, 2),
-        "bare": seconds(lambda: bare(base, target, points), device, 5),
-        "sweep": seconds(lambda: run_points(joint, axis, points, names), device, 5),
-        "sweep, nothing watched": seconds(lambda: run_points(joint, axis, points, ()), device, 5),
+    calls: dict[str, Callable[[], object]] = {
+        "loop + detect_anomaly": lambda: loop(base, target, few, True),
+        "loop": lambda: loop(base, target, few, False),
+        "bare": lambda: bare(base, target, points),
+        "sweep": lambda: run_points(joint, axis, points, names),
+        "sweep, nothing watched": lambda: run_points(joint, axis, points, ()),
     }
+    found = seconds(calls, device, 5)
+    return {name: time * (share if name.startswith("loop") else 1) for name, time in found.items()}
 
 
 HEAD = "| points | loop + anomaly | loop | bare | sweep | anomaly / sweep | sweep / bare |"
@@ -104,10 +114,9 @@ def machine(device: torch.device) -> str:
     return f"{datetime.date.today()}, {device.type} ({name}), {versions}"
 
 
-def table(device: torch.device, counts: list[int]) -> str:
+def table(device: torch.device, measured: dict[int, dict[str, float]]) -> str:
     lines = [machine(device), "", HEAD, "|--:" * 7 + "|"]
-    for count in counts:
-        m = measure(device, count)
+    for count, m in measured.items():
         columns = [m["loop + detect_anomaly"], m["loop"], m["bare"], m["sweep"]]
         ratios = f"{columns[0] / columns[3]:.0f} x | {columns[3] / columns[2]:.2f} x"
         lines.append(f"| {count} | " + " | ".join(f"{c:.3g} s" for c in columns) + f" | {ratios} |")
@@ -118,10 +127,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--points", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--dry", action="store_true", help="do not keep the figures in benchmarks/results")
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
-    text = table(torch.device(arguments.device), arguments.points)
+    device = torch.device(arguments.device)
+    measured = {count: measure(device, count) for count in arguments.points}
+    text = table(device, measured)
     print(text)
+    ratios = {}
+    for count, m in measured.items():
+        ratios[f"anomaly / sweep, {count:,} points"] = m["loop + detect_anomaly"] / m["sweep"]
+        ratios[f"sweep / bare, {count:,} points"] = m["sweep"] / m["bare"]
+    print(compared(f"sweep-{device.type}", ratios, not arguments.dry))
     if arguments.markdown:
         arguments.markdown.write_text(text)
 

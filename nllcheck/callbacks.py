@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nllcheck.guard import Guard, model_loss, training_step
 
 
@@ -38,6 +40,12 @@ def _base(name: str, *modules: str) -> type:
     return object
 
 
+def _of_lightning(plugin: Any) -> dict[str, Any]:
+    """What a trainer's precision plugin says of mixed precision."""
+    halves = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+    return {"autocast": halves.get(getattr(plugin, "precision", "")), "scaler": getattr(plugin, "scaler", None)}
+
+
 class _Lightning:
     """Keeps the batch and the loss of the step; looks before the optimizer moves."""
 
@@ -56,7 +64,8 @@ class _Lightning:
 
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any, *_: Any) -> None:
         if self.guard is None:
-            self.guard = Guard(self.folder, model=module, loss=training_step, **self.options)
+            own = _of_lightning(getattr(trainer, "precision_plugin", None))
+            self.guard = Guard(self.folder, model=module, loss=training_step, **own | self.options)
         if self.guard(self.value, batch=self.batch, step=int(trainer.global_step)):
             trainer.should_stop = True
 
@@ -72,7 +81,9 @@ class _Transformers:
         self.value: Any = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        self.guard = Guard(self.folder, model=model, loss=model_loss, **self.options)
+        halves = {"fp16": torch.float16, "bf16": torch.bfloat16}
+        own = {"autocast": next((dtype for name, dtype in halves.items() if getattr(args, name, False)), None)}
+        self.guard = Guard(self.folder, model=model, loss=model_loss, **own | self.options)
         model.register_forward_hook(self._seen, with_kwargs=True)
 
     def _seen(self, model: Any, args: Any, kwargs: Any, output: Any) -> None:
@@ -80,6 +91,8 @@ class _Transformers:
         if found is not None:
             self.batch, self.value = dict(kwargs), found.detach()
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        if self.guard and self.guard.scaler is None:
+            self.guard.scaler = getattr(optimizer, "scaler", None)  # accelerate's optimizer holds it
         if self.guard and self.guard(self.value, batch=self.batch, step=int(state.global_step)):
             control.should_training_stop = True

@@ -1,6 +1,6 @@
 """The whole check, in the order in which it happens. Read this first.
 
-    load -> capture -> axes -> sweep -> detect -> density -> judge -> diagnose -> report
+    load -> capture -> axes -> sweep -> search -> detect -> density -> judge -> diagnose -> report
 
 Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
 makes the `Target` from files, `check` and `check_function` make it from live objects.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -33,15 +33,18 @@ from nllcheck.exact import seconds_spent
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
+from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
+from nllcheck.search import search
 from nllcheck.structure import structure
 from nllcheck.summary import facts_of, sweep_table
-from nllcheck.sweep import sweep
+from nllcheck.sweep import Swept, extended, planned, sweep
+from nllcheck.sweep.plan import Engine, Plan, local
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import EFFORTS, Axis, Effort
+from nllcheck.types import EFFORTS, Axis, Candidate, Effort
 
 
 def _silent(text: str) -> None:
@@ -66,6 +69,7 @@ class Options:
     base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
     nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
     progress: Callable[[str], None] = _silent
+    engine: Engine = local  # where the points are evaluated: see `nllcheck.engine`
 
 
 def run(target: Target, options: Options | None = None) -> Report:
@@ -75,10 +79,17 @@ def run(target: Target, options: Options | None = None) -> Report:
     specs = [parse(text) for text in options.sweep]
     check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
-    target = prepared(target, device_of(options.device), dtype_of(options.dtype))
-    losses = [first_look(target, batch, options.seed) for batch in target.batches]
-    batch = _most_telling(target.batches, losses)
+    target, batch = _ready(target, options)
 
+    report = _checked(target, batch, options, specs, rules, clock)
+    step = replayed(target, batch, options.seed)
+    return replace(report, findings=(*report.findings, step)) if step else report
+
+
+def _checked(
+    target: Target, batch: Batch, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
+) -> Report:
+    """By the captured graph; where there is none, or a stage cannot handle it, by the user's function op by op."""
     clock.start("capture")
     graph, remarks = captured(target, batch, options.seed)
     if graph is None:
@@ -89,6 +100,32 @@ def run(target: Target, options: Options | None = None) -> Report:
         raise
     except Exception as error:  # an op that cannot be run at many points, or one that no stage expects
         return _by_hand(target, batch, options, rules, (_first_line(error),))
+
+
+def _ready(target: Target, options: Options) -> tuple[Target, Batch]:
+    """The target on its device, and the batch that is traced."""
+    target = prepared(target, device_of(options.device), dtype_of(options.dtype))
+    losses = [first_look(target, batch, options.seed) for batch in target.batches]
+    return target, _most_telling(target.batches, losses)
+
+
+def plan_of(target: Target, options: Options) -> Plan:
+    """The sweep of a check and nothing else: what a shard does its part of.
+
+    Raises NllcheckError also for a loss that is not one graph, since nothing of that can be shared out.
+    """
+    specs = [parse(text) for text in options.sweep]
+    target, batch = _ready(target, options)
+    graph, remarks = captured(target, batch, options.seed)
+    try:
+        if graph is None:
+            raise UnsweepableError("; ".join(remarks))
+        effort = effort_of(options.effort)
+        axes, named, _ = _axes(graph, specs, effort)
+        return planned(graph, axes, named, count=options.points, effort=effort, memory=bytes_of(options.memory))
+    except UnsweepableError as error:
+        hint = "run it without --shard: it is run op by op"
+        raise NllcheckError(f"this loss cannot be shared out: {error}", where=target.name, hint=hint) from None
 
 
 def _by_graph(
@@ -105,8 +142,11 @@ def _by_graph(
     effort = effort_of(options.effort)
     axes, named, skipped = _axes(graph, specs, effort)
     clock.start("sweep")
-    swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=bytes_of(options.memory),
-                  tell=options.progress)  # fmt: skip
+    memory = bytes_of(options.memory)
+    swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
+                  engine=options.engine)  # fmt: skip
+    clock.start("search")
+    swept, searched, unsearched = _searched(graph, swept, options)
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
@@ -126,7 +166,7 @@ def _by_graph(
     clock.start("exceptions")
     refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")
-    edges = breaks(swept)
+    edges = breaks(graph, swept)
     clock.start("diagnose")
     findings = diagnose(
         graph.graph,
@@ -144,10 +184,21 @@ def _by_graph(
         findings=findings,
         sweeps=tables,
         notes=(*seen, *guarded_branches(graph), *told(answer, (f.message for f in findings))),
-        skipped=(*skipped, *other.skipped, *untold(answer)),
+        skipped=(*skipped, *unsearched, *other.skipped, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
+        searched=searched,
     )
+
+
+def _searched(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, tuple[Candidate, ...], tuple[str, ...]]:
+    """The sweeps with the ways to what a guided search found. It comes on top: what stops it is told, no more."""
+    memory = bytes_of(options.memory)
+    try:
+        ways, told = search(graph, swept, effort=effort_of(options.effort), memory=memory)
+        return extended(swept, ways, memory), told, ()
+    except Exception as error:  # an op without a derivative, or without a rule for many points at once
+        return swept, (), (f"guided search: because {_first_line(error)}",)
 
 
 def _first_line(error: Exception) -> str:
@@ -272,7 +323,7 @@ def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
 
 
 def _settings(options: Options) -> dict[str, str]:
-    shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name != "progress"}
+    shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in ("progress", "engine")}
     return {name: str(value) for name, value in shown.items() if value not in (None, ())}
 
 
@@ -313,7 +364,8 @@ def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, 
     facts = facts_of(target, outcome.loss, "eager", outcome.graph, outcome.sweeps, options.seed, clock.seconds,
                      _settings(options))  # fmt: skip
     reason = f"run op by op at {facts.points} points instead of as one graph: {'; '.join(why)}"
-    skipped = (*outcome.skipped, *other.skipped)
+    untested = "density test, digits lost and break map: because the loss was run op by op, not as a graph"
+    skipped = (*outcome.skipped, untested, *other.skipped)
     return Report(facts, findings, outcome.sweeps, (reason,), skipped, fail_on=options.fail_on)
 
 

@@ -10,6 +10,10 @@
 
 Call it after `backward` and before the optimizer's step: after that the weights that did it are gone. It reads the
 loss and the norm of all gradients, one number each; on a GPU that waits for the step, as clipping gradients does.
+
+With mixed precision, `Guard(..., autocast=torch.float16, scaler=scaler)`: call it with the unscaled `value` between
+`scaler.scale(value).backward()` and `scaler.step(optimizer)`. A gradient that overflows while the scaler still searches
+for its scale is written down once, and does not count as gone wrong.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import Any
 
 import torch
 
+from nllcheck.autocast import HALVES, MixedStep
 from nllcheck.errors import NllcheckError
 from nllcheck.save import save
 
@@ -37,6 +42,8 @@ class Guard:
         below: a loss under this value counts as gone wrong too (an NLL that falls without end).
         gradients: look at the gradients, too.
         factory, kwargs: what builds the model, as for `nllcheck.save`.
+        autocast: the dtype of autocast, torch.float16 or torch.bfloat16, where the loop uses it.
+        scaler: the loop's `torch.amp.GradScaler`; with one, `autocast` is float16 unless said otherwise.
     """
 
     def __init__(
@@ -49,11 +56,15 @@ class Guard:
         gradients: bool = True,
         factory: str | Callable[..., torch.nn.Module] | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        autocast: torch.dtype | None = None,
+        scaler: Any = None,
     ) -> None:
         self.folder, self.model, self.loss = Path(folder), model, loss
         self.below, self.gradients = below, gradients
         self.factory, self.kwargs = factory, kwargs
+        self.autocast, self.scaler = autocast, scaler if scaler is not None and scaler.is_enabled() else None
         self.written: Path | None = None
+        self.searched: Path | None = None  # a step that the gradient scaler skipped
 
     def __call__(self, value: torch.Tensor | float, *, batch: Any, step: int = 0, term: str = "loss") -> bool:
         """True if this step went wrong; the first that does is written down.
@@ -62,14 +73,33 @@ class Guard:
         """
         number = float(value.detach() if isinstance(value, torch.Tensor) else value)
         what = self._wrong(number)
+        if what and self._is_search(number):
+            self.searched = self.searched or self._write(what, batch, step, term, number)
+            return False
         if what and self.written is None:
             self.written = self._write(what, batch, step, term, number)
         return bool(what)
 
+    def _is_search(self, value: float) -> bool:
+        """Only the gradients overflow, and the scaler has not come down to 1: it skips this step and tries a half."""
+        return math.isfinite(value) and not self._falls(value) and self._scale() > 1
+
+    def _falls(self, value: float) -> bool:
+        return self.below is not None and value < self.below
+
+    def _scale(self) -> float:
+        return float(self.scaler.get_scale()) if self.scaler is not None else 1.0
+
+    def _mixed(self) -> MixedStep | None:
+        dtype = self.autocast or (torch.float16 if self.scaler is not None else None)
+        device = next((p.device.type for p in self.model.parameters()), "cpu")
+        name = str(dtype).removeprefix("torch.")
+        return MixedStep(name, self._scale(), "cpu" if device == "cpu" else "cuda") if name in HALVES else None
+
     def _wrong(self, value: float) -> str:
         if not math.isfinite(value):
             return f"the loss is {value}"
-        if self.below is not None and value < self.below:
+        if self._falls(value):
             return f"the loss is {value:g}, below {self.below:g}"
         norm = self._norm() if self.gradients else 0.0
         return "" if math.isfinite(norm) else f"the norm of the gradients is {norm}"
@@ -87,7 +117,8 @@ class Guard:
         meta: dict[str, Any] = {"step": step, "term": term, "what": what, "loss_value": str(value), "rng": rng_state()}
         path = self.folder / f"nllcheck-step-{step}.pt"
         try:
-            save(path, model=self.model, loss=self.loss, batch=batch, factory=self.factory, kwargs=self.kwargs, **meta)
+            save(path, model=self.model, loss=self.loss, batch=batch, factory=self.factory, kwargs=self.kwargs,
+                 mixed=self._mixed(), **meta)  # fmt: skip
             said = f"nllcheck run {path}{self._named()}"
         except NllcheckError as error:
             said = f"{self._parts(step, batch)}\n  (no bundle: {error.message})"

@@ -33,7 +33,7 @@ TABLE: tuple[Op, ...] = (
     Op("neg", ("neg",)),
     Op("pow", ("pow", "square", "float_power"), pole="0 to a negative power; a negative base to a fraction"),
     Op("sqrt", ("sqrt",), bounds=(0.0, _INF), pole="a negative input; the slope at 0"),
-    Op("rsqrt", ("rsqrt",), bounds=(0.0, _INF), pole="an input of 0 or below"),
+    Op("rsqrt", ("rsqrt",), pole="an input of 0 or below"),  # of -0.0 it is -inf
     Op("abs", ("abs",), bounds=(0.0, _INF)),
     Op("sign", ("sign", "sgn"), bounds=(-1.0, 1.0)),
     Op("round", ("round", "floor", "ceil", "trunc", "frac")),
@@ -159,6 +159,19 @@ TABLE: tuple[Op, ...] = (
                  "uniform", "exponential", "multinomial", "poisson", "_standard_gamma", "_sample_dirichlet",
                  "cauchy", "log_normal", "geometric"), kind="random"),
 )  # fmt: skip
+
+# Op -> (argument, the set of its values where a finite value or slope ends). "overflow": its exponential does;
+# "singular": a matrix without an inverse.
+SINGULAR: dict[str, tuple[int, str]] = {
+    "div": (1, "zero"), "remainder": (1, "zero"), "addcdiv": (2, "zero"),
+    "sqrt": (0, "up to 0"), "rsqrt": (0, "up to 0"), "log": (0, "up to 0"), "log2": (0, "up to 0"),
+    "log10": (0, "up to 0"), "lgamma": (0, "up to 0"), "digamma": (0, "up to 0"), "std": (0, "constant"),
+    "exp": (0, "overflow"), "expm1": (0, "overflow"), "sinh": (0, "overflow"), "cosh": (0, "overflow"),
+    "log1p": (0, "up to -1"), "acosh": (0, "up to 1"), "logit": (0, "outside (0, 1)"),
+    "asin": (0, "outside (-1, 1)"), "acos": (0, "outside (-1, 1)"), "atanh": (0, "outside (-1, 1)"),
+    "erfinv": (0, "outside (-1, 1)"),
+    "cholesky": (0, "singular"), "logdet": (0, "singular"), "solve": (0, "singular"),
+}  # fmt: skip
 
 BY_NAME: dict[str, Op] = {row.name: row for row in TABLE}
 _BY_ATEN: dict[str, Op] = {aten: row for row in TABLE for aten in row.aten}

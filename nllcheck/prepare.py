@@ -154,3 +154,9 @@ def _told(target: Target, error: Exception) -> NllcheckError:
 def is_finite(loss: torch.Tensor) -> bool:
     """Is the 0-d loss a finite number?"""
     return math.isfinite(float(loss))
+
+
+def flushes_denormals(device: torch.device) -> bool:
+    """Are subnormal numbers treated as zero on this device? (That moves every -104 edge to -87.4.)"""
+    tiny = torch.tensor(1e-40, dtype=torch.float32, device=device)
+    return bool((tiny * 1.0 == 0).item())

@@ -6,11 +6,13 @@ import importlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nllcheck.autocast import MixedStep
 from nllcheck.callable_module import make_callable
 from nllcheck.errors import NllcheckError
 from nllcheck.load.build import loss_from, model_from
@@ -26,6 +28,7 @@ def save(
     batch: Any,
     factory: str | Callable[..., torch.nn.Module] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    mixed: MixedStep | None = None,
     **meta: Any,
 ) -> Path:
     """Write a bundle.
@@ -40,6 +43,7 @@ def save(
         factory: what builds the model: an importable class or function, or its 'module:name' or 'file.py:name';
             by default the model's own class.
         kwargs: arguments of the factory, plain values.
+        mixed: the mixed-precision step that this was, if it was one, for `run` to repeat: dtype, scale and device.
         meta: anything JSON can hold (step, run, …); kept as it is.
 
     Raises:
@@ -55,6 +59,7 @@ def save(
         "loss": _loss_name(loss),
         "meta": _plain(meta, "meta"),
     }
+    content |= {"mixed": asdict(mixed)} if mixed else {}
     _same_again(content, model)
     return _written(content, Path(path))
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from nllcheck.sweep.watch import Trace
+from nllcheck.prepare import flushes_denormals
+from nllcheck.sweep.trace import Trace
 from nllcheck.target import Target
 from nllcheck.types import Facts, Graph, Site, State, SweepTable
 
@@ -70,9 +71,3 @@ def _defined(loss: Callable[..., Any]) -> Site | None:
         return None
     name = getattr(loss, "__qualname__", type(loss).__name__)
     return Site(path, first, name, source=lines[0].strip()) if path else None
-
-
-def flushes_denormals(device: torch.device) -> bool:
-    """Are subnormal numbers treated as zero on this device? (That moves every -104 edge to -87.4.)"""
-    tiny = torch.tensor(1e-40, dtype=torch.float32, device=device)
-    return bool((tiny * 1.0 == 0).item())

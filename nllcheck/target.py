@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from nllcheck.autocast import MixedStep
 from nllcheck.errors import NllcheckError
 
 Style = Literal["output", "outputs", "model", "step", "function"]
@@ -45,6 +46,7 @@ class Target:
     checkpoints: tuple[tuple[str, Mapping[str, torch.Tensor]], ...] = ()  # further states of `model`, oldest first
     target_names: tuple[str, ...] = ()  # bare functions: which of the named tensors are targets
     command: str = ""  # the command line that would repeat this check, without sweeps
+    mixed: MixedStep | None = None  # the mixed-precision step that the bundle was written in
 
 
 def split_batch(batch: Any, name: str = "batch") -> Batch:

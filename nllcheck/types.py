@@ -30,6 +30,8 @@ Effort = Literal["quick", "default", "thorough"]
 EFFORTS: tuple[Effort, ...] = ("quick", "default", "thorough")
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # worst first
+NEAR = 10.0  # within this factor of the batch's range a defect counts in full
+PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,15 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """A clamp, or the like, that is computed and then thrown away."""
+
+    op: str
+    guarded: int  # index of the value that it was meant for
+    site: Site | None
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """The captured forward program as plain values; `loss` is the index of the scalar that is minimised."""
 
@@ -79,6 +90,30 @@ class Graph:
     outputs: tuple[int, ...] = ()  # the nodes that are the model's outputs
     targets: tuple[int, ...] = ()  # the nodes that are targets
     weights: frozenset[str] = frozenset()  # names of the leaves that are parameters or buffers
+    discarded: tuple[Discarded, ...] = ()  # guards whose result nothing uses
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One element that a found point puts elsewhere."""
+
+    node: int  # index into Graph.nodes
+    position: int  # in the flattened tensor
+    name: str  # "output[3, 1]"
+    start: float  # on the batch
+    end: float
+    observed: tuple[float, float] = (float("nan"), float("nan"))  # range of its tensor on the batch
+    domain: tuple[float, float] = (float("-inf"), float("inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An op that could fail and does not on any axis: what the search for a failing point came to."""
+
+    op: str
+    site: Site | None
+    outcome: Literal["found", "safe", "not reached", "not searched"]
+    text: str  # "its argument is at least 1e-06", "best distance 0.03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +129,17 @@ class Axis:
     node: int  # index into Graph.nodes
     role: Literal["output", "weight", "input", "target", "hidden", "intermediate"]
     mode: Literal["set", "scale", "toward", "batch"] = "set"
-    goal: Literal["", "zero row", "constant row", "equal rows", "equal", "equal row"] = ""
+    goal: Literal[
+        "", "zero row", "constant row", "equal rows", "equal", "equal row", "found", "found constant", "found alone"
+    ] = ""
     other: int = -1  # index of the node that `equal` and `equal row` speak of
     channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
     selector: str = ""  # what `--sweep` takes: "output[...,4]"
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
     domain: tuple[float, float] = (float("-inf"), float("inf"))  # values the node can take at all
     requested: bool = False  # asked for by the user
+    moves: tuple[Move, ...] = ()  # to the point that a search found; `found alone`: no other point near it fails
+    remark: str = ""  # how it was found
 
     @property
     def is_special(self) -> bool:
@@ -269,4 +308,5 @@ class Density:
     left_out: tuple[str, ...] = ()  # terms without the target that are no part of the density
     nodes: tuple[int, ...] = ()  # those terms' nodes, or the culprit's
     peak: float = float("nan")  # the largest density at an observed target
+    epsilon: float = float("nan")  # beside the target inside a log, from which on downwards Z no longer changes
     claims: bool = False  # does the loss present itself as a likelihood?

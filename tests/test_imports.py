@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "nllcheck"
 # Lowest first: a module may import modules of its own rank or of a lower one. Packages count by their name.
 RANKS = (
     ("errors",),
+    ("disk",),
     ("types",),
-    ("ops", "names", "resources", "expr", "yamltree", "callable_module"),
+    ("ops", "autocast", "names", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
     ("config", "rules", "prepare", "scan"),
     ("load",),
@@ -24,13 +25,16 @@ RANKS = (
     ("callbacks",),
     ("capture",),
     ("axes",),
+    ("bounds",),
     ("sweep",),
+    ("engine",),
     ("detect",),
-    ("exact", "density"),
+    ("exact", "density", "search"),
     ("judge",),
     ("eager",),
     ("structure",),
     ("diagnose",),
+    ("replay",),
     ("summary", "report"),
     ("baseline", "cache", "policy", "suppressions", "scan", "cache"),
     ("check",),
@@ -40,6 +44,7 @@ RANKS = (
 RANK = {name: k for k, names in enumerate(RANKS) for name in names}
 WORDS = (
     "errors",
+    "disk",
     "types",
     "ops",
     "expr",

@@ -29,8 +29,9 @@ class _StraightThrough(torch.autograd.Function):
 class Runner(fx.Interpreter):
     """An interpreter that keeps `no_grad` regions and, on request, a stand-in dtype for hard-coded floats."""
 
-    def __init__(self, module: fx.GraphModule, dtype: torch.dtype | None = None) -> None:
-        super().__init__(module, garbage_collect_values=False)
+    def __init__(self, module: fx.GraphModule, dtype: torch.dtype | None = None, keep: bool = True) -> None:
+        """Without `keep` a value goes when nothing will read it any more; `env` has only the last ones then."""
+        super().__init__(module, garbage_collect_values=not keep)
         self.dtype = dtype
 
     def run_node(self, n: fx.Node) -> Any:

@@ -11,7 +11,7 @@ from torch import fx
 from nllcheck import ops
 from nllcheck.capture.sites import Mark, site_of, variables
 from nllcheck.capture.trace import Leaf
-from nllcheck.types import Graph, Node, Ref
+from nllcheck.types import Discarded, Graph, Node, Ref
 
 
 def plain_graph(module: fx.GraphModule, leaves: tuple[Leaf, ...], values: tuple[Any, ...]) -> Graph:
@@ -29,7 +29,17 @@ def plain_graph(module: fx.GraphModule, leaves: tuple[Leaf, ...], values: tuple[
     targets = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "target")
     outputs = tuple(i for i, n in enumerate(nodes) if (m := mark_of(n)) and m.output)
     weights = frozenset(leaf.name for leaf in leaves if leaf.role in ("weight", "buffer"))
-    return Graph(plain, index[loss], outputs, targets, weights)
+    return Graph(plain, index[loss], outputs, targets, weights, _discarded(module, index))
+
+
+def _discarded(module: fx.GraphModule, index: dict[fx.Node, int]) -> tuple[Discarded, ...]:
+    """Guards that the trace met and nothing used, in the user's own lines, where what they guard is still there."""
+    found = []
+    for node, guarded in module.meta.get("discarded", ()):
+        mark = mark_of(node)
+        if mark and guarded in index:
+            found.append(Discarded(op_of(node), index[guarded], site_of(mark.frames, None)))
+    return tuple(found)
 
 
 def _with_output_sites(plain: list[Node], nodes: list[fx.Node]) -> tuple[Node, ...]:

@@ -218,7 +218,15 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
         trace = make_fx(functionalize(marked, remove="mutations"), _error_on_data_dependent_ops=False)
         module = trace(*tensors)
     fx_traceback.current_meta.pop("custom", None)
-    return tidy(out_of_place(module))
+    module = out_of_place(module)
+    unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
+    tidied = tidy(module)  # which empties the arguments of what it drops
+    tidied.meta["discarded"] = unused
+    return tidied
+
+
+def _is_guard(node: fx.Node) -> bool:
+    return ops.rule_name(str(node.target)) in ("clamp", "nan_to_num", "masked_fill", "maximum", "minimum")
 
 
 def _leaf_tensor(leaf: Leaf) -> torch.Tensor:

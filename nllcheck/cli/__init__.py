@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from nllcheck import __version__
-from nllcheck.cli import baseline, demo, init, rules, run
+from nllcheck.cli import baseline, demo, init, merge, rules, run
 from nllcheck.cli.ending import code_of, remembering_ctrl_c
 from nllcheck.cli.output import nowhere, say
 
@@ -35,6 +35,7 @@ def _root(
 
 
 app.command(epilog=run.EXIT_CODES)(run.run)
+app.command(epilog=run.EXIT_CODES)(merge.merge)
 app.command("init")(init.init)
 app.command("baseline")(baseline.write)
 app.command()(rules.explain)

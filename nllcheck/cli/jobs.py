@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nllcheck import cache, config
@@ -22,6 +23,7 @@ class Job:
     settings: Settings  # of the file, with the command line's over them
     meant: tuple[str, ...] = ()  # what the file says of the target, and where the file lies
     files: tuple[str, ...] = ()  # checkpoints and batches
+    work: dict[str, Any] = field(default_factory=dict)  # engine, address, resume: who does it, which changes no report
 
     @property
     def label(self) -> str:
@@ -52,14 +54,19 @@ OPTIONS = (
 )
 
 
-def plan(request: Mapping[str, Any], given: Mapping[str, Any]) -> list[Job]:
+def plan(
+    request: Mapping[str, Any], given: Mapping[str, Any], work: Mapping[str, Any] = MappingProxyType({})
+) -> list[Job]:
     """The jobs of a command line; without anything named, every target of the project's file. Raises NllcheckError."""
     request = {**request, "paths": tuple(map(_newest, request["paths"]))}
     found = config.nearest(request["paths"])
     named = [request[name] for name in ("paths", "model", "loss", "batches", "target", "init")]
     if found is not None and found.targets and not any(named):
-        return [_job({**request, "target": target.name}, given, found) for target in found.targets]
-    return [_job(dict(request), given, found)]
+        if work.get("resume") and len(found.targets) > 1:
+            hint = "choose one with --target NAME"
+            raise NllcheckError("a folder of pieces is for one target", where=str(work["resume"]), hint=hint)
+        return [_job({**request, "target": target.name}, given, found, work) for target in found.targets]
+    return [_job(dict(request), given, found, work)]
 
 
 def _newest(path: str) -> str:
@@ -73,7 +80,9 @@ def _newest(path: str) -> str:
     return str(bundles[-1])
 
 
-def _job(request: dict[str, Any], given: Mapping[str, Any], found: config.Config | None) -> Job:
+def _job(
+    request: dict[str, Any], given: Mapping[str, Any], found: config.Config | None, work: Mapping[str, Any]
+) -> Job:
     complete = bool(request["init"] and request["model"] and request["batches"])
     named = config.meant(found, request["paths"], request["target"], complete)
     settings = found.settings if found else Settings()
@@ -88,4 +97,4 @@ def _job(request: dict[str, Any], given: Mapping[str, Any], found: config.Config
     places = [base if not asked else Path.cwd() for asked in (request["paths"], request["batches"])]
     files = tuple(str((place / one).resolve()) for place, some in zip(places, own, strict=True) for one in some)
     told = (named.name, *named.checkpoint, *named.batch, str(named.model), str(named.loss)) if named else ()
-    return Job(named.name if named else "", request, dict(given), settings, (str(base), *told), files)
+    return Job(named.name if named else "", request, dict(given), settings, (str(base), *told), files, dict(work))

@@ -75,11 +75,25 @@ def destination(text: str) -> tuple[str, Path]:
     if not equals or not place:
         raise NllcheckError(f"cannot read --output '{text}'", hint="write KIND=PATH, for example json=report.json")
     renderer(kind)
+    return kind, _file(place)
+
+
+def sweep_file(place: str | None) -> Path | None:
+    """The file of `--save-sweep`, refused before the work as well. Raises NllcheckError."""
+    from nllcheck.report.tables import writer
+
+    if place is None:
+        return None
+    writer(place)
+    return _file(place)
+
+
+def _file(place: str) -> Path:
     path = Path(place)
     if path.is_dir() or not path.resolve().parent.is_dir():
         hint = "name a file in it" if path.is_dir() else f"make the directory {path.parent} first"
         raise NllcheckError("cannot write: no such file can be made", where=place, hint=hint)
-    return kind, path
+    return path
 
 
 class progress:

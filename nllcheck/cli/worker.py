@@ -8,56 +8,71 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nllcheck import cache
 from nllcheck.cli.jobs import OPTIONS, Job
+from nllcheck.cli.spread import engine_of
 from nllcheck.config import Settings
 from nllcheck.errors import NllcheckError
 from nllcheck.report import Report, formats, stored
 
-
-def check(job: Job, tell: Callable[[str], None], key: str) -> Report:
-    """Load a job's target and check it; the report is kept under `key`. Raises NllcheckError."""
+if TYPE_CHECKING:
     from nllcheck.check import Options
+    from nllcheck.sweep.plan import Engine
+    from nllcheck.target import Target
+
+
+def check(job: Job, tell: Callable[[str], None], key: str, engine: Engine | None = None) -> Report:
+    """Load a job's target and check it; the report is kept under `key`. Raises NllcheckError."""
     from nllcheck.check import run as run_check
+
+    since = time.time()
+    target, options = loaded(job)
+    options = replace(options, progress=tell, engine=engine or engine_of(job))
+    report = replace(run_check(target, options), name=job.name)
+    cache.store(key, report, {*job.files, *cache.users_files()}, since)
+    return report
+
+
+def loaded(job: Job) -> tuple[Target, Options]:
+    """What is checked, and how. Raises NllcheckError."""
+    from nllcheck.check import Options
     from nllcheck.cli.options import check_values, spelled
     from nllcheck.load import Request, load_target
 
-    since = time.time()
     target, settings = load_target(Request(**job.request))
     settings = settings.updated(Settings(**job.given))
     values = {name: getattr(settings, name) for name in OPTIONS if getattr(settings, name) is not None}
     check_values(values)
-    target = replace(target, command=target.command + spelled(job.given))
-    report = replace(run_check(target, Options(**values, progress=tell)), name=job.name)
-    cache.store(key, report, {*job.files, *cache.users_files()}, since)
-    return report
+    return replace(target, command=target.command + spelled(job.given)), Options(**values)
 
 
 def packed(job: Job, key: str) -> str:
     """The job as the text that `main` reads."""
     settings = {name: getattr(job.settings, name) for name in Settings.__dataclass_fields__}
     told = {"name": job.name, "request": job.request, "given": job.given, "settings": settings}
-    told |= {"meant": job.meant, "files": job.files}
+    told |= {"meant": job.meant, "files": job.files, "work": job.work}
     return json.dumps({"job": told, "key": key})
 
 
 def _job(told: dict[str, Any]) -> Job:
-    lists = {"request": _tuples(told["request"]), "given": _tuples(told["given"])}
+    lists = {"request": tuples(told["request"]), "given": tuples(told["given"])}
     return Job(
         told["name"],
         **lists,
-        settings=Settings(**_tuples(told["settings"])),
+        settings=Settings(**tuples(told["settings"])),
         meant=tuple(told["meant"]),
         files=tuple(told["files"]),
+        work=told["work"],
     )
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
     if isinstance(value, dict):
-        return {name: _tuples(one) for name, one in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+        return {name: tuples(one) for name, one in value.items()}
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
 def main() -> None:

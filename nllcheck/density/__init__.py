@@ -5,6 +5,7 @@ per-sample terms -> support -> parameters to try -> Z(theta) -> verdict -> words
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,9 +13,11 @@ import torch
 
 from nllcheck.axes import default_axes, depends_on, label_of, refs
 from nllcheck.capture import LossGraph
+from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
+from nllcheck.density.cut import samples_of
 from nllcheck.density.factors import check_name
-from nllcheck.density.sample import UndecidedError, samples_of
+from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import ROWS, SUPPORTS, Support, support_of
 from nllcheck.density.terms import Term
 from nllcheck.density.theta import thetas
@@ -128,6 +131,7 @@ def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:
     answer = replace(
         answer,
         peak=_peak(found),
+        epsilon=harmless(found) if answer.name == "varies" else math.nan,
         claims=claims,
         left_out=tuple(dict.fromkeys(_words(graph, t) for t in left)),
         nodes=_nodes(left),

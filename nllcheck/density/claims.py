@@ -9,7 +9,7 @@ from nllcheck.types import Graph, Ref
 
 _YES = re.compile(
     r"(^|_|\.)(nll|negative_?log_?lik\w*|log_?lik\w*|likelihoods?|log_?probs?|logp|log_?pdf|pdf|density|ll|loglik\w*|elbo|"
-    r"gaussian|normal|laplace|dirichlet|poisson|gamma|beta|student\w*|cauchy|weibull|lognormal|mdn|mixture|bernoulli|"
+    r"gaussian|normal|laplace|dirichlet|poisson|gamma|beta|student\w*|cauchy|weibull|lognormal|exponential(?!_loss)|pareto|rayleigh|mdn|mixture|bernoulli|"
     r"categorical|binomial|von_?mises|log_?norm|equation_1\d)(_|\d|$)",
     re.I,
 )

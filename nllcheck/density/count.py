@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 
+from nllcheck.density.integrand import LogFactor
 from nllcheck.density.line import Integrals
 from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.theta import Theta
@@ -16,7 +16,7 @@ MOST_BLOCKS = 16
 MOST_WORK = 6e7
 
 
-def counted(samples: Samples, theta: Theta, factor: Callable[[torch.Tensor], torch.Tensor] | None) -> Integrals:
+def counted(samples: Samples, theta: Theta, factor: LogFactor | None) -> Integrals:
     """(P, N) log of the sum over all counts. Blocks are added until the terms fall geometrically to nothing.
 
     With the ratio r < 1 of the last two terms of a log-concave tail, what is left is below last * r / (1 - r). A tail

@@ -15,11 +15,11 @@ import torch
 from torch.quasirandom import SobolEngine
 
 from nllcheck.density.chart import FAR, Chart
+from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals
 from nllcheck.density.peaks import Density, Peaks, finite, log_volume, peak
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.theta import Theta
-from nllcheck.density.total import Factor, log_density
 
 SIDE = 73  # grid points an axis, odd: every other one is a grid of its own
 REACH = 6.0  # of the grid in u: sinh(6) is 200 scales
@@ -31,7 +31,7 @@ MOST_WORK = 4e8  # target elements in all
 MOST_WIDE = 16  # coordinates
 
 
-def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: Factor | None) -> Integrals:
+def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: LogFactor | None) -> Integrals:
     """(P, N) log Z over targets of `width` free coordinates. Raises UndecidedError where that is too much work."""
     points = len(theta.axis)
     count = points * samples.count

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 
 from nllcheck.density.chart import CHARTS, Chart
+from nllcheck.density.count import counted
+from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals, integrate
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.space import in_space
 from nllcheck.density.support import Support
 from nllcheck.density.theta import Theta
 
-Factor = Callable[[torch.Tensor], torch.Tensor]  # target (..., *event) -> log of a factor, (...)
 MOST_CLASSES = 20_000
 MOST_WORK = 3e8  # elements of targets tried in all
 SEEDS = 6
 
 
-def totals(samples: Samples, theta: Theta, support: Support, factor: Factor | None = None) -> Integrals:
+def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor | None = None) -> Integrals:
     """(P, N) log Z of the part of the loss that depends on the target."""
     points = len(theta.axis)
     if support.name in ("class", "one-hot", "binary"):
@@ -27,8 +28,6 @@ def totals(samples: Samples, theta: Theta, support: Support, factor: Factor | No
     if samples.count * points * 2000 > MOST_WORK:
         raise UndecidedError(f"{samples.count} samples are too many to integrate over; give a smaller batch")
     if support.name == "count":
-        from nllcheck.density.count import counted
-
         return counted(samples, theta, factor)
     chart = CHARTS[support.name]
     width = math.prod(samples.event) if samples.event else 1
@@ -36,8 +35,6 @@ def totals(samples: Samples, theta: Theta, support: Support, factor: Factor | No
         width -= 1
     if width == 1:
         return _on_a_line(samples, theta, chart, factor)
-    from nllcheck.density.space import in_space
-
     return in_space(samples, theta, chart, width, factor)
 
 
@@ -50,7 +47,7 @@ def enumerated(samples: Samples, theta: Theta, support: Support) -> torch.Tensor
     return samples.losses(targets, theta.tensors)
 
 
-def summed(samples: Samples, theta: Theta, support: Support, factor: Factor | None) -> Integrals:
+def summed(samples: Samples, theta: Theta, support: Support, factor: LogFactor | None) -> Integrals:
     """The finite sum, exact up to rounding."""
     logs = -enumerated(samples, theta, support)
     if support.is_folded:  # an index that always gives another's loss is that other one
@@ -70,21 +67,6 @@ def _values(samples: Samples, support: Support) -> torch.Tensor:
     return torch.arange(2 if support.name == "binary" else support.classes).to(kind)
 
 
-def log_density(
-    samples: Samples, theta: Theta, chart: Chart, factor: Factor | None
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """(Q, M, d) chart coordinates -> (Q, M) log density in them, with M = P * N."""
-    points = len(theta.axis)
-
-    def at(x: torch.Tensor) -> torch.Tensor:
-        y = chart.to_target(x)
-        value = -samples.losses(y.reshape(len(x), points, samples.count, *samples.event), theta.tensors)
-        value = value.reshape(len(x), -1) + chart.log_jacobian(x)
-        return value if factor is None else value + factor(y if samples.event else y[..., 0])
-
-    return at
-
-
 def starts(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:
     """(K, M, d) where to look for peaks: the observed target, and every number that the model gives for the sample."""
     points, count = len(theta.axis), samples.count
@@ -102,7 +84,7 @@ def starts(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:
     return torch.stack(found[: 1 + SEEDS])
 
 
-def _on_a_line(samples: Samples, theta: Theta, chart: Chart, factor: Factor | None) -> Integrals:
+def _on_a_line(samples: Samples, theta: Theta, chart: Chart, factor: LogFactor | None) -> Integrals:
     at = log_density(samples, theta, chart, factor)
     first = starts(samples, theta, chart)[..., 0]
     spread = first[0].std() if chart.name == "real" and first.shape[1] > 1 else torch.tensor(1.0, dtype=WIDE)

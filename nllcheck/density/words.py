@@ -51,7 +51,7 @@ def sentence(d: Density, loss: float) -> str:
                 f"parameters ({means}). Gradients are right, nats are off.{tail}"
             )
         case "varies":
-            return f"No likelihood: {z}, changes with the parameters: {_spread(d)}{_pulled(d)}.{tail}"
+            return f"No likelihood: {z}, changes with the parameters: {_spread(d)}{_pulled(d)}.{_bent(d)}{tail}"
         case "diverges":
             return f"No density of the target: {z}, is infinite, so nothing can be said about likelihood.{tail}"
     return d.text
@@ -70,6 +70,12 @@ def _pulled(d: Density) -> str:
     return (
         f". Most along {d.axis}, which training is pulled {way} by {abs(d.pull):.3g} nats a unit more than the data say"
     )
+
+
+def _bent(d: Density) -> str:
+    if math.isnan(d.epsilon):
+        return ""
+    return f" With an epsilon of {d.epsilon:.0e} beside the target, Z would be the same for every sample of the batch."
 
 
 def _bar(d: Density) -> str:

@@ -92,7 +92,7 @@ def state_of(low: Any, high: Any) -> States:
 def births(joint: Joint, trace: Trace) -> Births:
     """Find births, and follow the bad values to loss and gradient. Loops over ops, never over points."""
     layout = _layout(joint, trace.names)
-    states = state_of(_numpy(trace.low), _numpy(trace.high))
+    states = trace.state.numpy()
     nan, inf = states == 2, states == 1
     born = _born(layout, nan, inf)
     to_loss, to_gradient = _reaches(layout, nan | inf)

@@ -1,63 +1,89 @@
 """The break map: for each axis and dtype the first value, going outwards from the batch, that is not survived.
 
 The captured program is cast to each dtype as a whole (weights, constants and all), so float16 here is pure half
-precision, not autocast.
+precision. Under "autocast" stands the mixed precision of a GPU: float32 weights, with float16 in the ops that torch's
+lists name. What autocast hands on in float16, as a model's output, moves among the float16 numbers there.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 
+from nllcheck.autocast import MixedStep
 from nllcheck.axes.points import default_points
 from nllcheck.axes.reach import reach_of
+from nllcheck.capture import LossGraph
 from nllcheck.detect.threshold import Question, bisect
 from nllcheck.sweep import Swept
-from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.joint import Joint, joint_graph
+from nllcheck.sweep.mixed import mixed_values
 from nllcheck.sweep.watch import Trace, UnsweepableError, affordable, run_points
 from nllcheck.types import Axis, Break
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+AUTOCAST = MixedStep("float16", device="cuda")
 POINTS = 160  # a dtype and axis, before bisection; fewer where they cost more elements than this:
 WORK = 1e7
 ENOUGH = 1e10  # elements for the whole map: of very large batches only the first axes are told
 _BISECTION = 200  # points that a bisection takes, about
 
 
-def breaks(swept: Swept) -> tuple[Break, ...]:
-    """One entry an axis of the boundary and dtype; axes that scale, targets and the model's inside are left out."""
+def breaks(graph: LossGraph, swept: Swept) -> tuple[Break, ...]:
+    """One entry an axis of the boundary and dtype, autocast among them; axes that scale, targets and the model's
+    inside are left out."""
     parts = [p for p in swept.parts if p.trace.axis.role not in ("target", "hidden", "intermediate")]
     parts = [p for p in parts if p.trace.axis.mode == "set" and not math.isnan(p.trace.axis.observed[0])]
     left = ENOUGH
     found = []
+    under = _Mixed(graph, swept)
     for part in parts:
         for dtype in DTYPES:
             left -= (POINTS + _BISECTION) * WORK / affordable(swept.joints[part.joint], WORK, 1, POINTS)
-            found.append(_break(swept.joints[part.joint], part.trace.axis, dtype, left > 0))
+            found.append(_break(lambda k=part.joint: swept.joints[k], part.trace.axis, dtype, left > 0))  # type: ignore[misc]
+        found.append(_break(lambda k=part.joint: under.joint(k), part.trace.axis, None, left > 0))  # type: ignore[misc]
     return tuple(found)
 
 
-def _break(joint: Joint, axis: Axis, dtype: torch.dtype, is_affordable: bool) -> Break:
-    name = str(dtype).removeprefix("torch.")
+class _Mixed:
+    """The joint graphs under autocast, each made when it is first asked for."""
+
+    def __init__(self, graph: LossGraph, swept: Swept) -> None:
+        self.graph, self.swept = graph, swept
+        self.made: dict[int, Joint] = {}
+
+    def joint(self, k: int) -> Joint:
+        if not self.made:
+            self.graph = mixed_values(self.graph, AUTOCAST)
+        if k not in self.made:
+            self.made[k] = joint_graph(self.graph, self.swept.joints[k].moved, self.graph.seed, AUTOCAST)
+        return self.made[k]
+
+
+def _break(joint: Callable[[], Joint], axis: Axis, dtype: torch.dtype | None, is_affordable: bool) -> Break:
+    """`dtype` None: as the joint graph's own casts have it."""
+    name = str(dtype).removeprefix("torch.") if dtype else "autocast"
     if not is_affordable:
         return Break(axis.label, name, axis.observed, None, None, math.inf, "the batch is too large")
     try:
-        below, above = _edges(joint, axis, dtype)
+        below, above = _edges(joint(), axis, dtype)
     except (UnsweepableError, RuntimeError) as error:  # an op without a kernel for this dtype
         return Break(axis.label, name, axis.observed, None, None, math.inf, str(error).splitlines()[0][:120])
     reach = min((reach_of(axis, v) for v in (below, above) if v is not None), default=math.inf)
     return Break(axis.label, name, axis.observed, below, above, reach)
 
 
-def _edges(joint: Joint, axis: Axis, dtype: torch.dtype) -> tuple[float | None, float | None]:
-    points = default_points(axis, dtype, affordable(joint, WORK, 24, POINTS)).to(joint.base[0].device)
+def _edges(joint: Joint, axis: Axis, dtype: torch.dtype | None) -> tuple[float | None, float | None]:
+    own = dtype or joint.base[joint.moved.index(axis.node)].dtype
+    points = default_points(axis, own, affordable(joint, WORK, 24, POINTS)).to(joint.base[0].device)
     failing = _fails(run_points(joint, axis, points, (), dtype))
     question = Question(joint, axis, (), _fails, dtype=dtype)
     values, middle = points.tolist(), sum(axis.observed) / 2
     down = [k for k, v in enumerate(values) if v <= middle][::-1]
     up = [k for k, v in enumerate(values) if v >= middle]
-    return _first(question, values, failing, down, dtype), _first(question, values, failing, up, dtype)
+    return _first(question, values, failing, down, own), _first(question, values, failing, up, own)
 
 
 def _fails(trace: Trace) -> list[bool]:

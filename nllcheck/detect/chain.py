@@ -13,18 +13,17 @@ from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Births, Culprit
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, placed
+from nllcheck.sweep.watch import Trace, placements
 from nllcheck.types import Axis, ChainStep, Graph, Phase
 
 
 def values_at(joint: Joint, axis: Axis, point: float, dtype: torch.dtype | None) -> dict[str, Any]:
     """Every value of the joint graph at one point, by fx node name, on the canonical path."""
-    which = joint.moved.index(axis.node)
     bases = [promoted(b, dtype) for b in joint.base]
+    at = torch.tensor(point, dtype=dtype or bases[joint.moved.index(axis.node)].dtype)
     runner = Runner(joint.module, dtype)
     with torch.no_grad(), plain_kernels():
-        moved, _ = placed(joint, axis, bases, torch.tensor(point, dtype=dtype or bases[which].dtype))
-        runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
+        runner.run(*(moved for moved, _ in placements(joint, axis, bases, at)))
     return {n.name: v for n, v in runner.env.items()}
 
 

@@ -79,8 +79,8 @@ def _without_onsets(events: list[Event]) -> list[Event]:
 
 
 def _onset_note(onset: Event, failure: Event) -> str:
-    if not onset.threshold or not failure.threshold:
-        return ""
+    if not onset.threshold or not failure.threshold or (onset.axis and onset.axis.moves):
+        return ""  # a share of the way to a found point says nothing
     return f"the gradient fails earlier, from {onset.threshold[1]:.9g}"
 
 
@@ -200,6 +200,7 @@ def _witnessed(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, w
         loss=float(one.loss[0]),
         slope=float(one.slope[0]),
         chain=chain_at(graph, joint, trace.axis, witness, culprit, one, states),
+        detail=trace.axis.remark,
         ranges=ranges_at(joint, one),
     )
 

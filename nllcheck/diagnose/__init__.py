@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
+from nllcheck.diagnose.guards import thrown_away, with_idle_guards
 from nllcheck.diagnose.severity import severity_of
 from nllcheck.diagnose.signs import negative, signs, unbounded
 from nllcheck.diagnose.structural import structural
 from nllcheck.diagnose.texts import ruled, unruled
 from nllcheck.diagnose.wording import spelled
 from nllcheck.rules import Rule
-from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, Severity
+from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, Severity, Site
 
 __all__ = ["diagnose", "spelled"]
 
@@ -43,13 +45,15 @@ def diagnose(
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
+    found += thrown_away(graph)
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))
 
 
 def _failures(graph: Graph, judged: Sequence[Judged], table: Table, command: str) -> list[Finding]:
-    return [_failure(graph, group, table, command) for group in _grouped(graph, judged)]
+    groups = _grouped(graph, judged)
+    return _folded([(_failure(graph, group, table, command), _is_searched(group)) for group in groups])
 
 
 def _of_another(
@@ -60,6 +64,36 @@ def _of_another(
     known = {(f.op, f.site and (f.site.path, f.site.line)) for f in told if f.severity != "note"}
     found = _failures(graph, judged, matches(graph, rules) if judged else (), command)
     return [f for f in found if (f.op, f.site and (f.site.path, f.site.line)) not in known]
+
+
+def _is_searched(group: Sequence[Judged]) -> bool:
+    """Is it only a search that came upon this failure?"""
+    return all(j.event.axis is not None and j.event.axis.moves for j in group)
+
+
+def _folded(found: Sequence[tuple[Finding, bool]]) -> list[Finding]:
+    """Without the points of a search that are only another way to an offence that is told, met nearer to the batch."""
+    swept = [f for f, searched in found if not searched]
+    kept = list(swept)
+    for finding in (f for f, searched in found if searched):
+        same = any(_is_nearer(k, finding) for k in swept if k.kind in ("nan", "inf"))
+        kept += [] if same else [finding]
+    return kept
+
+
+def _is_nearer(told: Finding, finding: Finding) -> bool:
+    """Is `told` as severe, not further from the batch, and the same offence: by its rule, or where the harm begins?"""
+    if SEVERITIES.index(told.severity) > SEVERITIES.index(finding.severity):
+        return False
+    begins = finding.chain[0].site if finding.chain else None
+    rule = told.rule == finding.rule != UNEXPLAINED.id and _function(told.site) == _function(finding.site)
+    root = begins is not None and told.site is not None and begins.line == told.site.line
+    same = rule or (root and _function(begins) == _function(told.site))
+    return same and (told.reach or 0.0) <= (finding.reach or 0.0)
+
+
+def _function(site: Site | None) -> tuple[str, str] | None:
+    return (site.path, site.function) if site else None
 
 
 def _order(finding: Finding) -> tuple[int, float, int, str, int]:
@@ -99,7 +133,7 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
     measured = base(graph, lead, severity, command)
     also = _also(rest)
     texts = ruled(graph, lead, explanation) if explanation else unruled(graph, lead)
-    return replace(measured, also=also, **texts)
+    return with_idle_guards(graph, replace(measured, also=also, **texts), [j.event for j in group])
 
 
 MOST_ALSO = 6

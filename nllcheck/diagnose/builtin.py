@@ -71,6 +71,14 @@ DEAD = Builtin(
     "probabilities that saturate.",
 )
 
+IDLE = Builtin(
+    "NLL007",
+    "guard-thrown-away",
+    "Tensor methods without a trailing underscore return a new tensor and leave the old one as it is. The line "
+    "computes the guarded value and nothing uses it, so all that follows works on the unguarded one.",
+    "Assign the result: p = p.clamp(min=1e-7).",
+)
+
 NO_LIKELIHOOD = Builtin(
     "NLL700",
     "no-likelihood",
@@ -99,4 +107,37 @@ UNBOUNDED = Builtin(
     "bounds.",
 )
 
-BUILTINS = (UNEXPLAINED, NEGATIVE, SIGNS, DATA, RAISES, DIGITS, DEAD, NO_LIKELIHOOD, CONSTANT, UNBOUNDED)
+MIXED = Builtin(
+    "NLL008",
+    "mixed-precision-step",
+    "A gradient scaler begins with a large scale and halves it whenever a scaled gradient overflows; that step is "
+    "skipped and nothing is lost. It is a fault only where the step fails at scale 1, too: then a value at that line "
+    "is beyond the half precision (float16 ends at 65504 and knows nothing below 6e-8), or the loss fails in any.",
+    "For the range of float16: run that line in float32 (torch.autocast(..., enabled=False) around it and .float() on "
+    "its inputs), or take bfloat16, which has float32's range. For the scaler's search: nothing.",
+)
+COLLAPSE = Builtin(
+    "NLL709",
+    "unbounded-likelihood",
+    "A density that may be as narrow as it likes has no highest value: one sample that is fitted exactly, with a scale "
+    "going to 0, makes the loss as low as one wants. That is so in every correct likelihood with a free scale for each "
+    "sample; training on few data, or a mixture, can go that way, and the loss on new data is then infinite.",
+    "Keep the scale away from 0 by a floor that means something in the data's unit (the measurement error), add a "
+    "prior, or share the scale between samples.",
+)
+
+BUILTINS = (
+    UNEXPLAINED,
+    NEGATIVE,
+    SIGNS,
+    DATA,
+    RAISES,
+    DIGITS,
+    DEAD,
+    IDLE,
+    MIXED,
+    NO_LIKELIHOOD,
+    CONSTANT,
+    UNBOUNDED,
+    COLLAPSE,
+)

@@ -14,6 +14,7 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
     event = judged.event
     node = graph.nodes[event.node]
     axis = event.axis
+    found = axis is not None and bool(axis.moves)  # its label says the values; a share of the way says nothing
     return Finding(
         rule=UNEXPLAINED.id,
         name=UNEXPLAINED.name,
@@ -25,10 +26,10 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         site=edit_site(graph, event),
         message="",
         axis=axis.label if axis else None,
-        threshold=event.threshold[1] if event.threshold else None,
-        last_good=event.threshold[0] if event.threshold else None,
-        reach=judged.reach if event.on_batch or (axis and not axis.is_special) else None,
-        witness=_known(event.witness) if axis else None,
+        threshold=event.threshold[1] if event.threshold and not found else None,
+        last_good=event.threshold[0] if event.threshold and not found else None,
+        reach=judged.reach if event.on_batch or found or (axis and not axis.is_special) else None,
+        witness=_known(event.witness) if axis and not found else None,
         loss=event.loss,
         slope=event.slope if axis else None,
         reference_loss=_known(judged.reference_loss),
@@ -81,7 +82,7 @@ def edit_site(graph: Graph, event: Event) -> Site | None:
 
 def _command(event: Event, command: str) -> str:
     axis = event.axis
-    if axis is None or axis.mode == "batch":
+    if axis is None or axis.mode == "batch" or axis.moves:  # a search finds the same point again
         return command
     at = event.threshold[1] if event.threshold else event.witness
     width = 0.1 * abs(at) or 1.0

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from nllcheck.names import is_parameter_name
-from nllcheck.types import SEVERITIES, Axis, Event, Judged, Severity
+from nllcheck.types import NEAR, PLAUSIBLE, SEVERITIES, Axis, Event, Judged, Severity
 
-NEAR = 10.0  # within this factor of the batch's range a defect counts in full
-PLAUSIBLE = 200.0  # a raw output or weight of this size is possible for any network, whatever the batch shows
+ORDINARY = 10.0  # a raw output of this size is no surprise, even if the batch stays far below
 LOST = 1e12  # where the exact loss is this large training is lost already, whatever the gradient does
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
@@ -26,10 +25,11 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e12 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
-    | defect | within 10 x of the batch's range | the rule's, else error |
+    | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
     | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
     | both | only with a batch that a loader hardly makes (one row, a NaN under the mask) | note |
+    | defect | only at a point that a search found, and not around it | warning |
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
@@ -50,8 +50,9 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
         return _wrong_sign(judged)
     if event.axis.mode == "batch" and judged.reach > CLOSE:
         return "note"
-    if event.axis.is_special:
-        return "warning" if judged.verdict in ("defect", "limit") and rule != "note" else "note"
+    if event.axis.is_special and event.axis.goal != "found":
+        telling = ("defect",) if event.axis.goal == "found alone" else ("defect", "limit")
+        return "warning" if judged.verdict in telling and rule != "note" else "note"
     if judged.verdict == "defect":
         return _defect(judged, rule)
     if judged.verdict == "limit" and rule in ("error", "warning") and _is_trap_at_zero(event):
@@ -86,11 +87,26 @@ def _is_sliver(event: Event) -> bool:
     return bool(event.region) and inside and covered < SLIVER * (high - low)
 
 
+def _is_ordinary(axis: Axis, value: float) -> bool:
+    """A raw value that any freshly drawn head may give."""
+    raw = axis.mode == "set" and not axis.moves and axis.domain == (-math.inf, math.inf)
+    return raw and abs(value) <= ORDINARY
+
+
 def _is_plausible(axis: Axis, value: float) -> bool:
-    """A raw value up to `PLAUSIBLE`; where only positive values are possible neither is a tiny one."""
-    if axis.domain == (0.0, math.inf):
+    """A raw value up to `PLAUSIBLE`; where only positive values are possible neither is a tiny one.
+
+    Of a found point every element that moves, at this share of the way.
+    """
+    if axis.moves:
+        return all(_in_range(m.domain, m.start + value * (m.end - m.start)) for m in axis.moves)
+    return _in_range(axis.domain, value)
+
+
+def _in_range(domain: tuple[float, float], value: float) -> bool:
+    if domain == (0.0, math.inf):
         return 1 / PLAUSIBLE <= value <= PLAUSIBLE
-    return axis.domain == (-math.inf, math.inf) and abs(value) <= PLAUSIBLE
+    return domain == (-math.inf, math.inf) and abs(value) <= PLAUSIBLE
 
 
 def _is_trap_at_zero(event: Event) -> bool:
@@ -113,11 +129,11 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
         return "note"
     if event.axis and event.axis.role == "target":
         return (rule or "error") if judged.reach <= 1.0 else "warning" if judged.reach <= CLOSE else "note"
-    if judged.reach <= NEAR:
-        return rule or "error"
     at = event.threshold[1] if event.threshold else event.witness
     first = at if event.onset is None else min(at, event.onset, key=abs)
-    if event.axis and event.axis.mode == "set" and _is_plausible(event.axis, first):
+    if judged.reach <= NEAR or (event.axis and _is_ordinary(event.axis, first)):
+        return rule or "error"
+    if event.axis and event.axis.mode != "scale" and _is_plausible(event.axis, first):
         return "error" if rule == "error" else "warning" if rule is None else "note"
     return "note"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nllcheck.diagnose.builtin import NEGATIVE, SIGNS, UNBOUNDED
+from nllcheck.diagnose.builtin import COLLAPSE, NEGATIVE, SIGNS, UNBOUNDED
 from nllcheck.diagnose.finding import base, where
 from nllcheck.diagnose.severity import severity_of
 from nllcheck.diagnose.texts import built
@@ -40,11 +40,17 @@ def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
 
 
 def unbounded(graph: Graph, judged: list[Judged]) -> list[Finding]:
-    """The axes along which the loss falls without end, as one finding a line."""
+    """The axes along which the loss falls without end, as one finding a line; the samples that can collapse."""
     lines: dict[int, list[Judged]] = {}
     for one in judged:
-        lines.setdefault(one.event.node, []).append(one)
-    return [_endless(graph, group) for group in lines.values()]
+        lines.setdefault(one.event.node if one.event.axis else -1, []).append(one)
+    alone = [_collapse(graph, one) for one in lines.pop(-1, [])]
+    return [*(_endless(graph, group) for group in lines.values()), *alone]
+
+
+def _collapse(graph: Graph, one: Judged) -> Finding:
+    text = f"One sample alone can take its loss to minus infinity, as {one.event.detail}."
+    return replace(base(graph, one, "note", ""), **built(COLLAPSE, text), command="")
 
 
 def _endless(graph: Graph, group: list[Judged]) -> Finding:

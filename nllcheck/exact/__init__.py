@@ -20,7 +20,7 @@ from torch import fx
 from nllcheck.exact.ball import STILL, Ball, SingularError, UndecidedError, as_array, ball_of, beside, lift
 from nllcheck.exact.run import Exact, reads_no_value
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import placed
+from nllcheck.sweep.watch import placements
 from nllcheck.types import Axis
 
 PRECISIONS = (128, 512, 2048)  # bits; tried in turn
@@ -84,11 +84,10 @@ def _starts(joint: Joint, axis: Axis, point: float, everywhere: bool, step: arb 
     """The moved values with their direction, a step along it further."""
     which = joint.moved.index(axis.node)
     bases = [b.cpu() for b in joint.base]
-    moved, along = placed(joint, axis, bases, torch.tensor(point, dtype=bases[which].dtype))
+    at = torch.tensor(point, dtype=bases[which].dtype)
     starts = []
-    for i, value in enumerate(bases):
-        here = moved if i == which else value
-        direction = _generic(here, i) if everywhere else along if i == which else None
+    for i, (here, along) in enumerate(placements(joint, axis, bases, at)):
+        direction = _generic(here, i) if everywhere else along
         starts.append(_start(here, direction, step))
     return starts
 

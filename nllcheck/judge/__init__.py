@@ -7,6 +7,7 @@ import torch
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
+from nllcheck.judge.collapse import collapses
 from nllcheck.judge.flips import flips_along
 from nllcheck.judge.noise import over_noise
 from nllcheck.judge.series import Reading, over_readings, over_samples
@@ -67,6 +68,8 @@ def signs(
             found += falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])
+    if swept.joints and not any(j.event.kind == "unbounded" for j in found):
+        found += collapses(graph, swept.joints[0], answer)
     found += over_noise(graph)
     found += over_readings(graph, *batches, "batches")
     return found + over_readings(graph, *checkpoints, "checkpoints")

@@ -96,7 +96,8 @@ def _from_bundle(contents: list[Content], request: Request, base: Path) -> Targe
     model = model_from(model_spec, base, _kwargs(content, model_spec))
     states = _states(contents, model)
     batches = _batches(request, base) or (split_batch(content["batch"], "batch"),)
-    return replace(_target(where, model, loss_from(loss_spec, base), loss_spec, batches), checkpoints=states)
+    made = _target(where, model, loss_from(loss_spec, base), loss_spec, batches)
+    return replace(made, checkpoints=states, mixed=bundle.mixed_of(content))
 
 
 def _kwargs(content: Mapping[str, Any], spec: str) -> Mapping[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from nllcheck.autocast import HALVES, MixedStep
 from nllcheck.errors import NllcheckError
 from nllcheck.load.sniff import printable
 
@@ -29,10 +31,27 @@ def checked(content: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         raise NllcheckError(message, where=where, hint="install a newer nllcheck, or write the bundle again")
     bad = [k for k, kind in _PARTS.items() if k not in content or not isinstance(content[k], kind)]
     bad += [] if isinstance(content.get("kwargs", {}), Mapping) else ["kwargs"]
+    bad += [] if _is_mixed(content.get("mixed")) else ["mixed"]
     if bad:
         hint = "write it again with nllcheck.save"
         raise NllcheckError(f"the bundle lacks a usable {', '.join(bad)}", where=where, hint=hint)
     return content
+
+
+def _is_mixed(found: Any) -> bool:
+    """None, or what `mixed_of` reads: all plain values that a step can have."""
+    if found is None:
+        return True
+    if not isinstance(found, Mapping) or set(found) != set(MixedStep.__dataclass_fields__):
+        return False
+    scale = found["scale"]
+    sound = type(scale) in (int, float) and math.isfinite(scale) and scale > 0
+    return sound and found["dtype"] in tuple(HALVES) and found["device"] in ("cpu", "cuda")
+
+
+def mixed_of(content: Mapping[str, Any]) -> MixedStep | None:
+    """The mixed-precision step that a checked bundle was written in."""
+    return MixedStep(**content["mixed"]) if content.get("mixed") is not None else None
 
 
 def confirmed(spec: str, given: str | None, what: str, trust: bool, where: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.types import SEVERITIES, Break, Facts, Finding, Severity, SweepTable
+from nllcheck.types import SEVERITIES, Break, Candidate, Facts, Finding, Severity, SweepTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,7 @@ class Report:
     breaks: tuple[Break, ...] = ()  # per axis and dtype, the first values that are not survived
     accepted: tuple[Accepted, ...] = ()  # by the baseline, or by a comment beside the line
     name: str = ""  # of the target in pyproject.toml
+    searched: tuple[Candidate, ...] = ()  # ops that could fail and do not on any axis
 
     def __post_init__(self) -> None:
         if self.fail_on not in FAIL_ON:

@@ -13,7 +13,7 @@ from nllcheck.report import Report, exit_code
 from nllcheck.report.identity import fingerprints
 from nllcheck.report.spelling import short_path
 from nllcheck.report.strip import slope_symbol
-from nllcheck.types import SEVERITIES, Facts, Finding, Site, SweepTable
+from nllcheck.types import SEVERITIES, Axis, Facts, Finding, Site, SweepTable
 
 SCHEMA = 1  # raise it when a reader of the old form would misread the new one
 SIGNS = {"+": "rising", "-": "falling", "0": "flat", "∞": "inf", "N": "nan"}
@@ -23,7 +23,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     """Plain values, described by `report.schema.json` beside this file.
 
     `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `breaks`, `sweeps`, `notes`,
-    `skipped`, `incomplete`.
+    `skipped`, `searched`, `incomplete`.
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
     `Report.to_frame("sweep")`. A finding's `fingerprint` stays the same when its line moves.
@@ -42,6 +42,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "sweeps": [_sweep(table) for table in report.sweeps],
         "notes": list(report.notes),
         "skipped": list(report.skipped),
+        "searched": plain(report.searched),
         "incomplete": list(report.incomplete),
     }
 
@@ -109,7 +110,13 @@ def _sweep(table: SweepTable) -> dict[str, Any]:
     """Runs of neighbouring points that behave alike: `first` and `last` are swept values, both included."""
     runs = [list(points) for _, points in groupby(range(len(table.values)), key=lambda i: _state(table, i))]
     regions = [{"points": len(run), **_ends(table, run), **_state(table, run[0])} for run in runs]
-    return {"axis": plain(table.axis), "points": len(table.values), "regions": regions}
+    return {"axis": _axis(table.axis), "points": len(table.values), "regions": regions}
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    """Of what a search moved only where to: the batch's own values stay at home."""
+    moves = [{"name": m.name, "node": m.node, "position": m.position, "end": plain(m.end)} for m in axis.moves]
+    return {**plain(axis), "moves": moves}
 
 
 def _ends(table: SweepTable, run: list[int]) -> dict[str, Any]:

@@ -43,4 +43,6 @@ def edges(one: Break) -> str:
 
 
 def _spelled(value: float, one: Break) -> str:
-    return exact(value, one.dtype) if one.dtype != "float64" else f"{value:.7g}"
+    """Under autocast some values are float32's and some float16's; these are float32's, too."""
+    dtype = "float32" if one.dtype == "autocast" else one.dtype
+    return exact(value, dtype) if dtype != "float64" else f"{value:.7g}"

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 LABEL = 9  # "instead" and two blanks
 INDENT = 2
 BADGES = {"error": "bold white on red", "warning": "black on yellow", "note": "black on cyan"}
+SEARCHED = {
+    "found": "made to fail",
+    "safe": "safe",
+    "not reached": "could not be made to fail",
+    "not searched": "not searched",
+}
 STYLES = {strip.NAN: "bold red", strip.INFINITE: "bold red", strip.FIRST_BAD: "bold red"}
 
 
@@ -172,9 +178,18 @@ class Page:
             said = f"{one.finding.rule} {one.finding.name}{site}: {one.how}, {one.reason}"
             found += self.block("accepted", spelling.prose(said))
         found += [line for said in report.skipped for line in self.block("skipped", spelling.prose(said))]
+        found += self.searched() if self.verbose else []
         for said in report.incomplete:
             found += self.block("MISSING", styled((spelling.prose(said), "bold")))
         return [styled(""), *found] if found else []
+
+    def searched(self) -> list[Text]:
+        """What became of every op that could fail and does not on any axis."""
+        told = []
+        for one in self.report.searched:
+            place = f" {words.place(one.site)}" if one.site else ""
+            told.append(f"{one.op}{place}: {SEARCHED[one.outcome]}, {one.text}")
+        return [line for said in dict.fromkeys(told) for line in self.block("searched", spelling.prose(said))]
 
     def legend(self) -> list[Text]:
         """The symbols that were shown, and no others."""

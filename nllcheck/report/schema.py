@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nllcheck.report.machine import SCHEMA, SIGNS
-from nllcheck.types import SEVERITIES, Axis, Break, Facts, Finding
+from nllcheck.types import SEVERITIES, Axis, Break, Candidate, Facts, Finding
 
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 PLAIN: dict[Any, dict[str, Any]] = {
@@ -80,7 +80,10 @@ def _sweep() -> dict[str, Any]:
     loss = {"enum": ["finite", "negative", "inf", "nan"]}
     slope = {"enum": list(SIGNS.values())}
     region = closed({"first": NUMBER, "last": NUMBER, "points": COUNT, "loss": loss, "slope": slope})
-    return closed({"axis": of(Axis), "points": COUNT, "regions": {"type": "array", "items": region}})
+    axis = {field.name: of(get_type_hints(Axis)[field.name]) for field in fields(Axis)}
+    moves = closed({"name": TEXT, "node": COUNT, "position": COUNT, "end": NUMBER})
+    axis = closed(axis | {"moves": {"type": "array", "items": moves}})
+    return closed({"axis": axis, "points": COUNT, "regions": {"type": "array", "items": region}})
 
 
 def _summary(fail_on: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +106,7 @@ def _report() -> dict[str, Any]:
             "findings": findings,
             "accepted": {"type": "array", "items": accepted},
             "breaks": {"type": "array", "items": of(Break)},
+            "searched": {"type": "array", "items": of(Candidate)},
             "sweeps": {"type": "array", "items": {"$ref": "#/$defs/sweep"}},
             "notes": TEXTS,
             "skipped": TEXTS,

@@ -91,7 +91,7 @@ def when(finding: Finding, facts: Facts, table: SweepTable | None) -> str:
     if finding.threshold is None:
         value = finding.witness
         where = axis if value is None else f"{axis} = {exact(value, facts.dtype)}"
-        return f"{subject(finding)} {'along' if value is None else 'at'} {where}"
+        return f"{subject(finding)} {'along' if value is None and finding.kind not in ('nan', 'inf') else 'at'} {where}"
     text = f"{subject(finding)} {_from(finding, axis, facts.dtype)}"
     if finding.last_good is not None:
         still = "still finite" if _was_finite(finding, table) else "not yet"

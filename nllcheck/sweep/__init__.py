@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -14,7 +14,9 @@ from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
 from nllcheck.sweep.joint import Joint, joint_graph
-from nllcheck.sweep.watch import Trace, UnsweepableError, affordable, run_points, watched_names
+from nllcheck.sweep.plan import Engine, Lane, Plan, Tell, gathered, local
+from nllcheck.sweep.trace import Trace
+from nllcheck.sweep.watch import UnsweepableError, affordable, run_points, watched_names
 from nllcheck.types import Axis, Effort
 
 # Elements computed on one default axis, and points at most: large batches get fewer points, never fewer than `FEWEST`.
@@ -54,27 +56,51 @@ def sweep(
     count: int | None = None,
     effort: Effort = "default",
     memory: int = 2**30,
-    tell: Callable[[str], None] = lambda text: None,
+    tell: Tell = lambda text: None,
+    engine: Engine = local,
 ) -> Swept:
     """Sweep every axis. `specs` (by axis label) hold the ranges the user asked for; the rest is automatic."""
+    plan = planned(graph, axes, specs, count=count, effort=effort, memory=memory)
+    traces = gathered(plan, engine(plan, range(len(plan.pieces)), tell))
+    wide = {lane.axis: t for lane, t in zip(plan.lanes, traces, strict=True) if lane.dtype is not None}
+    parts = [Part(lane.joint, t, wide.get(lane.axis))
+             for lane, t in zip(plan.lanes, traces, strict=True) if lane.dtype is None]  # fmt: skip
+    return Swept(plan.joints, plan.names, tuple(parts), _seen(plan.joints, parts))
+
+
+def planned(
+    graph: LossGraph,
+    axes: Sequence[Axis],
+    specs: dict[str, Spec],
+    *,
+    count: int | None = None,
+    effort: Effort = "default",
+    memory: int = 2**30,
+) -> Plan:
+    """Each axis in the training dtype and, where they are compared, in float64 at the same points."""
     try:
         joints, which = _joints(graph, axes)
         names = tuple(watched_names(j) for j in joints)
     except Exception as error:  # no derivative, a formula that cannot be traced, a derivative that raises
         raise UnsweepableError((str(error).strip() or type(error).__name__).splitlines()[0][:200]) from error
-    parts = []
-    for done, axis in enumerate(axes):
-        tell(f"sweeping {axis.label} ({done + 1} of {len(axes)})")
+    lanes = []
+    for axis in axes:
         k = which[axis.node]
         points = _points(joints[k], axis, specs.get(axis.label), count, effort)
-        trace = run_points(joints[k], axis, points, names[k], memory=memory)
-        wide = (
-            run_points(joints[k], axis, points.double(), (), torch.float64, memory)
-            if axis.is_boundary and axis.mode != "toward" and axis.role != "hidden"
-            else None
-        )
-        parts.append(Part(k, trace, wide))
-    return Swept(joints, names, tuple(parts), _seen(joints, parts))
+        lanes.append(Lane(k, axis, points, names[k], None))
+        if axis.is_boundary and axis.mode != "toward" and axis.role != "hidden":
+            lanes.append(Lane(k, axis, points.double(), (), torch.float64))
+    return Plan(joints, names, tuple(lanes), memory)
+
+
+def extended(swept: Swept, ways: Sequence[Axis], memory: int = 2**30) -> Swept:
+    """The sweeps with those of further ways (mode `toward`) of the boundary behind them."""
+    if not ways:
+        return swept
+    joint, names = swept.joints[0], swept.names[0]
+    traces = [run_points(joint, w, _points(joint, w, None, None, "default"), names, memory=memory) for w in ways]
+    parts = (*swept.parts, *(Part(0, trace, None) for trace in traces))
+    return replace(swept, parts=parts, seen=_seen(swept.joints, parts))
 
 
 def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], dict[int, int]]:
@@ -117,5 +143,5 @@ def _seen(joints: tuple[Joint, ...], parts: Sequence[Part]) -> dict[int, tuple[f
             op = joints[part.joint].ops.get(name)
             if op and op.phase == "forward":
                 old = seen.get(op.origin, (torch.inf, -torch.inf))
-                seen[op.origin] = (min(old[0], float(low[:, k].min())), max(old[1], float(high[:, k].max())))
+                seen[op.origin] = (min(old[0], float(low[0, k])), max(old[1], float(high[0, k])))
     return seen

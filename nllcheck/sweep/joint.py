@@ -6,6 +6,7 @@ carries the index of the forward op that it differentiates.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import torch.fx.traceback as fx_traceback
 from torch import fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from nllcheck.autocast import MixedStep, mixed
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
@@ -69,17 +71,20 @@ def _announce(origin: int | None) -> None:
     fx_traceback.current_meta["custom"] = {"origin": origin, "phase": "backward"}
 
 
-def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0) -> Joint:
+def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: MixedStep | None = None) -> Joint:
     """Cut the program at `moved` (plain indices) and derive loss and gradient with respect to them.
 
-    A moved integer tensor gets no gradient. What does not depend on a moved node is a constant.
+    A moved integer tensor gets no gradient. What does not depend on a moved node is a constant. With a `step` the
+    casts of its autocast become ops of the joint graph.
     """
+    around = mixed(step, graph.loss.device.type) if step else contextlib.nullcontext()
     sub = cut(graph, tuple(moved))
     base = tuple(graph.values[i] for i in moved)
     runner = _Origins(sub)
 
     def loss_and_gradients(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        loss = runner.run(*tensors)
+        with around:
+            loss = runner.run(*tensors)
         wanted = [t for t in tensors if t.requires_grad]
         if not loss.requires_grad:
             return (loss, *(torch.zeros_like(t) for t in tensors))

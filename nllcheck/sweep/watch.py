@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
+from torch.utils._pytree import tree_map
 
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.trace import Gathering, Row, Trace, on_cpu, trace_of
 from nllcheck.types import Axis
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One axis swept. P points, N watched ops (`names`, in program order); all tensors on the CPU."""
-
-    axis: Axis
-    points: torch.Tensor  # (P,) values of the axis, in the dtype of the sweep, ascending
-    loss: torch.Tensor  # (P,)
-    slope: torch.Tensor  # (P,) directional derivative along the axis
-    magnitude: torch.Tensor  # (P,) sum of |gradient| over the moved elements: what the slope cancels from
-    low: torch.Tensor  # (P, N) smallest element of each op's output; NaN if any element is
-    high: torch.Tensor  # (P, N)
-    gradient_low: torch.Tensor  # (P,) over all elements of all gradients
-    gradient_high: torch.Tensor  # (P,)
-    names: tuple[str, ...]  # fx node names, parallel to N
 
 
 class Watcher(Runner):
     """Keeps (min, max) of every floating output."""
 
     def __init__(self, module: fx.GraphModule, watched: set[str], dtype: torch.dtype | None = None) -> None:
-        super().__init__(module, dtype)
+        super().__init__(module, dtype, keep=False)
         self.watched = watched
         self.ranges: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if n.name in self.watched:
-            found = extent(result)
+            source = n.all_input_nodes[0].name if _is_rearranged(n) else ""
+            found = self.ranges.get(source) or extent(result)
             if found is not None:
                 self.ranges[n.name] = found
         return result
+
+
+_REARRANGED = frozenset(
+    [
+        "view",
+        "reshape",
+        "_unsafe_view",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "permute",
+        "transpose",
+        "t",
+        "clone",
+        "alias",
+        "detach",
+    ]
+)
+
+
+def _is_rearranged(node: fx.Node) -> bool:
+    """Has it the very elements of what it reads, so that these need no second look?"""
+    name = str(node.target)
+    return packet(name) in _REARRANGED and name != "aten.view.dtype" and bool(node.all_input_nodes)
 
 
 def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -55,20 +67,28 @@ def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     tensors = [p for p in dense if p.is_floating_point() and p.numel()]
     if not tensors:
         return None
-    pairs = [_extent(t.reshape(-1)) for t in tensors]
+    pairs = [_extent(t) for t in tensors]
     low, high = pairs[0]
     for other in pairs[1:]:
         low, high = torch.minimum(low, other[0]), torch.maximum(high, other[1])
     return low, high
 
 
-def _extent(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smallest and largest element, NaN if there is one.
+def _extent(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest element, NaN if there is one. What is expanded is looked at once.
 
-    On a GPU one `aminmax` reads the data once. On CPU its kernel is not vectorised: for 10,000 x 64 floats it
-    takes 0.61 ms where `amin` and `amax` together take 0.07 ms (torch 2.13, 2 cores).
+    On a GPU one `aminmax` reads the data once. On CPU its kernel is not vectorised, nor are those of `amin` and `amax`
+    where elements lie apart: over 4,000 x 64 floats 466 us, 27 us each, and 775 us each of every fifth (torch 2.13,
+    one core). So such a channel is copied first.
     """
-    return tuple(torch.aminmax(flat, dim=0)) if flat.is_cuda else (flat.amin(0), flat.amax(0))  # type: ignore[return-value]
+    for dim in reversed(range(tensor.dim())):
+        tensor = tensor.select(dim, 0) if tensor.stride(dim) == 0 else tensor
+    if tensor.dim() == 0:
+        return tensor, tensor
+    if tensor.is_cuda:
+        return tuple(torch.aminmax(tensor.reshape(-1), dim=0))  # type: ignore[return-value]
+    near = tensor if tensor.is_contiguous() else tensor.contiguous()
+    return near.amin(), near.amax()
 
 
 def placed(
@@ -80,14 +100,40 @@ def placed(
     return place(axis, base, point, other)
 
 
+def placements(
+    joint: Joint, axis: Axis, bases: Sequence[torch.Tensor], point: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Every moved tensor at a point, with the direction in which the axis moves it; None where it stays."""
+    if not axis.moves:
+        return [placed(joint, axis, bases, point) if n == axis.node else (b, None)
+                for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
+    goals = (found_goal(axis, n, b) for n, b in zip(joint.moved, bases, strict=True))
+    return [(b, None) if goal is None else on_the_way(b, goal, point) for b, goal in zip(bases, goals, strict=True)]
+
+
+def found_goal(axis: Axis, node: int, base: torch.Tensor) -> torch.Tensor | None:
+    """The batch's values of `node` with the elements in place that a search has moved; None where it moved none."""
+    own = [m for m in axis.moves if m.node == node]
+    if not own:
+        return None
+    places = torch.tensor([m.position for m in own], device=base.device)
+    ends = torch.tensor([m.end for m in own], dtype=torch.float64, device=base.device).to(base.dtype)
+    return base.reshape(-1).index_put((places,), ends).reshape(base.shape)
+
+
+def on_the_way(base: torch.Tensor, goal: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The share `point` of the way to `goal`, which is met exactly, and the way itself."""
+    point = point.to(base.dtype)
+    return torch.where(point == 1, goal, base + point * (goal - base)), goal - base
+
+
 def place(
     axis: Axis, base: torch.Tensor, point: torch.Tensor, other: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The same from the moved tensor itself; `other` is what an axis with the goal `equal` goes to."""
     point = point.to(base.dtype)
     if axis.mode == "toward":
-        goal = goal_of(axis, base, other)
-        return torch.where(point == 1, goal, base + point * (goal - base)), goal - base
+        return on_the_way(base, goal_of(axis, base, other), point)
     selected = torch.zeros(base.shape[-1] if base.dim() else 1, dtype=torch.bool, device=base.device)
     start, stop = axis.channel or (0, selected.numel())
     selected[start:stop] = True
@@ -113,27 +159,36 @@ def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch
 
 def pointwise(
     joint: Joint, axis: Axis, dtype: torch.dtype | None, names: tuple[str, ...]
-) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
-    """The function of one 0-d point that a sweep vectorises: see `Trace` for what it returns."""
-    which = joint.moved.index(axis.node)
+) -> Callable[[torch.Tensor], Row]:
+    """The function of one 0-d point that a sweep vectorises; what it returns gets a dimension of points by that."""
     bases = [promoted(b, dtype) for b in joint.base]
-    watched = set(names)
 
-    def at(point: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        moved, direction = placed(joint, axis, bases, point)
-        runner = Watcher(joint.module, watched, dtype)
-        loss, *gradients = runner.run(*(moved if i == which else b for i, b in enumerate(bases)))
-        along = gradients[which] * direction if gradients[which].shape == direction.shape else direction * 0
-        low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
-        lows = torch.stack([_plain(runner.ranges[n][0], loss) for n in names]) if names else loss.new_zeros(0)
-        highs = torch.stack([_plain(runner.ranges[n][1], loss) for n in names]) if names else loss.new_zeros(0)
-        return loss, along.sum(), along.abs().sum(), low, high, lows, highs
+    def at(point: torch.Tensor) -> Row:
+        return observed(joint, placements(joint, axis, bases, point), names, dtype)
 
     return at
 
 
-def _plain(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    return value.detach().to(like.dtype)
+def observed(
+    joint: Joint,
+    placed: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+    names: tuple[str, ...],
+    dtype: torch.dtype | None = None,
+) -> Row:
+    """Loss, slope, magnitude and ranges with the moved tensors as given, each with the direction it moves in."""
+    runner = Watcher(joint.module, set(names), dtype)
+    loss, *gradients = runner.run(*(tensor for tensor, _ in placed))
+    pairs = zip(gradients, (direction for _, direction in placed), strict=True)
+    along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
+    low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
+    found = [runner.ranges[n] for n in names]
+    lows, highs = (tuple(_in(loss.dtype, pair[end]) for pair in found) for end in (0, 1))
+    slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
+    return loss, slope, size, low, high, lows, highs
+
+
+def _in(dtype: torch.dtype, value: torch.Tensor) -> torch.Tensor:
+    return value if value.dtype == dtype else value.to(dtype)
 
 
 def watched_names(joint: Joint) -> tuple[str, ...]:
@@ -141,7 +196,12 @@ def watched_names(joint: Joint) -> tuple[str, ...]:
     runner = Watcher(joint.module, set(joint.ops))
     with torch.no_grad(), plain_kernels():
         runner.run(*joint.base)
-    return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges)
+    return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges and not _is_blank(n))
+
+
+def _is_blank(node: fx.Node) -> bool:
+    """Memory as it was found, for a later op to write into: its content is chance."""
+    return packet(str(node.target)) in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 
 
 def run_points(
@@ -154,16 +214,16 @@ def run_points(
 ) -> Trace:
     """Evaluate all `points` (P,), vectorised, in chunks that stay within `memory` bytes.
 
-    An out-of-memory error halves the chunk and goes on.
+    An out-of-memory error halves the chunk and goes on. Nothing leaves the device before the end.
     """
     at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
-    chunk = chunk_size(joint, points.numel(), memory, dtype)
-    parts: list[tuple[torch.Tensor, ...]] = []
-    start = 0
+    chunk = chunk_size(joint, memory, dtype)
+    found, start = Gathering(points.numel()), 0
     with torch.no_grad(), plain_kernels():
         while start < points.numel():
+            some = points[start : start + chunk]
             try:
-                parts.append(tuple(t.cpu() for t in at(points[start : start + chunk])))
+                found.put(start, trace_of(axis, some, at(some), names))
                 start += chunk
             except torch.OutOfMemoryError:
                 if chunk == 1:
@@ -171,7 +231,7 @@ def run_points(
                 chunk = max(1, chunk // 2)
             except Exception as error:  # no batching rule, or a formula that raises for an empty selection
                 raise UnsweepableError(_first_line(error)) from error
-    return _trace(axis, points, parts, names)
+    return on_cpu(found.trace())
 
 
 class UnsweepableError(Exception):
@@ -182,30 +242,49 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _trace(axis: Axis, points: torch.Tensor, parts: list[tuple[torch.Tensor, ...]], names: tuple[str, ...]) -> Trace:
-    loss, slope, size, g_low, g_high, low, high = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Trace(axis, points.cpu(), loss, slope, size, low, high, g_low, g_high, names)
-
-
 def run_one(joint: Joint, axis: Axis, point: float, names: tuple[str, ...], dtype: torch.dtype | None = None) -> Trace:
     """The canonical path: one point, plain eager kernels at the batch's own shapes. Thresholds rest on it."""
     like = joint.base[joint.moved.index(axis.node)]
     value = torch.tensor(point, dtype=dtype or like.dtype, device=like.device)
     with torch.no_grad(), plain_kernels():
         row = pointwise(joint, axis, dtype, names)(value)
-    return _trace(axis, value.reshape(1), [tuple(t.cpu()[None] for t in row)], names)
+    return on_cpu(trace_of(axis, value.reshape(1), tree_map(lambda t: t[None], row), names))
 
 
 def affordable(joint: Joint, work: float, fewest: int, most: int) -> int:
     """How many points may be evaluated for `work` elements computed, between `fewest` and `most`."""
-    return int(min(most, max(fewest, work / max(1, sum(_numel(n) for n in joint.module.graph.nodes)))))
+    return int(min(most, max(fewest, work / elements(joint))))
 
 
-def chunk_size(joint: Joint, points: int, memory: int, dtype: torch.dtype | None) -> int:
-    """Points whose live values fit in `memory`: the interpreter keeps every op's output until the chunk ends."""
-    widths = [_numel(n) for n in joint.module.graph.nodes]
+CACHED = 2**25  # elements computed in a chunk on a CPU: more does not stay in its caches, less is all overhead
+SHARE = 4  # of the memory a chunk takes one part; temporaries of its ops and what has been found have the rest
+
+
+def chunk_size(joint: Joint, memory: int, dtype: torch.dtype | None) -> int:
+    """Points evaluated at once: as many as `memory` bytes hold, and on a CPU no more than its caches like.
+
+    It depends on the program and not on what is free just now: see `plan`.
+    """
     item = torch.empty((), dtype=dtype or joint.base[0].dtype).element_size()
-    return max(1, min(points, memory // max(1, sum(widths) * item * 2)))
+    fitting = memory // (SHARE * item * live_elements(joint))
+    return max(1, fitting if joint.base[0].is_cuda else min(fitting, CACHED // elements(joint)))
+
+
+@functools.lru_cache(maxsize=64)
+def live_elements(joint: Joint) -> int:
+    """The most elements that one point holds at a time: a value goes when the last op that reads it has run."""
+    last = {source: n for n in joint.module.graph.nodes for source in n.all_input_nodes}
+    held = most = 0
+    for n in joint.module.graph.nodes:
+        held += _numel(n) if n.op != "get_attr" else 0
+        most = max(most, held)
+        held -= sum(_numel(source) for source in n.all_input_nodes if last[source] is n and source.op != "get_attr")
+    return max(1, most)
+
+
+def elements(joint: Joint) -> int:
+    """What one point computes, over all ops."""
+    return max(1, sum(_numel(n) for n in joint.module.graph.nodes))
 
 
 def _numel(node: fx.Node) -> int:

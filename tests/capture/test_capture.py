@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import distributions as D
 
 import nllcheck
+from nllcheck.capture import capture
 from nllcheck.capture.attempt import captured
 from nllcheck.capture.verify import disagreements
-from nllcheck.target import Target, evaluate, split_batch, style_of
+from nllcheck.target import Batch, Target, evaluate, split_batch, style_of
 
 ROWS = 6
 
@@ -226,3 +227,19 @@ def test_sequence_model_with_dict_output():
     assert graph is not None, why
     names = {n.name for n in graph.graph.nodes}
     assert {"output.mu", "output.sigma", "hidden", "mixed"} <= names
+
+
+def test_a_guard_whose_result_is_dropped_is_kept_apart():
+    def loss(x):
+        p = torch.sigmoid(x)
+        p.clamp(min=1e-7)
+        safe = p.clamp(min=1e-6)
+        return torch.log(safe).mean() + torch.log(p).mean()
+
+    tensors = {"x": torch.randn(3)}
+    batch = Batch(kwargs=tensors, whole=tensors)
+    graph = capture(Target("t", loss, "t", None, (batch,), "function"), batch).graph
+    assert [(d.op, graph.nodes[d.guarded].op, d.site.source) for d in graph.discarded] == [
+        ("clamp", "sigmoid", "p.clamp(min=1e-7)")
+    ]
+    assert sum(n.op == "clamp" for n in graph.nodes) == 1

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from nllcheck.report import Report
-from nllcheck.types import Axis, ChainStep, Facts, Finding, Site, SweepTable
+from nllcheck.types import Axis, Candidate, ChainStep, Facts, Finding, Move, Site, SweepTable
 
 NAN, INF = math.nan, math.inf
 MAX = 3.4028234663852886e38  # largest float32
@@ -222,7 +222,24 @@ def realistic() -> Report:
         (rho_sweep(), sigma_sweep(), mu_sweep()),
         notes=("line 44 of losses.py branches on a value; the branch of the batch was checked",),
         skipped=("targets: the loss takes them as indices, which have no neighbours to sweep",),
+        searched=(
+            Candidate("sqrt", site(42), "not reached", "best distance 0.0131"),
+            Candidate("exp", site(43), "safe", "its argument is at most 0 within reach"),
+        ),
     )
+
+
+def found() -> Report:
+    """A point that a search found: its axis carries where each element goes."""
+    moves = (Move(0, 3, "output[0, 3]", 0.2, -8.0, (-1.0, 1.2)), Move(0, 4, "output[0, 4]", 0.1, INF, (-1.0, 1.2)))
+    label = "output[0, 3] = -8 and output[0, 4] = inf"
+    axis = Axis(label, 0, "output", "toward", "found", selector="log_7", observed=(0.0, 0.0), moves=moves)
+    table = SweepTable(axis, (0.0, 0.5, 1.0), (1.0, 2.0, INF), (0.0, 1.0, NAN), ("finite", "finite", "nan"))
+    finding = Finding(
+        "NLL000", "unexplained", "inf", "defect", "error", "forward", "log", site(44), "The log gives infinity.",
+        axis=label, reach=4.2, loss=INF,
+    )  # fmt: skip
+    return Report(FACTS, (finding,), (table,))
 
 
 def structural() -> Report:
@@ -269,11 +286,13 @@ def hostile() -> Report:
         (NAN, INF, -INF, 0.0, 1.0, 1.0), ("nan", "inf", "inf", "finite", "nan", "finite"),
     )  # fmt: skip
     facts = Facts(HOSTILE, HOSTILE, -INF, HOSTILE, HOSTILE, "graph", 1, 1, versions=((HOSTILE, HOSTILE),))
-    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,))
+    searched = (Candidate(HOSTILE, where, "not reached", long),)
+    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched)
 
 
 REPORTS: dict[str, Callable[[], Report]] = {
     "realistic": realistic,
+    "found": found,
     "structural": structural,
     "clear": clear,
     "empty": empty,

@@ -10,7 +10,7 @@ from graphs import graph_of
 
 from nllcheck.diagnose import diagnose
 from nllcheck.diagnose.severity import severity_of
-from nllcheck.types import SEVERITIES
+from nllcheck.types import SEVERITIES, Discarded, Site
 
 UNDER, OVER, SAT = "underflow", "overflow", "saturation"
 BACK = {"phase": "backward", "kind": "nan"}
@@ -72,6 +72,12 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("clamp(log(sigmoid(x)), -100.0)", "log", ("sigmoid", UNDER), BACK, "NLL407"),
     ("sqrt(mean(x ** 2, -1) - mean(x, -1) ** 2)", "sqrt", None, {"kind": "nan"}, "NLL408"),
     ("logdet(matmul(x, y))", "logdet", None, {}, "NLL409"),
+    ("sqrt(clamp(x, 0))", "sqrt", None, BACK, "NLL410"),
+    ("log(clamp(sigmoid(x), 0.0))", "log", ("sigmoid", UNDER), {}, "NLL410"),
+    ("log(1 - clamp(sigmoid(x), 1e-7))", "log", ("sigmoid", SAT), {}, "NLL411"),
+    ("log(clamp(sigmoid(x), None, 0.999))", "log", ("sigmoid", UNDER), {}, "NLL411"),
+    ("log(1 - clamp(sigmoid(x), 1e-10, 0.9999999999))", "log", ("sigmoid", SAT), {}, "NLL412"),
+    ("sqrt(x ** 2) + 1e-8", "sqrt", None, BACK, "NLL413"),
     ("log(1.0000000001 - sigmoid(x))", "log", ("sigmoid", SAT), {}, "NLL501"),
     ("log(1 - exp(x))", "log", None, {}, "NLL502"),
     ("log(cdf(u) - cdf(v))", "log", None, {}, "NLL503"),
@@ -109,6 +115,15 @@ def test_every_event_rule_has_a_case():
     assert {r.id for r in RULES if r.on == "event"} <= covered
 
 
+def test_a_guard_that_is_thrown_away_is_told_with_the_failure():
+    graph = graph_of("p = sigmoid(x); log(p)")
+    site = Site("losses.py", 7, "loss")
+    graph = replace(graph, discarded=(Discarded("clamp", 1, site),))
+    told = diagnose(graph, (failure(graph, "log", ("sigmoid", UNDER)),), RULES)
+    assert [f.rule for f in told if f.site == site] == ["NLL007"]
+    assert next(f.message for f in told if f.op == "log").endswith("the clamp on line 7 is computed and thrown away.")
+
+
 @pytest.mark.parametrize(("text", "rules"), STRUCTURAL)
 def test_rules_of_shape_need_no_failure(text, rules):
     findings = diagnose(on_lines(graph_of(text)), (), RULES)
@@ -120,7 +135,8 @@ INNER = replace(OUTPUT, role="intermediate")
 SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({"reach": 1.0}, "error", "warning", "error"),
     ({"reach": 9.0}, "error", "warning", "error"),
-    ({"reach": 11.0}, "error", "note", "warning"),  # a raw value of 2 is possible for any network
+    ({"reach": 11.0}, "error", "warning", "error"),  # a raw value of 2 is no surprise for any network
+    ({"reach": 11.0, "threshold": (59.0, 60.0)}, "error", "note", "warning"),  # 60 is possible for any network
     ({"reach": 11.0, "threshold": (1e6, 1.1e6)}, "note", "note", "note"),
     ({"reach": 11.0, "axis": replace(OUTPUT, mode="scale")}, "note", "note", "note"),
     ({"reach": 1.0, "reference_loss": 1e13}, "note", "note", "note"),

@@ -1,0 +1,140 @@
+"""LossGraph -> Samples: the loss cut into samples, where one sample's part of it reads that sample's target alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.axes import refs
+from nllcheck.axes.boundary import boundary
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner
+from nllcheck.capture.trace import plain_kernels
+from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.shares import shares_of
+from nllcheck.density.terms import Term, tail_of, unreduced
+from nllcheck.sweep.joint import cut, out_of_place
+
+MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken for one sample's row
+
+
+def samples_of(graph: LossGraph, by_rows: bool | None = False) -> Samples:
+    """Cut the loss into samples; `by_rows`: a target is a whole row, whatever the loss does with it.
+
+    Raises UndecidedError with the reason where that is impossible.
+    """
+    target = _target(graph)
+    edges = boundary(graph.graph)
+    moved = tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
+    module = _on_cpu(unreduced(out_of_place(cut(graph, (*moved, target)))))
+    base = tuple(_wide(graph.values[n].cpu()).detach() for n in (*moved, target))
+    values = _run(module, base)
+    tail = tail_of(module, f"moved_{target}", values)
+    dependent = [t for t in tail.terms if tail.reads_target(t)]
+    if not dependent:
+        raise UndecidedError("the loss does not depend on the target through anything that can be moved")
+    shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
+    shares, counted = shares_of(values, module, tail, shape)
+    return Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
+
+
+def _on_cpu(module: fx.GraphModule) -> fx.GraphModule:
+    """Float64 on the CPU wherever the model lives: the same bytes everywhere, and a GPU's float64 gains little."""
+    for node in module.graph.nodes:
+        if isinstance(node.kwargs.get("device"), torch.device):
+            node.kwargs = {**node.kwargs, "device": torch.device("cpu")}
+    module.recompile()
+    return module.to("cpu")
+
+
+def _target(graph: LossGraph) -> int:
+    """The one target that the loss reads."""
+    if not graph.graph.targets:
+        raise UndecidedError("the loss has no target; name it with target=... (a bare function) or give a batch")
+    read = [n for n in graph.graph.targets if n in _read(graph) and graph.values[n].numel() > 0]
+    if len(read) != 1:
+        raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one")
+    return read[0]
+
+
+def _read(graph: LossGraph) -> set[int]:
+    """Nodes that the loss is made of."""
+    found, stack = {graph.graph.loss}, [graph.graph.loss]
+    while stack:
+        new = set(refs(graph.graph.nodes[stack.pop()])) - found
+        found |= new
+        stack += new
+    return found
+
+
+def _wide(value: torch.Tensor) -> torch.Tensor:
+    return value.to(WIDE) if value.is_floating_point() else value
+
+
+def _run(module: fx.GraphModule, base: tuple[torch.Tensor, ...]) -> dict[fx.Node, Any]:
+    runner = Runner(module, WIDE)
+    try:
+        with torch.no_grad(), plain_kernels():
+            runner.run(*base)
+    except RuntimeError as error:
+        raise UndecidedError(f"the loss does not run in float64 ({str(error).splitlines()[0][:100]})") from error
+    return dict(runner.env)
+
+
+def _layout(
+    module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term], fewest: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(samples' shape, event shape): numbers if each element of every term reads one element, else rows."""
+    shape = tuple(base[-1].shape)
+    for event in range(fewest, 2 if len(shape) > 1 or 0 < base[-1].numel() <= MOST_ALONE else 1):
+        if _is_local(module, base, dependent, shape[: len(shape) - event], shape[len(shape) - event :]):
+            return shape[: len(shape) - event], shape[len(shape) - event :]
+    origin = (dependent[0].node.meta.get("custom") or {}).get("origin")
+    text = f"the loss is no sum over samples: '{_name(dependent[0].node)}' mixes the targets of several of them"
+    raise UndecidedError(text, () if origin is None else (origin,))
+
+
+def _name(node: fx.Node) -> str:
+    return ops.packet(str(node.target)) if node.op == "call_function" else node.name
+
+
+def _is_local(
+    module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term],
+    shape: tuple[int, ...], event: tuple[int, ...],
+) -> bool:  # fmt: skip
+    """Does each sample's part of every term read that sample's target alone? Tried on two samples far apart."""
+    count = math.prod(shape)
+    before = _run(module, base)
+    if any(before[t.node].numel() % count for t in dependent):
+        return False
+    rows = base[-1].reshape(count, *event)
+    return all(_stays(module, base, dependent, before, rows, k) for k in {0, count // 2, count - 1})
+
+
+def _stays(
+    module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term],
+    before: dict[fx.Node, Any], rows: torch.Tensor, k: int,
+) -> bool:  # fmt: skip
+    count = len(rows)
+    others = [r for r in rows if not torch.equal(r, rows[k])]
+    moved = rows.clone()
+    moved[k] = others[0] if others else _nudged(rows[k])
+    after = _run(module, (*base[:-1], moved.reshape(base[-1].shape)))
+    for term in dependent:
+        old, new = (v[term.node].reshape(count, -1) for v in (before, after))
+        same = ((old == new) | (old.isnan() & new.isnan())).all(-1)
+        same[k] = True
+        if not bool(same.all()):
+            return False
+    return True
+
+
+def _nudged(row: torch.Tensor) -> torch.Tensor:
+    """Another target for batches whose targets are all alike."""
+    if row.dim() and not torch.equal(row, row.flip(-1)):
+        return row.flip(-1)
+    return row * 0.875 if row.is_floating_point() else 1 - row.clamp(0, 1)

@@ -1,0 +1,28 @@
+"""exp(-loss) as a function of one sample's target in chart coordinates: what is integrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from nllcheck.density.chart import Chart
+from nllcheck.density.sample import Samples
+from nllcheck.density.theta import Theta
+
+LogFactor = Callable[[torch.Tensor], torch.Tensor]  # target (..., *event) -> log of a factor, (...)
+
+
+def log_density(
+    samples: Samples, theta: Theta, chart: Chart, factor: LogFactor | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """(Q, M, d) chart coordinates -> (Q, M) log density in them, with M = P * N."""
+    points = len(theta.axis)
+
+    def at(x: torch.Tensor) -> torch.Tensor:
+        y = chart.to_target(x)
+        value = -samples.losses(y.reshape(len(x), points, samples.count, *samples.event), theta.tensors)
+        value = value.reshape(len(x), -1) + chart.log_jacobian(x)
+        return value if factor is None else value + factor(y if samples.event else y[..., 0])
+
+    return at
