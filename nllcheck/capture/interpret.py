@@ -11,7 +11,7 @@ from torch import fx
 from nllcheck import ops
 from nllcheck.capture.plain import mark_of, op_of
 
-_HALVES = (torch.float16, torch.bfloat16, torch.float32)
+HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -54,7 +54,7 @@ class Runner(fx.Interpreter):
         return promoted(value, self.dtype)
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if self.dtype is not None and kwargs.get("dtype") in _HALVES:
+        if self.dtype is not None and kwargs.get("dtype") in HALVES:
             kwargs = {**kwargs, "dtype": self.dtype}
         return super().call_function(target, args, kwargs)
 

@@ -14,8 +14,8 @@ from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, affordable, run_one, run_points
 from nllcheck.types import Axis
 
-_SECTIONS = 64  # points tried at once when narrowing, fewer where they cost more elements than this:
-_WORK = 1e7
+_SECTIONS = 1024  # points tried at once when narrowing, fewer where they cost more elements than this:
+_WORK = 4e6
 _FRINGE = 1 << 12  # how far, in representable values, the two evaluations may disagree
 
 
@@ -52,7 +52,7 @@ def failing_at(joint: Joint, trace: Trace, culprit: Culprit) -> Question:
 def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> tuple[float, float] | None:
     """Adjacent floats (last good, first bad) between a sound and a failing value; None where the paths disagree.
 
-    First 64 sections at a time with the vectorised sweep, in the order of the dtype's numbers; then the pair is
+    First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then the pair is
     confirmed, and if need be bisected again, by single canonical evaluations.
     """
     low, high = to_ordinal(good, dtype), to_ordinal(bad, dtype)

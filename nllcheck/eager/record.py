@@ -13,7 +13,7 @@ import torch.utils._pytree as pytree
 
 from nllcheck.capture.sites import Mark, SiteMode, mark_here
 from nllcheck.capture.trace import Program, quiet_numerics
-from nllcheck.sweep.watch import extent
+from nllcheck.sweep.program import extent
 
 Key = tuple[Any, ...]  # names an op across runs: ATen name, the user's place, and which of its kind it was
 Override = Callable[[torch.Tensor], torch.Tensor]

@@ -4,91 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import fx
 from torch.utils._pytree import tree_map
 
-from nllcheck.capture.interpret import Runner, promoted
+from nllcheck.capture.interpret import promoted, run_all
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.program import extent, watching
 from nllcheck.sweep.trace import Gathering, Row, Trace, on_cpu, trace_of
 from nllcheck.types import Axis
-
-
-class Watcher(Runner):
-    """Keeps (min, max) of every floating output."""
-
-    def __init__(self, module: fx.GraphModule, watched: set[str], dtype: torch.dtype | None = None) -> None:
-        super().__init__(module, dtype, keep=False)
-        self.watched = watched
-        self.ranges: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        if n.name in self.watched:
-            source = n.all_input_nodes[0].name if _is_rearranged(n) else ""
-            found = self.ranges.get(source) or extent(result)
-            if found is not None:
-                self.ranges[n.name] = found
-        return result
-
-
-_REARRANGED = frozenset(
-    [
-        "view",
-        "reshape",
-        "_unsafe_view",
-        "unsqueeze",
-        "squeeze",
-        "expand",
-        "permute",
-        "transpose",
-        "t",
-        "clone",
-        "alias",
-        "detach",
-    ]
-)
-
-
-def _is_rearranged(node: fx.Node) -> bool:
-    """Has it the very elements of what it reads, so that these need no second look?"""
-    name = str(node.target)
-    return packet(name) in _REARRANGED and name != "aten.view.dtype" and bool(node.all_input_nodes)
-
-
-def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """0-d smallest and largest element of a float tensor (or of all float tensors in a tuple); None if none."""
-    parts = value if isinstance(value, (tuple, list)) else (value,)
-    dense = [p for p in parts if isinstance(p, torch.Tensor) and p.layout == torch.strided]
-    tensors = [p for p in dense if p.is_floating_point() and p.numel()]
-    if not tensors:
-        return None
-    pairs = [_extent(t) for t in tensors]
-    low, high = pairs[0]
-    for other in pairs[1:]:
-        low, high = torch.minimum(low, other[0]), torch.maximum(high, other[1])
-    return low, high
-
-
-def _extent(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smallest and largest element, NaN if there is one. What is expanded is looked at once.
-
-    On a GPU one `aminmax` reads the data once. On CPU its kernel is not vectorised, nor are those of `amin` and `amax`
-    where elements lie apart: over 4,000 x 64 floats 466 us, 27 us each, and 775 us each of every fifth (torch 2.13,
-    one core). So such a channel is copied first.
-    """
-    for dim in reversed(range(tensor.dim())):
-        tensor = tensor.select(dim, 0) if tensor.stride(dim) == 0 else tensor
-    if tensor.dim() == 0:
-        return tensor, tensor
-    if tensor.is_cuda:
-        return tuple(torch.aminmax(tensor.reshape(-1), dim=0))  # type: ignore[return-value]
-    near = tensor if tensor.is_contiguous() else tensor.contiguous()
-    return near.amin(), near.amax()
 
 
 def placed(
@@ -176,12 +103,10 @@ def observed(
     dtype: torch.dtype | None = None,
 ) -> Row:
     """Loss, slope, magnitude and ranges with the moved tensors as given, each with the direction it moves in."""
-    runner = Watcher(joint.module, set(names), dtype)
-    loss, *gradients = runner.run(*(tensor for tensor, _ in placed))
+    (loss, *gradients), found = watching(joint, names, dtype)(*(tensor for tensor, _ in placed))
     pairs = zip(gradients, (direction for _, direction in placed), strict=True)
     along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
     low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
-    found = [runner.ranges[n] for n in names]
     lows, highs = (tuple(_in(loss.dtype, pair[end]) for pair in found) for end in (0, 1))
     slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
     return loss, slope, size, low, high, lows, highs
@@ -193,10 +118,11 @@ def _in(dtype: torch.dtype, value: torch.Tensor) -> torch.Tensor:
 
 def watched_names(joint: Joint) -> tuple[str, ...]:
     """Ops of the joint graph that give floating values, in program order, found by one run on the batch."""
-    runner = Watcher(joint.module, set(joint.ops))
     with torch.no_grad(), plain_kernels():
-        runner.run(*joint.base)
-    return tuple(n.name for n in joint.module.graph.nodes if n.name in runner.ranges and not _is_blank(n))
+        values = run_all(joint.module, joint.base)
+    nodes = [n for n in joint.module.graph.nodes if n.op != "output"]
+    watched = (n for n, v in zip(nodes, values, strict=True) if n.name in joint.ops and extent(v) and not _is_blank(n))
+    return tuple(n.name for n in watched)
 
 
 def _is_blank(node: fx.Node) -> bool:

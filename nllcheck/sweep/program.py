@@ -1,0 +1,98 @@
+"""The joint graph as straight Python code that also hands out the range of every watched op.
+
+An interpreter spends 25 microseconds on each op, more than a small op's own work, and a check runs a graph thousands
+of times. The code that `fx` generates has none of that, and frees each value after its last use.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import fx
+
+from nllcheck.capture.interpret import HALVES, promoted
+from nllcheck.ops import packet
+from nllcheck.sweep.joint import Joint
+
+Key = tuple[tuple[str, ...], torch.dtype | None]
+_MADE: WeakKeyDictionary[Joint, dict[Key, fx.GraphModule]] = WeakKeyDictionary()
+
+
+def watching(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
+    """`module(*moved) -> ((loss, *gradients), ranges)`; `ranges` has a (low, high) for each of `names`, 0-d.
+
+    `dtype` stands in for hard-coded floating dtypes and constants; None leaves them. To be run without gradients:
+    it does not keep the user's `no_grad` regions apart.
+    """
+    made = _MADE.setdefault(joint, {})
+    if (names, dtype) not in made:
+        made[names, dtype] = _built(joint.module, names, dtype)
+    return made[names, dtype]
+
+
+def _built(source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
+    graph, watched = fx.Graph(), set(names)
+    copies: dict[fx.Node, fx.Node] = {}
+    ranges: dict[str, fx.Node] = {}
+    for node in source.graph.nodes:
+        if node.op == "output":
+            results = fx.map_arg(node.args[0], copies.__getitem__)
+            graph.output((tuple(results), tuple(ranges[name] for name in names)))
+            continue
+        copies[node] = _copied(graph, node, copies, dtype)
+        if node.name in watched:
+            same = ranges.get(node.all_input_nodes[0].name) if _is_rearranged(node) else None
+            ranges[node.name] = same or graph.call_function(extent, (copies[node],))
+    constants = {str(n.target): operator.attrgetter(str(n.target))(source) for n in graph.nodes if n.op == "get_attr"}
+    return fx.GraphModule({name: promoted(value, dtype) for name, value in constants.items()}, graph)
+
+
+def _copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node], dtype: torch.dtype | None) -> fx.Node:
+    copy = graph.node_copy(node, copies.__getitem__)
+    if dtype is not None and copy.kwargs.get("dtype") in HALVES:
+        copy.update_kwarg("dtype", dtype)
+    return copy
+
+
+_REARRANGED = {"view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "expand", "permute", "transpose", "t"}
+_REARRANGED |= {"clone", "alias", "detach"}
+
+
+def _is_rearranged(node: fx.Node) -> bool:
+    """Has it the very elements of what it reads, so that these need no second look?"""
+    name = str(node.target)
+    return packet(name) in _REARRANGED and name != "aten.view.dtype" and bool(node.all_input_nodes)
+
+
+def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """0-d smallest and largest element of a float tensor (or of all float tensors in a tuple); None if none."""
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    dense = [p for p in parts if isinstance(p, torch.Tensor) and p.layout == torch.strided]
+    tensors = [p for p in dense if p.is_floating_point() and p.numel()]
+    if not tensors:
+        return None
+    pairs = [_extent(t) for t in tensors]
+    low, high = pairs[0]
+    for other in pairs[1:]:
+        low, high = torch.minimum(low, other[0]), torch.maximum(high, other[1])
+    return low, high
+
+
+def _extent(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest element, NaN if there is one. What is expanded is looked at once.
+
+    On a GPU one `aminmax` reads the data once. On CPU its kernel is not vectorised, nor are those of `amin` and `amax`
+    where elements lie apart: over 4,000 x 64 floats 466 us, 27 us each, and 775 us each of every fifth (torch 2.13,
+    one core). So such a channel is copied first.
+    """
+    for dim in reversed(range(tensor.dim())):
+        tensor = tensor.select(dim, 0) if tensor.stride(dim) == 0 else tensor
+    if tensor.dim() == 0:
+        return tensor, tensor
+    if tensor.is_cuda:
+        return tuple(torch.aminmax(tensor.reshape(-1), dim=0))  # type: ignore[return-value]
+    near = tensor if tensor.is_contiguous() else tensor.contiguous()
+    return near.amin(), near.amax()
