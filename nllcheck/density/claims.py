@@ -15,7 +15,8 @@ _YES = re.compile(
 )
 _NO = re.compile(
     r"(^|_)(focal|smooth\w*|weighted|hinge|margin|contrast\w*|triplet|mse|mae|huber|l1|l2|rank\w*|dice|iou|nce|infonce|"
-    r"perceptual|gan|quantile|pinball|robust|beta_nll|tempered|pseudo\w*|composite|distill\w*|ntxent|clip)(_|\d|$)",
+    r"perceptual|gan|quantile|pinball|robust|beta_nll|tempered|pseudo\w*|composite|distill\w*|ntxent|clip|"
+    r"\w*deviance|symmetric|reverse)(_|\d|$)",
     re.I,
 )
 _CONSTANTS = (2 * math.pi, math.log(2 * math.pi), 0.5 * math.log(2 * math.pi), math.sqrt(2 * math.pi))

@@ -31,6 +31,7 @@ FACTORS = (
     Factor("1/(y (1 - y))", ("unit",), lambda y: -torch.log(y) - torch.log1p(-y), "the Jacobian of logit y is missing"),
     Factor("y (1 - y)", ("unit",), lambda y: torch.log(y) + torch.log1p(-y), "the Jacobian of logit y is one too many"),
     Factor("1/sqrt(y)", ("positive",), lambda y: -0.5 * torch.log(y), "the Jacobian of sqrt y is left out"),
+    Factor("1/y^1.5", ("positive",), lambda y: -1.5 * torch.log(y), "an inverse Gaussian's own factor is left out"),
     Factor("1/prod(y)", ("simplex",), lambda y: -torch.log(y).sum(-1), "a Jacobian of log y is left out"),
     Factor("prod(y)", ("simplex",), lambda y: torch.log(y).sum(-1), "a Jacobian of log y is one too many"),
 )  # fmt: skip

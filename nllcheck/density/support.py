@@ -68,8 +68,10 @@ def _is_bits(value: torch.Tensor) -> bool:
     return bool(((value == 0) | (value == 1)).all())
 
 
-def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: set[str]) -> Support:
+def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: set[str]) -> Support | None:
     """Floating targets, by what the loss does with them before by their values."""
+    if _is_pixels(value):
+        return None  # 256 levels, each with a probability: neither a density nor classes
     if used & {"binary_cross_entropy", "bce", "binary_cross_entropy_with_logits", "bce_with_logits"}:
         return Support("binary", "the loss is a binary cross entropy")
     shifted = _is_shifted(graph, views)
@@ -87,6 +89,15 @@ def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: se
         why = "the loss takes the log of y" if "log" in used else "positive numbers, not compared with a mean"
         return Support("positive", why)
     return Support("real", "any number")
+
+
+def _is_pixels(value: torch.Tensor) -> bool:
+    """Are these the levels of an image of 8 bits, scaled to [0, 1] or [-1, 1], and not just a few whole numbers?"""
+    levels = value.double() * 255 if float(value.min()) >= 0 else (value.double() + 1) * 127.5
+    on_grid = (
+        bool(((levels - levels.round()).abs() < 1e-2).all()) and 0 <= float(levels.min()) <= float(levels.max()) <= 255
+    )
+    return on_grid and len(value.unique()) >= 6
 
 
 def _views(graph: LossGraph, target: int) -> set[int]:
