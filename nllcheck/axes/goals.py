@@ -16,17 +16,27 @@ MOST = 12  # ways in one check
 
 
 def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
-    """The ways of every node that has an axis over all real numbers already (`plain` are those axes)."""
+    """The ways of every node that has an axis already (`plain` are those axes).
+
+    Values that are positive, or lie between bounds, only go to a tensor that does, too: a row of zeros is none.
+    """
     found: list[Axis] = []
     first = {a.node: a for a in reversed(plain) if a.mode == "set" and a.is_boundary}
     names = {n: _name(a) for n, a in first.items()}
     for node, axis in first.items():
-        if axis.role == "target" or axis.domain != (-math.inf, math.inf):
+        if axis.role == "target":
             continue
-        whole = _way_to(axis)
-        found += row_goals(axis, graph.nodes[node])
-        found += _pairs(whole, graph, node, names, [n for n in edges.all if n in names and n != node])
+        others = [n for n in edges.all if n in names and n != node]
+        if axis.domain == (-math.inf, math.inf):
+            found += row_goals(axis, graph.nodes[node])
+        else:
+            others = [n for n in others if _is_within(first[n].domain, axis.domain)]
+        found += _pairs(_way_to(axis), graph, node, names, others)
     return found[:MOST]
+
+
+def _is_within(inner: tuple[float, float], outer: tuple[float, float]) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _name(axis: Axis) -> str:
