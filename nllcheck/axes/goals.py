@@ -30,13 +30,15 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
         if axis.domain == (-math.inf, math.inf):
             found += row_goals(axis, graph.nodes[node])
         else:
-            others = [n for n in others if _is_within(first[n].domain, axis.domain)]
+            others = [n for n in others if _is_within(first[n], axis)]
         found += _pairs(_way_to(axis), graph, node, names, others)
     return found[:MOST]
 
 
-def _is_within(inner: tuple[float, float], outer: tuple[float, float]) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
+def _is_within(inner: Axis, outer: Axis) -> bool:
+    """Can the one take every value of the other? A mask is not what anything is compared with."""
+    low, high = inner.domain
+    return outer.domain[0] <= low and high <= outer.domain[1] and inner.observed != (0.0, 1.0)
 
 
 def _name(axis: Axis) -> str:

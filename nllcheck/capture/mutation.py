@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
         if plain is None:
             continue
         node.target, written = plain, node.args[0]
+        note = node.meta.get("custom") or {}
+        if "mark" in note:  # under `no_grad` the gradient passes through what is written, in C++ code as in Python's
+            node.meta["custom"] = {**note, "mark": replace(note["mark"], inplace=True)}
         for user in list(written.users):
             if order[user] > order[node]:
                 user.replace_input_with(written, node)

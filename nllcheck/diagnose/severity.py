@@ -12,6 +12,7 @@ LOST = 1e12  # where the exact loss is this large training is lost already, what
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
+SPECK = 1e-9  # of it: none does, unless 0 itself is among them
 
 
 def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -> Severity:
@@ -25,6 +26,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e12 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
+    | defect | only between 0 and a billionth of the batch's range, both left out | note |
     | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
     | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
@@ -87,6 +89,13 @@ def _is_sliver(event: Event) -> bool:
     return bool(event.region) and inside and covered < SLIVER * (high - low)
 
 
+def _is_speck(event: Event) -> bool:
+    """Does it fail at tiny values only, and not at 0? No value is so small unless it is 0."""
+    low, high = event.axis.observed if event.axis else (0.0, 0.0)
+    tiny = all(max(abs(a), abs(b)) < SPECK * (high - low) and not a <= 0 <= b for a, b in event.region)
+    return bool(event.region) and low < 0 < high and tiny
+
+
 def _is_ordinary(axis: Axis, value: float) -> bool:
     """A raw value that any freshly drawn head may give."""
     raw = axis.mode == "set" and not axis.moves and axis.domain == (-math.inf, math.inf)
@@ -126,6 +135,8 @@ def _is_everywhere(event: Event) -> bool:
 def _defect(judged: Judged, rule: Severity | None) -> Severity:
     event = judged.event
     if abs(judged.reference_loss) > LOST:
+        return "note"
+    if _is_speck(event):
         return "note"
     if event.axis and event.axis.role == "target":
         return (rule or "error") if judged.reach <= 1.0 else "warning" if judged.reach <= CLOSE else "note"

@@ -21,7 +21,7 @@ from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Event, Graph, Judged
 
 MOST = 8  # axes
-WORK = 40_000  # ops run, bisections left out: of long programs fewer axes are tried
+WORK = 15_000  # ops run, bisections left out: of long programs fewer axes are tried
 _FACTORS = (0.5, 1.5, 10.0)  # of the batch's range, beyond either end
 
 

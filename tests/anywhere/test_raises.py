@@ -15,7 +15,7 @@ A, B, Y = (torch.randn(6, generator=GENERATOR) for _ in range(3))
 
 @pytest.fixture(autouse=True)
 def arguments_are_validated():
-    """As torch starts; importing its compiler (as some other tests do) switches validation off for the process."""
+    """As torch starts; `torch.compile` (which some other tests use) switches validation off for the process."""
     before = D.Distribution._validate_args
     D.Distribution.set_default_validate_args(True)
     yield

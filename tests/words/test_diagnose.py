@@ -139,6 +139,8 @@ SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({"reach": 11.0, "threshold": (59.0, 60.0)}, "error", "note", "warning"),  # 60 is possible for any network
     ({"reach": 11.0, "threshold": (1e6, 1.1e6)}, "note", "note", "note"),
     ({"reach": 11.0, "axis": replace(OUTPUT, mode="scale")}, "note", "note", "note"),
+    ({"reach": 1.0, "region": ((1e-45, 1e-23),)}, "note", "note", "note"),
+    ({"reach": 1.0, "region": ((0.0, 1e-23),)}, "error", "warning", "error"),
     ({"reach": 1.0, "reference_loss": 1e13}, "note", "note", "note"),
     ({"reach": 1.0, "axis": INNER}, "note", "note", "note"),
     ({"reach": 1.0, "verdict": "limit"}, "error", "warning", "warning"),
