@@ -39,6 +39,7 @@ def compared(name: str, figures: dict[str, float], keep: bool = True) -> str:
     if keep:
         command = " ".join(["python", *sys.argv])
         told = {"date": str(datetime.date.today()), "command": command, "machine": machine(), "figures": figures}
+        RESULTS.mkdir(exist_ok=True)
         path.write_text(json.dumps(told, indent=2) + "\n")
     return "\n".join([*head, "| what | now | before |", "|---|--:|--:|", *rows, ""])
 
