@@ -29,7 +29,7 @@ from sweep import bench_target
 from nllcheck.axes import default_axes
 from nllcheck.axes.spec import parse
 from nllcheck.capture import capture
-from nllcheck.check import bytes_of
+from nllcheck.options import bytes_of
 from nllcheck.sweep import Plan, planned
 from nllcheck.sweep.plan import gathered, local
 

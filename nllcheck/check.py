@@ -8,9 +8,8 @@ makes the `Target` from files, `check` and `check_function` make it from live ob
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,9 +28,9 @@ from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.eager.raises import raises
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.exact import seconds_spent
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
+from nllcheck.options import Clock, Options, bytes_of, effort_of, options_of, settings_of
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared
 from nllcheck.replay import replayed
 from nllcheck.report import Report
@@ -41,41 +40,16 @@ from nllcheck.search import search
 from nllcheck.structure import structure
 from nllcheck.summary import facts_of, sweep_table
 from nllcheck.sweep import Swept, extended, planned, sweep
-from nllcheck.sweep.plan import Engine, Plan, local
+from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import EFFORTS, Axis, Candidate, Effort
-
-
-def _silent(text: str) -> None:
-    """Progress goes nowhere unless somebody asks for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to check; the same names on the command line and in Python."""
-
-    sweep: tuple[str, ...] = ()  # "rho=-1:1:1001": restricts the sweep to these names and ranges
-    rules: tuple[str, ...] = ()  # folders of rule files beside the shipped ones
-    device: str = "auto"
-    dtype: str | None = None  # None: the model's own
-    fail_on: str = "error"
-    seed: int = 0
-    memory: str = "1G"
-    effort: str = "default"  # quick, default or thorough: how many axes and points
-    points: int | None = None  # a default axis; None: by the size of the batch
-    min_bits: int | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
-    support: str | None = None  # of the target: real, positive, unit, simplex, count, class, one-hot, binary, angle
-    base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
-    nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
-    progress: Callable[[str], None] = _silent
-    engine: Engine = local  # where the points are evaluated: see `nllcheck.engine`
+from nllcheck.types import Axis, Candidate, Effort
 
 
 def run(target: Target, options: Options | None = None) -> Report:
     """Check one target. Raises NllcheckError for input that cannot be checked."""
     options = options or Options()
-    clock = _Clock(options.progress)
+    clock = Clock(options.progress)
     specs = [parse(text) for text in options.sweep]
     check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
@@ -87,7 +61,7 @@ def run(target: Target, options: Options | None = None) -> Report:
 
 
 def _checked(
-    target: Target, batch: Batch, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: _Clock
+    target: Target, batch: Batch, options: Options, specs: list[Spec], rules: tuple[Rule, ...], clock: Clock
 ) -> Report:
     """By the captured graph; where there is none, or a stage cannot handle it, by the user's function op by op."""
     clock.start("capture")
@@ -135,7 +109,7 @@ def _by_graph(
     options: Options,
     specs: list[Spec],
     rules: tuple[Rule, ...],
-    clock: _Clock,
+    clock: Clock,
 ) -> Report:
     """The stages after capture, in their order."""
     clock.start("axes")
@@ -178,7 +152,9 @@ def _by_graph(
     )
     clock.end()
     tables = tuple(sweep_table(p.trace) for p in swept.parts)
-    facts = facts_of(target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, _settings(options))
+    facts = facts_of(
+        target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
+    )
     return Report(
         facts=facts,
         findings=findings,
@@ -229,7 +205,7 @@ def check(
     batches = tuple(batch) if _is_batches(batch) else (split_batch(batch),)
     name = _name_of(loss)
     target = Target(type(model).__name__, loss, name, model, batches, style_of(loss))
-    return run(target, _options(options))
+    return run(target, options_of(options))
 
 
 def check_function(
@@ -249,36 +225,7 @@ def check_function(
         raise NllcheckError(f"there is no tensor named '{unknown[0]}'", hint=did_you_mean(unknown[0], set(tensors)))
     batch = Batch(kwargs=dict(tensors), whole=dict(tensors))
     name = _name_of(fn)
-    return run(Target(name, fn, name, None, (batch,), "function", target_names=names), _options(options))
-
-
-def bytes_of(text: str | int) -> int:
-    """'512M', '2G' or plain bytes -> bytes. Raises NllcheckError for anything else."""
-    units = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-    plain = str(text).strip().lower().removesuffix("b").removesuffix("i")
-    try:
-        number = float(plain[:-1]) * units[plain[-1]] if plain[-1:] in units else float(plain)
-    except ValueError:
-        number = 0.0
-    if not 1 <= number < 2**63:
-        raise NllcheckError(f"cannot read the memory budget '{text}'", hint="write 512M, 2G or a number of bytes")
-    return int(number)
-
-
-def _options(given: Mapping[str, Any]) -> Options:
-    known = {f.name for f in fields(Options)}
-    for name in given:
-        if name not in known:
-            raise NllcheckError(f"unknown option '{name}'", hint=did_you_mean(name, known))
-    values = dict(given)
-    if isinstance(values.get("sweep"), Mapping):
-        values["sweep"] = tuple(f"{k}={low!r}:{high!r}" for k, (low, high) in values["sweep"].items())
-    for name in ("sweep", "rules"):
-        if isinstance(values.get(name), (str, bytes)) or hasattr(values.get(name), "__fspath__"):
-            values[name] = (str(values[name]),)
-        elif name in values:
-            values[name] = tuple(map(str, values[name]))
-    return Options(**values)
+    return run(Target(name, fn, name, None, (batch,), "function", target_names=names), options_of(options))
 
 
 def _is_batches(batch: Any) -> bool:
@@ -293,13 +240,6 @@ def _most_telling(batches: tuple[Batch, ...], losses: list[torch.Tensor]) -> Bat
     """The first batch whose loss is not finite, else the first."""
     broken = [b for b, loss in zip(batches, losses, strict=True) if not bool(torch.isfinite(loss))]
     return (broken or list(batches))[0]
-
-
-def effort_of(text: str) -> Effort:
-    """The name of an effort. Raises NllcheckError for anything else."""
-    if text not in EFFORTS:
-        raise NllcheckError(f"unknown effort '{text}'", hint=did_you_mean(text, EFFORTS))
-    return text
 
 
 def _axes(
@@ -322,38 +262,9 @@ def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
     return read_all(graph, target.batches, ()), read_all(graph, (), target.checkpoints)
 
 
-def _settings(options: Options) -> dict[str, str]:
-    shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in ("progress", "engine")}
-    return {name: str(value) for name, value in shown.items() if value not in (None, ())}
-
-
-class _Clock:
-    """Seconds a stage, and a word on standard error for whoever waits."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.seconds: dict[str, float] = {}
-        self.tell = tell
-        self.stage = ""
-        self.since = 0.0
-        self.exact = seconds_spent()
-
-    def start(self, stage: str) -> None:
-        self.stop()
-        self.stage, self.since = stage, time.perf_counter()
-        self.tell(stage)
-
-    def end(self) -> None:
-        self.stop()
-        self.seconds["exact arithmetic (of these)"] = seconds_spent() - self.exact
-
-    def stop(self) -> None:
-        if self.stage:
-            self.seconds[self.stage] = time.perf_counter() - self.since
-
-
 def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, ...], why: tuple[str, ...]) -> Report:
     """The same report for a loss that could not be captured: the function itself, op by op."""
-    clock = _Clock(options.progress)
+    clock = Clock(options.progress)
     clock.start("running op by op")
     specs = [parse(text) for text in options.sweep]
     outcome = by_hand(target, batch, specs, options.seed, options.points)
@@ -362,7 +273,7 @@ def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, 
     findings = diagnose(outcome.graph, outcome.judged, rules, others=others, command=target.command)
     clock.stop()
     facts = facts_of(target, outcome.loss, "eager", outcome.graph, outcome.sweeps, options.seed, clock.seconds,
-                     _settings(options))  # fmt: skip
+                     settings_of(options))  # fmt: skip
     reason = f"run op by op at {facts.points} points instead of as one graph: {'; '.join(why)}"
     untested = "density test, digits lost and break map: because the loss was run op by op, not as a graph"
     skipped = (*outcome.skipped, untested, *other.skipped)

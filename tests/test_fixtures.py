@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nllcheck.check import Options, run
+from nllcheck.check import run
 from nllcheck.load import Request, load_target
+from nllcheck.options import Options
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

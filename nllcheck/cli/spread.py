@@ -12,7 +12,7 @@ from nllcheck.cli.jobs import Job
 from nllcheck.errors import NllcheckError, did_you_mean
 
 if TYPE_CHECKING:
-    from nllcheck.check import Options
+    from nllcheck.options import Options
     from nllcheck.sweep.plan import Engine
     from nllcheck.target import Target
 

@@ -18,7 +18,7 @@ from nllcheck.errors import NllcheckError
 from nllcheck.report import Report, formats, stored
 
 if TYPE_CHECKING:
-    from nllcheck.check import Options
+    from nllcheck.options import Options
     from nllcheck.sweep.plan import Engine
     from nllcheck.target import Target
 
@@ -37,9 +37,9 @@ def check(job: Job, tell: Callable[[str], None], key: str, engine: Engine | None
 
 def loaded(job: Job) -> tuple[Target, Options]:
     """What is checked, and how. Raises NllcheckError."""
-    from nllcheck.check import Options
     from nllcheck.cli.options import check_values, spelled
     from nllcheck.load import Request, load_target
+    from nllcheck.options import Options
 
     target, settings = load_target(Request(**job.request))
     settings = settings.updated(Settings(**job.given))

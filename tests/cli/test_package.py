@@ -18,7 +18,8 @@ assert not hasattr(nllcheck, "nosuch")
 assert "torch" not in sys.modules
 {first}
 assert callable(nllcheck.check) and callable(nllcheck.save)
-from nllcheck.check import Options, run
+from nllcheck.check import run
+from nllcheck.options import Options
 import nllcheck.check
 assert callable(nllcheck.check) and nllcheck.check.run is run
 try:
