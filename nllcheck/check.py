@@ -24,6 +24,7 @@ from nllcheck.density import check_options, density
 from nllcheck.density.words import told, untold
 from nllcheck.detect import detect
 from nllcheck.detect.breaks import breaks
+from nllcheck.detect.lines import line_bits
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.eager.raises import raises
@@ -140,7 +141,7 @@ def _by_graph(
     clock.start("exceptions")
     refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")
-    edges = breaks(graph, swept)
+    edges, bits = breaks(graph, swept), line_bits(graph, swept)
     clock.start("diagnose")
     findings = diagnose(
         graph.graph,
@@ -164,6 +165,7 @@ def _by_graph(
         fail_on=options.fail_on,
         breaks=edges,
         searched=searched,
+        bits=bits,
     )
 
 

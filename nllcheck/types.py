@@ -6,6 +6,7 @@ speak these words without paying for the engine. Change a value with `dataclasse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -157,10 +158,10 @@ class SweepTable:
     """One axis swept: parallel columns, one entry a point, ordered by `values`."""
 
     axis: Axis
-    values: tuple[float, ...]
-    loss: tuple[float, ...]
-    slope: tuple[float, ...]  # directional derivative of the loss along the axis
-    gradient_state: tuple[State, ...]  # worst element of the gradient: finite slope can hide a NaN element
+    values: Sequence[float]
+    loss: Sequence[float]
+    slope: Sequence[float]  # directional derivative of the loss along the axis
+    gradient_state: Sequence[State]  # worst element of the gradient: finite slope can hide a NaN element
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,21 @@ class Break:
     above: float | None
     reach: float  # the nearer of the two as a factor on the batch's range; inf: neither
     skipped: str = ""  # why nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class LineBits:
+    """How many bits of its results a source line has right, near the batch's range, in one phase."""
+
+    site: Site
+    phase: Phase
+    op: str  # which loses most of them
+    worst: float
+    typical: float  # the median over points and axes
+    lost: float  # bits that what `op` reads still has, at the worst point
+    axis: str  # on which the worst point lies
+    at: float  # its value
+    stretch: tuple[float, float] | None  # of the axis, around it: fewer than half of the dtype's bits are right
 
 
 @dataclass(frozen=True, slots=True)

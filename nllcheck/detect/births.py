@@ -33,13 +33,17 @@ _CARRIES_INTENT_OPS = ("add", "sub", "neg", "mul", "div", "max", "min", "maximum
 
 @dataclass(frozen=True)
 class Births:
-    """Where failures start, for P points and N watched ops (columns as in `Trace.names`); boolean arrays."""
+    """Where failures start, for P points, R rows of `Trace.patterns` and N watched ops (columns as in `Trace.names`).
 
-    nan: Bools  # (P, N) the op's output holds a NaN
-    inf: Bools  # (P, N) ... an infinity and no NaN
-    born: Bools  # (P, N) bad output, sound inputs
-    to_loss: Bools  # (P, N) a path of bad values leads from here to the loss
-    to_gradient: Bools  # (P, N) ... to a gradient
+    What holds of a pattern holds of every point that has it, so that millions of points cost little more than few.
+    """
+
+    nan: Bools  # (R, N) the op's output holds a NaN
+    inf: Bools  # (R, N) ... an infinity and no NaN
+    born: Bools  # (R, N) bad output, sound inputs
+    to_loss: Bools  # (R, N) a path of bad values leads from here to the loss
+    to_gradient: Bools  # (R, N) ... to a gradient
+    row: npt.NDArray[np.int32]  # (P,) the row of a point
     loss_state: States  # (P,) 0 finite, 1 inf, 2 nan
     gradient_state: States  # (P,)
 
@@ -92,13 +96,14 @@ def state_of(low: Any, high: Any) -> States:
 def births(joint: Joint, trace: Trace) -> Births:
     """Find births, and follow the bad values to loss and gradient. Loops over ops, never over points."""
     layout = _layout(joint, trace.names)
-    states = trace.state.numpy()
+    states = trace.patterns.numpy()
     nan, inf = states == 2, states == 1
     born = _born(layout, nan, inf)
     to_loss, to_gradient = _reaches(layout, nan | inf)
     gradient_state = state_of(_numpy(trace.gradient_low), _numpy(trace.gradient_high))
     loss = _numpy(trace.loss)
-    return Births(nan, inf, born, to_loss, to_gradient, state_of(loss, loss), gradient_state)
+    row = trace.pattern.numpy()
+    return Births(nan, inf, born, to_loss, to_gradient, row, state_of(loss, loss), gradient_state)
 
 
 def _numpy(values: torch.Tensor) -> Any:
@@ -158,18 +163,17 @@ def _attribute(module: torch.nn.Module, path: str) -> torch.Tensor:
 
 def culprits(joint: Joint, trace: Trace, found: Births) -> list[Culprit]:
     """Births that reach the loss, or only the gradient while the loss is finite; one entry an op and phase."""
-    sound = (found.loss_state == 0)[:, None]
-    forward = found.born & found.to_loss
-    backward = found.born & found.to_gradient & sound
+    sound = found.loss_state == 0
     grouped: dict[tuple[int, Phase], Bools] = {}
-    phases: tuple[tuple[Bools, Phase], ...] = ((forward, "forward"), (backward, "backward"))
-    for table, phase in phases:
+    for ends, phase in ((found.to_loss, "forward"), (found.to_gradient, "backward")):
+        table = found.born & ends
         for k in np.nonzero(table.any(0))[0]:
             op = joint.ops.get(trace.names[k])
             if op is not None:
-                old = grouped.get((op.origin, phase))
-                grouped[op.origin, phase] = table[:, k] if old is None else old | table[:, k]
-    return [Culprit(origin, phase, points) for (origin, phase), points in sorted(grouped.items(), key=lambda g: g[0])]
+                key: tuple[int, Phase] = (op.origin, phase)  # type: ignore[assignment]
+                grouped[key] = grouped.get(key, False) | table[:, k]
+    at = {key: rows[found.row] & (sound | (key[1] == "forward")) for key, rows in grouped.items()}
+    return [Culprit(*key, points) for key, points in sorted(at.items(), key=lambda g: g[0]) if points.any()]
 
 
 def intervals(failing: Bools) -> list[tuple[int, int]]:

@@ -16,11 +16,12 @@ from nllcheck.autocast import MixedStep
 from nllcheck.axes.points import default_points
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
-from nllcheck.detect.threshold import Question, bisect
+from nllcheck.detect.births import Bools
+from nllcheck.detect.threshold import Question, Single, bisect_all
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.mixed import mixed_values
-from nllcheck.sweep.watch import Trace, UnsweepableError, affordable, run_points
+from nllcheck.sweep.watch import Trace, UnsweepableError, affordable
 from nllcheck.types import Axis, Break
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -78,27 +79,25 @@ def _break(joint: Callable[[], Joint], axis: Axis, dtype: torch.dtype | None, is
 def _edges(joint: Joint, axis: Axis, dtype: torch.dtype | None) -> tuple[float | None, float | None]:
     own = dtype or joint.base[joint.moved.index(axis.node)].dtype
     points = default_points(axis, own, affordable(joint, WORK, 24, POINTS)).to(joint.base[0].device)
-    failing = _fails(run_points(joint, axis, points, (), dtype))
-    question = Question(joint, axis, (), _fails, dtype=dtype)
+    single = Single(joint, axis, (), dtype)
+    failing = _fails(single.together(points))
     values, middle = points.tolist(), sum(axis.observed) / 2
-    down = [k for k, v in enumerate(values) if v <= middle][::-1]
-    up = [k for k, v in enumerate(values) if v >= middle]
-    return _first(question, values, failing, down, own), _first(question, values, failing, up, own)
+    ways = [k for k, v in enumerate(values) if v <= middle][::-1], [k for k, v in enumerate(values) if v >= middle]
+    rims = [_rim(values, failing, way) for way in ways]
+    asked = [(Question(single, _fails), (good, bad)) for good, bad in filter(None, rims) if good is not None]
+    pairs = iter(bisect_all(asked, own))
+    below, above = (rim if rim is None or rim[0] is None else next(pairs) or rim for rim in rims)
+    return below and below[1], above and above[1]
 
 
-def _fails(trace: Trace) -> list[bool]:
-    sound = torch.isfinite(trace.loss) & torch.isfinite(trace.gradient_low) & torch.isfinite(trace.gradient_high)
-    return (~sound).tolist()
-
-
-def _first(
-    question: Question, values: list[float], failing: list[bool], way: list[int], dtype: torch.dtype
-) -> float | None:
-    """The first failing float on the way outwards, between the last sound and the first failing point."""
-    bad = next((i for i, k in enumerate(way) if failing[k]), None)
-    if bad is None:
+def _rim(values: list[float], failing: Bools, way: list[int]) -> tuple[float | None, float] | None:
+    """(last sound, first failing) value on the way outwards; nothing is sound where the first one fails."""
+    first = next((i for i, k in enumerate(way) if failing[k]), None)
+    if first is None:
         return None
-    if bad == 0:
-        return values[way[0]]
-    pair = bisect(question, values[way[bad - 1]], values[way[bad]], dtype)
-    return pair[1] if pair else values[way[bad]]
+    return (values[way[first - 1]] if first else None), values[way[first]]
+
+
+def _fails(trace: Trace) -> Bools:
+    sound = torch.isfinite(trace.loss) & torch.isfinite(trace.gradient_low) & torch.isfinite(trace.gradient_high)
+    return (~sound).numpy()

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from nllcheck.axes.reach import reach_of
+from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
@@ -20,7 +20,7 @@ from nllcheck.detect.births import origins
 from nllcheck.detect.bits import spread, usual
 from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
-from nllcheck.detect.threshold import Question, bisect
+from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event
@@ -55,13 +55,14 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
     """At most one event on each side of the batch's range: where the whole axis gets a gradient of exactly 0."""
     axis = trace.axis
     dead = _dead(trace)
-    values = trace.points.tolist()
+    values = trace.points.double().numpy()
+    near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR))[0].tolist()
     found: dict[int, Event] = {}
     for side in (0, 1, -1):
-        places = [k for k, v in enumerate(values) if dead[k] and _side(axis, v) == side and reach_of(axis, v) <= NEAR]
+        places = [k for k in near if _side(axis, values[k]) == side]
         if not places:
             continue
-        k = min(places, key=lambda k: (reach_of(axis, values[k]), abs(values[k])))
+        k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
         event = _located(graph, joint, trace, wide, dead, k)
         if event:
             found.setdefault(event.node, event)
@@ -114,7 +115,7 @@ def _held(found: Stuck) -> str:
 
 def _edge(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> tuple[float, float] | None:
     """(last live, first dead) value, adjacent floats, at the end of the dead run that is nearest to `k`."""
-    question = Question(joint, trace.axis, (), lambda t: _dead(t).tolist())
+    question = Question(Single(joint, trace.axis, ()), lambda t: _dead(t).numpy())
     ends = [_live(dead, k, step) for step in (1, -1)]
     reached = [(abs(j - k), j) for j in ends if j is not None]
     if not reached:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from nllcheck.axes.reach import reach_of
+from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools, Culprit, births, culprits, intervals
 from nllcheck.detect.chain import ancestors, chain_at
-from nllcheck.detect.threshold import Question, bisect, failing_at, simplest
+from nllcheck.detect.threshold import Pair, Question, Single, bisect_all, failing_at, simplest
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Kind, Phase
@@ -57,8 +58,7 @@ def axis_events(
     found = [c for c in culprits(joint, trace, born) if (c.origin, c.phase) not in known]
     found = _among(allowed, _without_fringes(graph, found))
     near = [c for c in found if not _is_far(trace, c)]
-    events = [e for c in near for e in _located(graph, joint, trace, c, sound)]
-    return _without_onsets(events), [c.origin for c in found if _is_far(trace, c)]
+    return _without_onsets(_located(graph, joint, trace, near, sound)), [c.origin for c in found if _is_far(trace, c)]
 
 
 ONSET = 0.05  # a gradient that fails this little (of the value) before the loss does is the same failure;
@@ -101,8 +101,13 @@ def _precedes(onset: Event, failure: Event) -> bool:
 
 
 def _is_far(trace: Trace, culprit: Culprit) -> bool:
-    values = trace.points.double().numpy()[culprit.points].tolist()
-    return all(reach_of(trace.axis, v) > FAR and abs(v) > 1e3 for v in values) and not trace.axis.requested
+    values = _values(trace)[culprit.points]
+    far = (reaches(trace.axis, values) > FAR) & (np.abs(values) > 1e3)
+    return bool(far.all()) and not trace.axis.requested
+
+
+def _values(trace: Trace) -> npt.NDArray[np.float64]:
+    return trace.points.double().numpy()
 
 
 def _without_fringes(graph: LossGraph, found: list[Culprit]) -> list[Culprit]:
@@ -122,41 +127,63 @@ def _is_rim(rim: Culprit, body: Culprit) -> bool:
     return all(b - a < 2 and bool(padded[a] | padded[b + 2]) for a, b in runs)
 
 
-def _located(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, sound: Bools) -> list[Event]:
-    """One event for each side of the batch's range (below, within, above) on which the culprit fails."""
-    values = trace.points.tolist()
+def _located(graph: LossGraph, joint: Joint, trace: Trace, found: list[Culprit], sound: Bools) -> list[Event]:
+    """One event for each culprit and side of the batch's range (below, within, above) on which it fails."""
+    single = Single(joint, trace.axis, trace.names)
+    sides = [_Side(failing_at(single, c), c, runs) for c in found for runs in _sides(trace, c)]
+    pairs = _thresholds(trace, sides, sound)
+    events = [_on_side(graph, trace, side, pair) for side, pair in zip(sides, pairs, strict=True)]
+    return [e for e in events if e]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A culprit on one side of the batch's range: the runs of failing points there, as (first, last) positions."""
+
+    question: Question
+    culprit: Culprit
+    runs: list[tuple[int, int]]
+
+
+def _sides(trace: Trace, culprit: Culprit) -> list[list[tuple[int, int]]]:
+    values, (low, high) = _values(trace), trace.axis.observed
     sides: dict[int, list[tuple[int, int]]] = {}
     for a, b in intervals(culprit.points):
-        low, high = trace.axis.observed
         side = 1 if values[a] > high else -1 if values[b] < low else 0
         sides.setdefault(side, []).append((a, b))
-    found = [_on_side(graph, joint, trace, culprit, runs, sound) for _, runs in sorted(sides.items())]
-    return [e for e in found if e]
+    return [runs for _, runs in sorted(sides.items())]
 
 
-def _on_side(
-    graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, runs: list[tuple[int, int]], sound: Bools
-) -> Event | None:
-    """The event at the failing edge nearest to the batch; None when the canonical evaluation shows none."""
-    values = trace.points.tolist()
-    question = failing_at(joint, trace, culprit)
-    tried = (bisect(question, good, bad, trace.points.dtype) for good, bad in _edges(trace, runs, sound))
-    pair = next((p for p in tried if p), None)
+def _thresholds(trace: Trace, sides: list[_Side], sound: Bools) -> list[Pair | None]:
+    """The failing edge nearest to the batch that the canonical evaluation confirms, of each side; all sides at once."""
+    edges = [_edges(trace, side.runs, sound) for side in sides]
+    found: list[Pair | None] = [None] * len(sides)
+    for attempt in range(max(map(len, edges), default=0)):
+        left = [k for k, pair in enumerate(found) if pair is None and attempt < len(edges[k])]
+        pairs = bisect_all([(sides[k].question, edges[k][attempt]) for k in left], trace.points.dtype)
+        for k, pair in zip(left, pairs, strict=True):
+            found[k] = pair
+    return found
+
+
+def _on_side(graph: LossGraph, trace: Trace, side: _Side, pair: Pair | None) -> Event | None:
+    """The event at a threshold, or without one; None when the canonical evaluation shows no failure."""
+    values, runs = _values(trace), side.runs
     run = min(runs, key=lambda r: min(reach_of(trace.axis, values[r[0]]), reach_of(trace.axis, values[r[1]])))
     if pair:
         run = next((r for r in runs if values[r[0]] <= pair[1] <= values[r[1]]), run)
-    witness = _simple_witness(question, trace, pair, run)
+    witness = _simple_witness(side.question, trace, pair, run)
     if witness is None:
         return None
-    event = _witnessed(graph, joint, trace, culprit, witness)
-    region = tuple((values[a], values[b]) for a, b in runs[:6])
-    return replace(event, threshold=pair, region=region, share=float(culprit.points.mean()))
+    event = _witnessed(graph, side.question.single.joint, side.question.single.at(witness), side.culprit, witness)
+    region = tuple((float(values[a]), float(values[b])) for a, b in runs[:6])
+    return replace(event, threshold=pair, region=region, share=float(side.culprit.points.mean()))
 
 
-def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[tuple[float, float]]:
+def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[Pair]:
     """(good, failing) neighbours at the edges of the failing runs: those next to a sound point first, then
     the nearest to the batch."""
-    values = trace.points.tolist()
+    values = _values(trace)
     pairs = [(a - 1, a) for a, _ in runs if a > 0] + [(b + 1, b) for _, b in runs if b + 1 < len(values)]
 
     def rank(pair: tuple[int, int]) -> tuple[bool, float, float, bool]:
@@ -167,25 +194,24 @@ def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[tupl
     on_batch = any(reach_of(trace.axis, values[k]) <= 1.0 for a, b in runs for k in (a, b, (a + b) // 2))
     if on_batch and not any(sound[good] for good, _ in ranked):
         return []  # it fails everywhere: where another op takes the blame is no threshold
-    return [(values[good], values[bad]) for good, bad in ranked[:3]]
+    return [(float(values[good]), float(values[bad])) for good, bad in ranked[:3]]
 
 
-def _simple_witness(
-    question: Question, trace: Trace, pair: tuple[float, float] | None, run: tuple[int, int]
-) -> float | None:
+def _simple_witness(question: Question, trace: Trace, pair: Pair | None, run: tuple[int, int]) -> float | None:
     """A failing value: round and just inside the threshold; without a threshold the nearest to the batch."""
-    values = trace.points.tolist()
+    values = _values(trace)
     if pair:
         inside = (min(values[run[0]], pair[1]), max(values[run[1]], pair[1]))
         return next((v for v in simplest(*pair, inside) if question.at(v)), None)
     spread = range(run[0], run[1] + 1, max(1, (run[1] - run[0]) // _WITNESSES))
     middle = sum(trace.axis.observed) / 2
-    tried = sorted((values[k] for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v - middle)))
-    return next((v for v in [*tried[:_WITNESSES], values[run[0]], values[run[1]]] if question.at(v)), None)
+    tried = sorted((float(values[k]) for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v - middle)))
+    ends = (float(values[k]) for k in run)
+    return next((v for v in [*tried[:_WITNESSES], *ends] if question.at(v)), None)
 
 
-def _witnessed(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, witness: float) -> Event:
-    one = run_one(joint, trace.axis, witness, trace.names)
+def _witnessed(graph: LossGraph, joint: Joint, one: Trace, culprit: Culprit, witness: float) -> Event:
+    """The event as the canonical run `one` at the witness shows it."""
     states = births(joint, one)
     state = int(states.loss_state[0] if culprit.phase == "forward" else states.gradient_state[0])
     reaches = [w for w, s in (("loss", states.loss_state), ("gradient", states.gradient_state)) if int(s[0])]
@@ -193,14 +219,14 @@ def _witnessed(graph: LossGraph, joint: Joint, trace: Trace, culprit: Culprit, w
         kind=_KINDS[state] or "nan",
         phase=culprit.phase,
         node=culprit.origin,
-        axis=trace.axis,
+        axis=one.axis,
         witness=witness,
         threshold=None,
         reaches=tuple(reaches),  # type: ignore[arg-type]
         loss=float(one.loss[0]),
         slope=float(one.slope[0]),
-        chain=chain_at(graph, joint, trace.axis, witness, culprit, one, states),
-        detail=trace.axis.remark,
+        chain=chain_at(graph, joint, one.axis, witness, culprit, one, states),
+        detail=one.axis.remark,
         ranges=ranges_at(joint, one),
     )
 

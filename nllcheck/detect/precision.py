@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nllcheck.axes.reach import reach_of
+from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools, intervals, origins
 from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, mostly, on_batch, spread
@@ -27,7 +27,7 @@ SHARE = 1 / 8  # an op counts as inaccurate from this share of the final error o
 
 def precision_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, floor: float) -> list[Event]:
     """At most one event for each op and phase that leaves fewer than `floor` bits near the batch's range."""
-    near = np.array([reach_of(trace.axis, v) <= NEAR for v in trace.points.tolist()])
+    near = reaches(trace.axis, trace.points.double()) <= NEAR
     kept = bits_kept(trace, wide, on_batch(joint, trace.axis))
     found: dict[tuple[int, Phase], Event] = {}
     for phase, bits in _by_phase(kept):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from nllcheck.axes.points import from_ordinal, to_ordinal
-from nllcheck.detect.births import Culprit, births, culprits
+from nllcheck.detect.births import Bools, Culprit, births, culprits
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, affordable, run_one, run_points
-from nllcheck.types import Axis
+from nllcheck.types import Axis, Phase
 
 _SECTIONS = 1024  # points tried at once when narrowing, fewer where they cost more elements than this:
 _WORK = 4e6
@@ -20,59 +22,107 @@ _FRINGE = 1 << 12  # how far, in representable values, the two evaluations may d
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Something that is or is not so at a point: `shows(trace)` answers for every point of a trace."""
+class Single:
+    """The canonical evaluation along one axis: each value run once, however many ask about it."""
 
     joint: Joint
     axis: Axis
     names: tuple[str, ...]
-    shows: Callable[[Trace], list[bool]]
-    known: dict[float, bool] = field(default_factory=dict)
     dtype: torch.dtype | None = None  # other than the training dtype
+    runs: dict[float, Trace] = field(default_factory=dict)
+
+    def at(self, value: float) -> Trace:
+        if value not in self.runs:
+            self.runs[value] = run_one(self.joint, self.axis, value, self.names, self.dtype)
+        return self.runs[value]
+
+    def together(self, values: torch.Tensor) -> Trace:
+        """Many values (P,) at once, by the vectorised sweep."""
+        return run_points(self.joint, self.axis, values, self.names, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that is or is not so at a point: `shows(trace)` answers for every point of a trace."""
+
+    single: Single
+    shows: Callable[[Trace], Bools]
 
     def at(self, value: float) -> bool:
-        """The canonical answer at one value; asked once, remembered."""
-        if value not in self.known:
-            self.known[value] = self.shows(run_one(self.joint, self.axis, value, self.names, self.dtype))[0]
-        return self.known[value]
+        """The canonical answer at one value."""
+        return bool(self.shows(self.single.at(value))[0])
 
 
-def failing_at(joint: Joint, trace: Trace, culprit: Culprit) -> Question:
-    """Does `culprit` fail? Asked on the axis of `trace`."""
+def failing_at(single: Single, culprit: Culprit) -> Question:
+    """Does `culprit` fail?"""
 
-    def shows(other: Trace) -> list[bool]:
-        for found in culprits(joint, other, births(joint, other)):
-            if (found.origin, found.phase) == (culprit.origin, culprit.phase):
-                return found.points.tolist()
-        return [False] * other.points.numel()
+    def shows(trace: Trace) -> Bools:
+        found = _failures(single.joint, trace)
+        return found.get((culprit.origin, culprit.phase), np.zeros(len(trace.points), dtype=bool))
 
-    return Question(joint, trace.axis, trace.names, shows)
+    return Question(single, shows)
 
 
-def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> tuple[float, float] | None:
-    """Adjacent floats (last good, first bad) between a sound and a failing value; None where the paths disagree.
+@functools.lru_cache(maxsize=8)
+def _failures(joint: Joint, trace: Trace) -> dict[tuple[int, Phase], Bools]:
+    """The points where each op fails: several questions are asked about one trace."""
+    return {(c.origin, c.phase): c.points for c in culprits(joint, trace, births(joint, trace))}
 
-    First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then the pair is
+
+Pair = tuple[float, float]
+Span = tuple[int, int]  # the same as ranks among the numbers of the dtype
+
+
+def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> Pair | None:
+    """Adjacent floats (last good, first bad) between a sound and a failing value; None where the paths disagree."""
+    return bisect_all([(question, (good, bad))], dtype)[0]
+
+
+def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype) -> list[Pair | None]:
+    """The same for several questions about one axis, which share their runs.
+
+    First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then each pair is
     confirmed, and if need be bisected again, by single canonical evaluations.
     """
-    low, high = to_ordinal(good, dtype), to_ordinal(bad, dtype)
-    while abs(high - low) > 1:
-        low, high = _narrow(question, low, high, dtype)
-    return _confirm(question, low, high, dtype)
+    spans = [(to_ordinal(good, dtype), to_ordinal(bad, dtype)) for _, (good, bad) in asked]
+    while any(map(_is_open, spans)):
+        spans = _narrowed([question for question, _ in asked], spans, dtype)
+    return [_confirm(question, *span, dtype) for (question, _), span in zip(asked, spans, strict=True)]
 
 
-def _narrow(question: Question, low: int, high: int, dtype: torch.dtype) -> tuple[int, int]:
-    span = high - low
-    parts = affordable(question.joint, _WORK, 4, _SECTIONS)
-    inner = sorted({low + span * i // parts for i in range(1, parts)} - {low, high}, reverse=span < 0)
-    device = question.joint.base[0].device
-    values = torch.tensor([from_ordinal(i, dtype) for i in inner], dtype=dtype, device=device)
-    shown = question.shows(run_points(question.joint, question.axis, values, question.names, question.dtype))
-    first = next((k for k, failing in enumerate(shown) if failing), len(inner))
-    return (inner[first - 1] if first else low), (inner[first] if first < len(inner) else high)
+def _is_open(span: Span) -> bool:
+    return abs(span[1] - span[0]) > 1
 
 
-def _confirm(question: Question, low: int, high: int, dtype: torch.dtype) -> tuple[float, float] | None:
+def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype) -> list[Span]:
+    """Each span cut down to the section in which its answer first turns; equal spans are tried once."""
+    single, open_ = questions[0].single, list(dict.fromkeys(filter(_is_open, spans)))
+    parts = affordable(single.joint, _WORK, 4, _SECTIONS)
+    inner = {span: _between(span, parts) for span in open_}
+    ranks = sorted({rank for some in inner.values() for rank in some})
+    values = torch.tensor([from_ordinal(i, dtype) for i in ranks], dtype=dtype, device=single.joint.base[0].device)
+    trace, place = single.together(values), {rank: k for k, rank in enumerate(ranks)}
+    found = []
+    for question, span in zip(questions, spans, strict=True):
+        tried = inner.get(span, [])
+        shown = question.shows(trace)[[place[rank] for rank in tried]] if tried else np.zeros(0, dtype=bool)
+        found.append(_section(span, tried, shown))
+    return found
+
+
+def _between(span: Span, parts: int) -> list[int]:
+    """Ranks that cut a span into `parts`, from its first end to its second."""
+    low, width = span[0], span[1] - span[0]
+    return sorted({low + width * i // parts for i in range(1, parts)} - set(span), reverse=width < 0)
+
+
+def _section(span: Span, tried: list[int], shown: Bools) -> Span:
+    ends = [span[0], *tried, span[1]]
+    first = int(shown.argmax()) if shown.any() else len(tried)
+    return ends[first], ends[first + 1]
+
+
+def _confirm(question: Question, low: int, high: int, dtype: torch.dtype) -> Pair | None:
     def failing(rank: int) -> bool:
         return question.at(from_ordinal(rank, dtype))
 

@@ -6,6 +6,7 @@ not overflow. A `Ball` holds an array of them and, for each, its derivative alon
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -97,6 +98,19 @@ def binary(x: Ball, y: Ball, f: Callable[[arb, arb], arb], dx: Callable, dy: Cal
         return Ball(value)
     total = parts[0] if len(parts) == 1 else lift(_plus, *parts)
     return Ball(value, total)
+
+
+def summed(x: Ball, y: Ball, f: Callable[[Any, Any], Any]) -> Ball:
+    """Elementwise x + y or x - y, as `f` is `operator.add` or `operator.sub`."""
+    value = as_array(f(x.value, y.value))
+    if x.slope is None or y.slope is None:
+        one = x.slope if y.slope is None else y.slope if f is operator.add else lift(_minus, y.slope)
+        return Ball(value, None if one is None else np.broadcast_to(one, value.shape))
+    return Ball(value, lift(_plus, x.slope, y.slope if f is operator.add else lift(_minus, y.slope)))
+
+
+def _minus(a: arb) -> arb:
+    return a if a is STILL else -a
 
 
 def _plus(a: arb, b: arb) -> arb:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from nllcheck.exact.ball import NONE, STILL, Array, Ball, ball_of, binary, decided, lift, unary
+from nllcheck.exact.ball import NONE, STILL, Array, Ball, ball_of, binary, decided, lift, summed, unary
 
 
 def _softplus(x: arb) -> arb:
@@ -70,6 +71,8 @@ UNARY: dict[str, tuple[Callable[[arb], arb], Callable[[arb, arb], arb]]] = {
 
 def add(x: Any, y: Any, alpha: float = 1) -> Ball:
     """x + alpha * y."""
+    if alpha in (1, -1):
+        return summed(ball_of(x), ball_of(y), operator.add if alpha == 1 else operator.sub)
     a = arb(alpha)
     return binary(ball_of(x), ball_of(y), lambda p, q: p + a * q, lambda p, q: arb(1), lambda p, q: a)
 

@@ -155,7 +155,8 @@ def _fetched(pool: list[Ball], where: Any) -> Any:
     for part, start in zip(pool, spans, strict=False):
         if part.slope is not None:
             zero[start : start + part.value.size] = part.slope
-    return Ball(_take(values, index), _take(zero, index))
+    slope = _take(zero, index)
+    return Ball(_take(values, index), None if all(v is STILL for v in slope.flat) else slope)
 
 
 def _take(values: Any, index: Any) -> Any:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from nllcheck.axes.points import from_ordinal, to_ordinal
-from nllcheck.axes.reach import reach_of
+from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual
-from nllcheck.detect.threshold import Question, bisect
+from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
 from nllcheck.sweep.joint import Joint
@@ -53,7 +53,7 @@ def flips_along(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
 
 
 def _near(trace: Trace, wide: Trace) -> _Near | None:
-    close = torch.tensor([reach_of(trace.axis, v) <= NEAR for v in trace.points.tolist()])
+    close = torch.from_numpy(reaches(trace.axis, trace.points.double()) <= NEAR)
     keep = close & torch.isfinite(trace.slope) & torch.isfinite(wide.slope)
     if int(keep.sum()) < 3:
         return None
@@ -155,7 +155,7 @@ def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tu
     """The adjacent floats between which the computed slope changes sign."""
     low, high = (float(near.points[k]) for k in turn)
     after = math.copysign(1.0, float(near.wide[turn[1]]))
-    question = Question(joint, trace.axis, (), lambda t: (t.slope * after > 0).tolist())
+    question = Question(Single(joint, trace.axis, ()), lambda t: (t.slope * after > 0).numpy())
     return bisect(question, low, high, trace.points.dtype)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from nllcheck.axes import refs
-from nllcheck.axes.reach import reach_of
+from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.events import batch_axis
-from nllcheck.detect.threshold import Question, bisect
+from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Density, Event, Graph, Judged
@@ -92,16 +93,16 @@ def _nearest_negative(trace: Trace) -> tuple[float, Trace, int] | None:
     if trace.axis.role not in ("output", "weight", "input"):
         return None
     below = torch.isfinite(trace.loss) & (trace.loss < -_ROUNDING * (1 + trace.loss.abs()))
-    found = [(reach_of(trace.axis, v), k) for k, v in enumerate(trace.points.tolist()) if bool(below[k])]
-    near = [f for f in found if f[0] <= NEAR]
-    return (min(near)[0], trace, min(near)[1]) if near else None
+    reach = np.where(below.numpy(), reaches(trace.axis, trace.points.double()), np.inf)
+    nearest = int(reach.argmin())
+    return (float(reach[nearest]), trace, nearest) if reach[nearest] <= NEAR else None
 
 
 def _negative_on(
     graph: LossGraph, joint: Joint, trace: Trace, k: int, reach: float, kind: str, answer: Density
 ) -> Judged:
     value = float(trace.points[k])
-    question = Question(joint, trace.axis, (), lambda t: (t.loss < 0).tolist())
+    question = Question(Single(joint, trace.axis, ()), lambda t: (t.loss < 0).numpy())
     sound = [j for j in (k - 1, k + 1) if 0 <= j < len(trace.points) and not bool(trace.loss[j] < 0)]
     good = float(trace.points[sound[0]]) if sound else None
     pair = bisect(question, good, value, trace.points.dtype) if good is not None else None

@@ -22,7 +22,7 @@ SIGNS = {"+": "rising", "-": "falling", "0": "flat", "∞": "inf", "N": "nan"}
 def to_dict(report: Report) -> dict[str, Any]:
     """Plain values, described by `report.schema.json` beside this file.
 
-    `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `breaks`, `sweeps`, `notes`,
+    `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `bits`, `breaks`, `sweeps`, `notes`,
     `skipped`, `searched`, `incomplete`.
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
@@ -36,6 +36,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "name": report.name,
         "summary": _summary(report),
         "facts": _facts(report.facts),
+        "bits": plain(report.bits),
         "breaks": plain(report.breaks),
         "findings": told[: len(report.findings)],
         "accepted": [{"how": one.how, "reason": one.reason, "finding": finding} for one, finding in accepted],

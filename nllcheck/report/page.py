@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nllcheck.report import Report, margins, source, spelling, strip, words
+from nllcheck.report import Report, digits, margins, source, spelling, strip, words
 from nllcheck.types import Facts, Finding, SweepTable
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Page:
         body = self.head()
         for finding in loud:
             body += self.finding(finding)
-        return body + self.notes(quiet) + self.margins() + self.remarks() + self.legend() + self.summary()
+        body += self.notes(quiet) + self.margins() + self.digits() + self.remarks()
+        return body + self.legend() + self.summary()
 
     # --- building blocks
 
@@ -169,6 +170,13 @@ class Page:
         told = margins.rows(self.report.breaks, facts.dtype, self.verbose)
         head = ["first values at which loss or gradient is not finite, and how far the batch is from them:"]
         return [styled(""), *self.block("margins", *head, *told)] if told else []
+
+    def digits(self) -> list[Text]:
+        """Source lines whose results have few right bits near the batch."""
+        told = digits.rows(self.report.bits, self.verbose)
+        of = digits.SIGNIFICAND.get(self.report.facts.dtype, 0)
+        head = f"of {of}, how many of a line's result are right, near the batch's range:"
+        return [styled(""), *self.block("bits", head, *told)] if told else []
 
     def remarks(self) -> list[Text]:
         report = self.report

@@ -17,7 +17,7 @@ from nllcheck.capture.interpret import HALVES, promoted
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
 
-Key = tuple[tuple[str, ...], torch.dtype | None]
+Key = tuple[tuple[str, ...], torch.dtype | None, bool]
 _MADE: WeakKeyDictionary[Joint, dict[Key, fx.GraphModule]] = WeakKeyDictionary()
 
 
@@ -27,20 +27,33 @@ def watching(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) ->
     `dtype` stands in for hard-coded floating dtypes and constants; None leaves them. To be run without gradients:
     it does not keep the user's `no_grad` regions apart.
     """
+    return _made(joint, names, dtype, True)
+
+
+def valued(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
+    """`module(*moved) -> values`: what each of `names` gives, as it is; otherwise like `watching`."""
+    return _made(joint, names, dtype, False)
+
+
+def _made(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None, ranges: bool) -> fx.GraphModule:
     made = _MADE.setdefault(joint, {})
-    if (names, dtype) not in made:
-        made[names, dtype] = _built(joint.module, names, dtype)
-    return made[names, dtype]
+    key = names, dtype, ranges
+    if key not in made:
+        made[key] = _built(joint.module, *key)
+    return made[key]
 
 
-def _built(source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
-    graph, watched = fx.Graph(), set(names)
+def _built(
+    source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | None, with_ranges: bool
+) -> fx.GraphModule:
+    graph, watched = fx.Graph(), set(names if with_ranges else ())
     copies: dict[fx.Node, fx.Node] = {}
     ranges: dict[str, fx.Node] = {}
     for node in source.graph.nodes:
         if node.op == "output":
-            results = fx.map_arg(node.args[0], copies.__getitem__)
-            graph.output((tuple(results), tuple(ranges[name] for name in names)))
+            results, values = fx.map_arg(node.args[0], copies.__getitem__), {n.name: c for n, c in copies.items()}
+            told = tuple((ranges if with_ranges else values)[name] for name in names)
+            graph.output((tuple(results), told) if with_ranges else told)
             continue
         copies[node] = _copied(graph, node, copies, dtype)
         if node.name in watched:

@@ -14,7 +14,7 @@ Row = Any
 FINITE, INF, NAN = 0, 1, 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """One axis swept. P points, N watched ops (`names`, in program order); all tensors on the CPU.
 
@@ -34,11 +34,6 @@ class Trace:
     patterns: torch.Tensor  # (R, N) int8: the worst of each op's elements, 0 finite, 1 infinite, 2 NaN
     pattern: torch.Tensor  # (P,) int32: the row of `patterns` that holds at a point
     names: tuple[str, ...]  # fx node names, parallel to N
-
-    @property
-    def state(self) -> torch.Tensor:
-        """(P, N) int8: `patterns` spelled out."""
-        return self.patterns[self.pattern]
 
 
 def trace_of(axis: Axis, points: torch.Tensor, row: Row, names: tuple[str, ...]) -> Trace:

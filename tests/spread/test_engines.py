@@ -85,8 +85,9 @@ def test_states_and_ranges_are_those_of_the_single_points(name):
     plan = plan_for(name)
     for lane, trace in zip(plan.lanes, gathered(plan, local(plan, everything(plan), quiet)), strict=True):
         rows = [evaluate(plan, piece) for piece in plan.pieces if plan.lanes[piece.lane] is lane]
-        assert torch.equal(trace.state, torch.cat([row.state for row in rows]))
-        assert trace.state.shape == (trace.points.numel(), len(lane.names))
+        state = trace.patterns[trace.pattern]
+        assert torch.equal(state, torch.cat([row.patterns[row.pattern] for row in rows]))
+        assert state.shape == (trace.points.numel(), len(lane.names))
 
 
 @pytest.mark.parametrize("engine", ["shards", "resumed"])

@@ -6,6 +6,7 @@ Colours are middle tones that stand out on white and on black; shapes and letter
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from nllcheck.report import strip, words
@@ -116,7 +117,7 @@ def _panel(across: Scale, table: SweepTable, points: list[int], which: str, find
     return join(*grid, *curves, _diamond(across, up, finding.witness, better, finding.reference), title)
 
 
-def _finite_runs(table: SweepTable, values: tuple[float, ...], points: list[int]) -> list[list[tuple[float, float]]]:
+def _finite_runs(table: SweepTable, values: Sequence[float], points: list[int]) -> list[list[tuple[float, float]]]:
     runs = groupby(points, key=lambda i: math.isfinite(values[i]))
     return [[(table.values[i], values[i]) for i in run] for finite, run in runs if finite]
 

@@ -1,0 +1,164 @@
+"""How many bits each source line keeps: its ops in the training dtype against float64, over the axes near the batch.
+
+An op's error counts against the largest element of its output. Where that passes through zero (over the axis or the
+elements), against what is usual on the axis: a difference that happens to vanish has lost nothing. What an op has
+lost itself are the bits that its inputs still had (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 1.7).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nllcheck.axes.reach import reaches
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import promoted
+from nllcheck.capture.trace import plain_kernels
+from nllcheck.detect.bits import bits_of
+from nllcheck.sweep import Part, Swept
+from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.program import valued
+from nllcheck.sweep.watch import affordable, placements
+from nllcheck.types import Axis, LineBits, Phase
+
+NEAR = 10.0  # times the batch's range
+POINTS = 48  # looked at on an axis, fewer where they cost more elements than this:
+WORK = 2e6
+WORN = 0.5  # of the dtype's bits: where fewer are left is told as a stretch of the axis
+_SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
+
+Table = torch.Tensor  # (P, N) bits that N ops have right at P points; NaN where there is nothing to compare
+Key = tuple[tuple[str, int], Phase]  # a line of a file, forward or backward
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One axis looked at: points (P,), and the bits of every op and those of what it reads."""
+
+    axis: Axis
+    points: torch.Tensor
+    joint: Joint
+    names: tuple[str, ...]
+    kept: Table
+    given: Table
+
+
+def line_bits(graph: LossGraph, swept: Swept) -> tuple[LineBits, ...]:
+    """One entry for each source line and phase that the boundary axes reach, those that keep least first.
+
+    None for a loss in float64: there is nothing to compare with.
+    """
+    if graph.loss.dtype == torch.float64:
+        return ()
+    looked = [found for part in swept.parts if _is_told(part) for found in _looked(swept, part)]
+    lines: dict[Key, list[tuple[_Looked, int]]] = {}
+    for one in looked:
+        for k, name in enumerate(one.names):
+            op = one.joint.ops.get(name)
+            site = graph.graph.nodes[op.origin].site if op else None
+            if op and site:
+                lines.setdefault(((site.path, site.line), op.phase), []).append((one, k))
+    told = [_told(graph, phase, ops) for (_, phase), ops in lines.items()]
+    return tuple(sorted((t for t in told if t), key=lambda t: (t.worst, t.site.path, t.site.line, t.phase)))
+
+
+def _is_told(part: Part) -> bool:
+    axis = part.trace.axis
+    moves = axis.is_boundary and axis.role not in ("target", "hidden") and axis.mode != "toward"
+    return moves and part.wide is not None
+
+
+def _looked(swept: Swept, part: Part) -> Iterator[_Looked]:
+    joint, axis, names = swept.joints[part.joint], part.trace.axis, swept.names[part.joint]
+    near = torch.from_numpy(reaches(axis, part.trace.points.double()) <= NEAR) & torch.isfinite(part.trace.loss)
+    chosen = part.trace.points[near]
+    count = min(len(chosen), affordable(joint, WORK, 8, POINTS))
+    if count < 3:
+        return
+    points = chosen[torch.linspace(0, len(chosen) - 1, count).long()].to(joint.base[0].device)
+    kept = _table(_values(joint, axis, points, names, None), _values(joint, axis, points, names, torch.float64))
+    yield _Looked(axis, points.cpu(), joint, names, kept, _read(joint, names, kept))
+
+
+def _values(
+    joint: Joint, axis: Axis, points: torch.Tensor, names: tuple[str, ...], dtype: torch.dtype | None
+) -> tuple[Any, ...]:
+    """(P, ...) outputs of the named ops."""
+    bases, program = [promoted(b, dtype) for b in joint.base], valued(joint, names, dtype)
+    with torch.no_grad(), plain_kernels():
+        run = torch.func.vmap(lambda p: program(*(t for t, _ in placements(joint, axis, bases, p))), randomness="same")
+        return run(points.to(dtype or points.dtype))  # type: ignore[no-any-return]
+
+
+def _table(computed: tuple[Any, ...], exact: tuple[Any, ...]) -> Table:
+    return torch.stack([_kept(a, b) for a, b in zip(computed, exact, strict=True)], dim=1).cpu()
+
+
+def _kept(computed: Any, exact: Any) -> torch.Tensor:
+    """(P,) bits that an op's output has right; of several outputs the worst."""
+    if not isinstance(computed, torch.Tensor):
+        floats = [(a, b) for a, b in zip(computed, exact, strict=True) if a.is_floating_point() and a.numel()]
+        return torch.stack([_kept(a, b).nan_to_num(math.inf) for a, b in floats]).amin(0)
+    most, tiny = bits_of(computed.dtype), torch.finfo(computed.dtype).tiny * _SMALLEST
+    exact = exact.double().reshape(len(exact), -1)
+    error = (computed.double().reshape(exact.shape) - exact).abs().amax(1)
+    size = exact.abs().amax(1)
+    if bool((exact > 0).any() & (exact < 0).any()):
+        size = torch.maximum(size, size[torch.isfinite(size)].nanmedian())
+    bits = torch.log2(size / error).clamp(0, most)
+    known = torch.isfinite(error) & torch.isfinite(size) & (size > tiny)
+    return torch.where(known, bits, math.nan)
+
+
+def _read(joint: Joint, names: tuple[str, ...], kept: Table) -> Table:
+    """(P, N) the fewest bits among what each op reads; what is given is exact."""
+    column = {name: k for k, name in enumerate(names)}
+    nodes = {n.name: n for n in joint.module.graph.nodes}
+    given = torch.full_like(kept, math.inf)
+    for name, k in column.items():
+        read = [column[n.name] for n in nodes[name].all_input_nodes if n.name in column]
+        if read:
+            given[:, k] = kept[:, read].nan_to_num(math.inf).amin(1)
+    return given
+
+
+def _told(graph: LossGraph, phase: Phase, ops: list[tuple[_Looked, int]]) -> LineBits | None:
+    """Worst and typical over all axes; the op that loses most, and the stretch where little is left, on the worst."""
+    axes = {id(one): one for one, _ in ops}
+    rows = {i: torch.stack([one.kept[:, k] for one, k in ops if id(one) == i], dim=1) for i in axes}
+    least = {i: row.nan_to_num(math.inf).amin(1) for i, row in rows.items()}
+    every = torch.cat([v[torch.isfinite(v)] for v in least.values()])
+    if not every.numel():
+        return None
+    i = min(least, key=lambda i: float(least[i].min()))
+    one, at = axes[i], int(least[i].argmin())
+    own = [k for o, k in ops if o is one]
+    lost = {k: float(one.given[at, k].clamp(max=_most(graph)) - one.kept[at, k].nan_to_num(math.inf)) for k in own}
+    k = max(own, key=lambda k: lost[k])
+    node = graph.graph.nodes[one.joint.ops[one.names[k]].origin]
+    assert node.site
+    return LineBits(
+        site=node.site, phase=phase, op=node.op, worst=float(every.min()), typical=float(every.median()),
+        lost=max(0.0, lost[k]), axis=one.axis.label, at=float(one.points[at]),
+        stretch=_stretch(one.points, least[i] < WORN * _most(graph), at),
+    )  # fmt: skip
+
+
+def _most(graph: LossGraph) -> float:
+    return bits_of(graph.loss.dtype)
+
+
+def _stretch(points: torch.Tensor, worn: torch.Tensor, at: int) -> tuple[float, float] | None:
+    """First and last of the neighbouring points around `at` that have little left."""
+    if not bool(worn[at]):
+        return None
+    first = last = at
+    while first > 0 and bool(worn[first - 1]):
+        first -= 1
+    while last < len(worn) - 1 and bool(worn[last + 1]):
+        last += 1
+    return float(points[first]), float(points[last])
