@@ -66,8 +66,14 @@ def _array(make: Callable[[float], arb], plain: Any) -> Array:
 
 def unary(x: Ball, f: Callable[[arb], arb], df: Callable[[arb, arb], arb]) -> Ball:
     """Elementwise `f`; `df(x, f(x))` is its derivative."""
-    value = lift(f, x.value)
-    return Ball(value, None if x.slope is None else lift(lambda a, y, s: _times(df, s, a, y), x.value, value, x.slope))
+    if x.slope is None:
+        return Ball(lift(f, x.value))
+
+    def both(a: arb, s: arb) -> tuple[arb, arb]:
+        y = f(a)
+        return y, _times(df, s, a, y)
+
+    return Ball(*_lifted(both, 2, x.value, x.slope))
 
 
 def _times(df: Callable[..., arb], s: arb, *at: arb) -> arb:
@@ -81,23 +87,25 @@ def _times(df: Callable[..., arb], s: arb, *at: arb) -> arb:
 
 def lift(f: Callable[..., Any], *arrays: Array) -> Array:
     """Apply `f` elementwise over broadcast object arrays; always an array, also for 0-d."""
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    out = np.empty(shape, dtype=object)
-    out[...] = np.frompyfunc(f, len(arrays), 1)(*arrays)
-    return out
+    return _lifted(f, 1, *arrays)[0]
+
+
+def _lifted(f: Callable[..., Any], results: int, *arrays: Array) -> tuple[Array, ...]:
+    """The same for an `f` with one or several results."""
+    found = np.frompyfunc(f, len(arrays), results)(*arrays)
+    return tuple(map(as_array, found if results > 1 else (found,)))
 
 
 def binary(x: Ball, y: Ball, f: Callable[[arb, arb], arb], dx: Callable, dy: Callable) -> Ball:
     """Elementwise `f(x, y)` with partial derivatives `dx(x, y)` and `dy(x, y)`."""
-    value = lift(f, x.value, y.value)
-    parts = []
-    for slope, partial in ((x.slope, dx), (y.slope, dy)):
-        if slope is not None:
-            parts.append(lift(lambda s, a, b, p=partial: _times(p, s, a, b), slope, x.value, y.value))
-    if not parts:
-        return Ball(value)
-    total = parts[0] if len(parts) == 1 else lift(_plus, *parts)
-    return Ball(value, total)
+    if x.slope is None and y.slope is None:
+        return Ball(lift(f, x.value, y.value))
+    if x.slope is not None and y.slope is not None:
+        each = _lifted(lambda a, b, s, t: (f(a, b), _plus(_times(dx, s, a, b), _times(dy, t, a, b))), 2,
+                       x.value, y.value, x.slope, y.slope)  # fmt: skip
+        return Ball(*each)
+    partial, slope = (dx, x.slope) if x.slope is not None else (dy, y.slope)
+    return Ball(*_lifted(lambda a, b, s: (f(a, b), _times(partial, s, a, b)), 2, x.value, y.value, slope))
 
 
 def summed(x: Ball, y: Ball, f: Callable[[Any, Any], Any]) -> Ball:
