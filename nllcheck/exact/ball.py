@@ -98,14 +98,17 @@ def _lifted(f: Callable[..., Any], results: int, *arrays: Array) -> tuple[Array,
 
 def binary(x: Ball, y: Ball, f: Callable[[arb, arb], arb], dx: Callable, dy: Callable) -> Ball:
     """Elementwise `f(x, y)` with partial derivatives `dx(x, y)` and `dy(x, y)`."""
-    if x.slope is None and y.slope is None:
+    moving = [(partial, slope) for partial, slope in ((dx, x.slope), (dy, y.slope)) if slope is not None]
+    if not moving:
         return Ball(lift(f, x.value, y.value))
-    if x.slope is not None and y.slope is not None:
-        each = _lifted(lambda a, b, s, t: (f(a, b), _plus(_times(dx, s, a, b), _times(dy, t, a, b))), 2,
-                       x.value, y.value, x.slope, y.slope)  # fmt: skip
-        return Ball(*each)
-    partial, slope = (dx, x.slope) if x.slope is not None else (dy, y.slope)
-    return Ball(*_lifted(lambda a, b, s: (f(a, b), _times(partial, s, a, b)), 2, x.value, y.value, slope))
+    if len(moving) == 1:
+        [(df, slope)] = moving
+        return Ball(*_lifted(lambda a, b, s: (f(a, b), _times(df, s, a, b)), 2, x.value, y.value, slope))
+    slopes = [slope for _, slope in moving]
+    both = _lifted(
+        lambda a, b, s, t: (f(a, b), _plus(_times(dx, s, a, b), _times(dy, t, a, b))), 2, x.value, y.value, *slopes
+    )
+    return Ball(*both)
 
 
 def summed(x: Ball, y: Ball, f: Callable[[Any, Any], Any]) -> Ball:
