@@ -3,7 +3,8 @@
     python benchmarks/scale.py [linear] [memory] [fixture] [ray] [--points 10000000] [--memory 2G] [--dry]
 
 `linear`   seconds for 10^3 ... 10^7 points, and how far each is from linear (seconds a point against those at 10^5)
-`memory`   the most memory that the sweep of --points took above what the process had before, with --memory
+`memory`   the most memory that the sweep of --points, and the whole check around it, took above what the process had
+           before, with --memory
 `fixture`  load, capture, sweep and detect of a shipped fixture against the import of torch, each in a fresh process
 `ray`      one and two workers of one core each on the same pieces (needs ray)
 
@@ -29,7 +30,8 @@ from sweep import bench_target
 from nllcheck.axes import default_axes
 from nllcheck.axes.spec import parse
 from nllcheck.capture import capture
-from nllcheck.options import bytes_of
+from nllcheck.check import run
+from nllcheck.options import bytes_of, options_of
 from nllcheck.sweep import Plan, planned
 from nllcheck.sweep.plan import gathered, local
 
@@ -64,13 +66,21 @@ def linear(most: int) -> dict[str, float]:
 MEASURE = """
 import sys, json, resource
 sys.path.insert(0, sys.argv[1])
-from scale import plan_of, swept, peak
+from scale import checked, peak, plan_of, swept
 plan = plan_of(int(sys.argv[2]), sys.argv[3])
-swept(plan_of(1000))
+checked(1000, "1G")
 before = peak()
-seconds = swept(plan)
+seconds = swept(plan) if sys.argv[4] == "sweep" else checked(int(sys.argv[2]), sys.argv[3])
 print(json.dumps({"seconds": seconds, "bytes": peak() - before}))
 """
+
+
+def checked(points: int, memory: str) -> float:
+    """Seconds of a whole check that sweeps the correlation channel."""
+    start = time.perf_counter()
+    target = bench_target(torch.device("cpu"))
+    run(target, options_of({"memory": memory, "sweep": (f"output[..., 4]=-8:8:{points}",)}))
+    return time.perf_counter() - start
 
 
 def peak() -> int:
@@ -79,14 +89,13 @@ def peak() -> int:
 
 
 def memory(points: int, budget: str) -> dict[str, float]:
-    command = [sys.executable, "-c", MEASURE, str(HERE), str(points), budget]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return {
-        f"MiB taken, {points:,} points": found["bytes"] / 2**20,
-        "MiB allowed": bytes_of(budget) / 2**20,
-        "share of the budget": found["bytes"] / bytes_of(budget),
-        "seconds": found["seconds"],
-    }
+    figures = {"points": points, "MiB allowed": bytes_of(budget) / 2**20}
+    for what in ("sweep", "check"):
+        command = [sys.executable, "-c", MEASURE, str(HERE), str(points), budget, what]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        figures |= {f"{what}, MiB": found["bytes"] / 2**20, f"{what}, s": found["seconds"]}
+        figures[f"{what}, share of the budget"] = found["bytes"] / bytes_of(budget)
+    return figures
 
 
 IMPORT = "import time; s = time.perf_counter(); import torch; print(time.perf_counter() - s)"

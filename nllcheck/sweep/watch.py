@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 from nllcheck.capture.interpret import promoted, run_all
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.ops import packet
+from nllcheck.sweep.heap import HEAP
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.program import extent, watching
 from nllcheck.sweep.trace import Gathering, Row, Trace, on_cpu, trace_of
@@ -151,6 +152,7 @@ def run_points(
             try:
                 found.put(start, trace_of(axis, some, at(some), names))
                 start += chunk
+                HEAP.tidy(memory // 2)
             except torch.OutOfMemoryError:
                 if chunk == 1:
                     raise
