@@ -152,7 +152,8 @@ def _by_graph(
         command=target.command,
     )
     clock.end()
-    tables = tuple(sweep_table(p.trace) for p in swept.parts)
+    drawn = {finding.axis for finding in findings if finding.axis}
+    tables = tuple(sweep_table(part, drawn) for part in swept.parts)
     facts = facts_of(
         target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
     )
@@ -166,6 +167,7 @@ def _by_graph(
         breaks=edges,
         searched=searched,
         bits=bits,
+        densities=answer.curves,
     )
 
 
