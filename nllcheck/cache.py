@@ -22,7 +22,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from nllcheck import resources
+from nllcheck import disk, resources
 from nllcheck.report import Report, formats, stored
 
 KEPT = 30 * 24 * 3600  # seconds without use after which an entry goes
@@ -115,6 +115,7 @@ def _touched(path: str, since: float) -> bool:
 
 
 def _tidy() -> None:
+    disk.tidy(folder())
     old = time.time() - KEPT
     for path in folder().glob("*.json"):
         with suppress(OSError):
