@@ -56,12 +56,14 @@ def _rule_files(folders: Iterable[str]) -> list[Path]:
 
 
 def hashes(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of every file; of one that cannot be read, no text that a hash could be."""
+    """SHA-256 of every file; of a pipe, or what else cannot be read to its end, no text that a hash could be."""
     return {str(path): _hash(path) for path in sorted(set(map(str, paths)))}
 
 
 def _hash(path: str) -> str:
     try:
+        if not os.path.isfile(path):
+            return "unreadable"
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
@@ -87,7 +89,7 @@ def find(name: str) -> Report | None:
             return None
         report = stored.decode(content["report"])
         os.utime(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return report
 

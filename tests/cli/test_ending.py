@@ -37,7 +37,12 @@ RAISED = {
     "memory of the host": (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 4, "out of memory"),
     "ctrl-c": (KeyboardInterrupt(), 130, "interrupted\n"),
     "ctrl-c in typer": (SystemExit(130), 130, "interrupted\n"),
-    "closed pipe": (BrokenPipeError(errno.EPIPE, "Broken pipe"), 0, ""),
+    "closed pipe": (BrokenPipeError(errno.EPIPE, "Broken pipe"), 4, ""),
+    "links in a loop": (
+        RuntimeError("Symlink loop from '/a/b.py'"),
+        2,
+        "error: this is a loop of links\n  at   /a/b.py\n",
+    ),
     "findings": (SystemExit(1), 1, ""),
 }
 
