@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import base64
 import math
+import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -146,10 +148,13 @@ class Guard:
 
 
 def _spec(thing: Any) -> str:
+    """As the command line takes it: by its file where that lies below the working directory, else by its module."""
     if isinstance(thing, str):
         return thing
     thing = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{thing.__module__}:{thing.__qualname__}"
+    path = getattr(sys.modules.get(thing.__module__), "__file__", None) or ""
+    near = Path(path).resolve().is_relative_to(Path.cwd()) and "site-packages" not in path
+    return f"{os.path.relpath(path) if path and near else thing.__module__}:{thing.__qualname__}"
 
 
 def rng_state() -> str:
