@@ -84,6 +84,8 @@ def find(name: str) -> Report | None:
     """The report stored under this key, if its files are unchanged. What is broken counts as absent."""
     path = folder() / f"{name}.json"
     try:
+        if not path.is_file():
+            return None
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["files"] != hashes(content["files"]):
             return None
