@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -59,6 +60,8 @@ def code_of(error: BaseException) -> int:
         return _told(block(error), error.exit_code)
     if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):  # Path.resolve before Python 3.13
         return _told(block(NllcheckError("this is a loop of links", where=str(error)[len(_LOOP) :].strip("'"))), 2)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # typer's own help, for one
+        return _told(block(NllcheckError(f"cannot write: {os.strerror(error.errno)}")), 2)
     if _debugging():
         traceback.print_exception(error)
     elif _is_memory(error):
