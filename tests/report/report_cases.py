@@ -299,7 +299,12 @@ def hostile() -> Report:
     )  # fmt: skip
     facts = Facts(HOSTILE, HOSTILE, -INF, HOSTILE, HOSTILE, "graph", 1, 1, versions=((HOSTILE, HOSTILE),))
     searched = (Candidate(HOSTILE, where, "not reached", long),)
-    z = (ZCurve(HOSTILE, (-INF, NAN), (-INF, 0.0), (800.0, -INF), (INF, NAN)),)
+    wild = ZCurve(HOSTILE, (-INF, 2.0), (0.0, 1.0), (0.5, 1e9), (1e9, 1e300))
+    z = (
+        wild,
+        replace(wild, values=(-INF, 0.0), log_z=(800.0, -INF), error=(INF, NAN)),
+        replace(wild, log_z=(1.0, 0.0)),
+    )
     return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched, densities=z)
 
 

@@ -47,14 +47,14 @@ def chart(curve: ZCurve) -> Safe | None:
 
 def said(curve: ZCurve) -> str:
     """The picture in a sentence."""
-    low, high = (number(math.exp(min(z, 700.0)), 4) for z in (min(curve.log_z), max(curve.log_z)))
+    low, high = (number(_exp(z), 4) for z in (min(curve.log_z), max(curve.log_z)))
     return f"Z, the integral of exp(-loss), at {len(curve.values)} settings of {curve.axis}: from {low} to {high}"
 
 
 def numbers(curve: ZCurve) -> list[tuple[str, str, str]]:
     """The rows of the table beside the picture."""
     settings = zip(curve.values, curve.log_z, curve.error, strict=True)
-    return [(number(v, 6), number(math.exp(min(z, 700.0)), 6), number(e, 2)) for v, z, e in settings]
+    return [(number(v, 6), number(_exp(z), 6), number(e, 2)) for v, z, e in settings]
 
 
 def _heights(log_z: list[float]) -> tuple[Callable[[float], float], Callable[[float], str], float]:
@@ -64,8 +64,13 @@ def _heights(log_z: list[float]) -> tuple[Callable[[float], float], Callable[[fl
     """
     low, high = min(*log_z, 0.0), max(*log_z, 0.0)
     if high - low <= DECADES * math.log(10):
-        return math.exp, lambda z: f"{z:.4g}", 0.0
+        return _exp, lambda z: f"{z:.4g}", 0.0
     return (lambda z: z / math.log(10)), lambda d: f"{10 ** min(d, 300):.3g}", NEAR
+
+
+def _exp(value: float) -> float:
+    """Z from its logarithm; what no float holds as the largest power of e that one does."""
+    return math.exp(min(value, 709.0))
 
 
 def _point(x: float, y: float, bottom: float, top: float) -> Safe:
