@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from nllcheck.config import toml_of
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.report import Accepted, Report, words
 from nllcheck.report.identity import fingerprints
@@ -113,20 +113,15 @@ def _toml(value: Any) -> str:
 def read(path: str | Path) -> tuple[Entry, ...]:
     """The entries of a baseline file. Raises NllcheckError for a file that is missing or not one."""
     where = str(path)
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NllcheckError("there is no such baseline", where=where, hint="nllcheck baseline writes one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NllcheckError(f"not valid TOML: {error}", where=where) from None
-    except OSError as error:
-        raise NllcheckError(f"cannot read it: {error.strerror}", where=where) from None
+    content = toml_of(Path(path))
+    if content is None:
+        raise NllcheckError("there is no such baseline", where=where, hint="nllcheck baseline writes one")
     return _checked(content, where)
 
 
 def _checked(content: dict[str, Any], where: str) -> tuple[Entry, ...]:
     again = "nllcheck baseline writes it anew"
-    if content.get("version") != VERSION:
+    if type(content.get("version")) is not int or content["version"] != VERSION:
         said = f"this is no baseline of version {VERSION}, which this nllcheck reads"
         raise NllcheckError(said, where=where, hint=again)
     for key in content.keys() - {"version", "finding"}:
@@ -151,7 +146,8 @@ def _read_entry(block: dict[str, Any], where: str) -> Entry:
         if key not in hints:
             raise NllcheckError(f"unknown key '{key}'", where=where, hint=did_you_mean(key, set(hints)))
         kind = str if get_args(hints[key]) else hints[key]
-        if not (type(value) is kind or (kind is float and type(value) is int)):
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if not fits or (kind is float and not value >= 0):  # nothing is nearer than NaN: all would pass
             raise NllcheckError(f"'{key}' cannot be {value!r}", where=where)
     if block.get("severity") not in SEVERITIES:
         hint = did_you_mean(str(block.get("severity")), SEVERITIES)

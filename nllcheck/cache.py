@@ -22,7 +22,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from nllcheck import resources
+from nllcheck import disk, resources
 from nllcheck.report import Report, formats, stored
 
 KEPT = 30 * 24 * 3600  # seconds without use after which an entry goes
@@ -56,12 +56,14 @@ def _rule_files(folders: Iterable[str]) -> list[Path]:
 
 
 def hashes(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of every file; of one that cannot be read, no text that a hash could be."""
+    """SHA-256 of every file; of a pipe, or what else cannot be read to its end, no text that a hash could be."""
     return {str(path): _hash(path) for path in sorted(set(map(str, paths)))}
 
 
 def _hash(path: str) -> str:
     try:
+        if not os.path.isfile(path):
+            return "unreadable"
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
@@ -82,12 +84,14 @@ def find(name: str) -> Report | None:
     """The report stored under this key, if its files are unchanged. What is broken counts as absent."""
     path = folder() / f"{name}.json"
     try:
+        if not path.is_file():
+            return None
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["files"] != hashes(content["files"]):
             return None
         report = stored.decode(content["report"])
         os.utime(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return report
 
@@ -115,6 +119,7 @@ def _touched(path: str, since: float) -> bool:
 
 
 def _tidy() -> None:
+    disk.tidy(folder())
     old = time.time() - KEPT
     for path in folder().glob("*.json"):
         with suppress(OSError):

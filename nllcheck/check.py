@@ -32,7 +32,7 @@ from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.options import Clock, Options, bytes_of, effort_of, options_of, settings_of
-from nllcheck.prepare import device_of, dtype_of, first_look, prepared
+from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet
 from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
@@ -56,7 +56,8 @@ def run(target: Target, options: Options | None = None) -> Report:
     rules = load_rules(tuple(options.rules))
     target, batch = _ready(target, options)
 
-    report = _checked(target, batch, options, specs, rules, clock)
+    with quiet():
+        report = _checked(target, batch, options, specs, rules, clock)
     step = replayed(target, batch, options.seed)
     return replace(report, findings=(*report.findings, step)) if step else report
 
@@ -152,7 +153,8 @@ def _by_graph(
         command=target.command,
     )
     clock.end()
-    tables = tuple(sweep_table(p.trace) for p in swept.parts)
+    drawn = {finding.axis for finding in findings if finding.axis}
+    tables = tuple(sweep_table(part, drawn) for part in swept.parts)
     facts = facts_of(
         target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
     )
@@ -166,6 +168,7 @@ def _by_graph(
         breaks=edges,
         searched=searched,
         bits=bits,
+        densities=answer.curves,
     )
 
 

@@ -19,6 +19,8 @@ Paths are relative to the file. Trust cannot be granted here: the file belongs t
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -135,14 +137,8 @@ def nearest(paths: Sequence[str]) -> Config | None:
 
 
 def _read(path: Path) -> Config | None:
-    if not path.is_file():
-        return None
-    try:
-        tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NllcheckError(f"not valid TOML: {error}", where=str(path)) from None
-    except OSError as error:
-        raise NllcheckError(f"cannot read it: {error.strerror}", where=str(path)) from None
+    content = toml_of(path)
+    tools = {} if content is None else content.get("tool", {})
     table = tools.get("nllcheck") if isinstance(tools, dict) else None
     if table is None:
         return None
@@ -153,6 +149,27 @@ def _read(path: Path) -> Config | None:
         raise NllcheckError("[tool.nllcheck.targets] must hold tables", where=str(path))
     settings = _settings({k: v for k, v in table.items() if k != "targets"}, path, "tool.nllcheck", {"targets"})
     return Config(path, settings, tuple(_named(name, value, path) for name, value in targets.items()))
+
+
+def toml_of(path: Path) -> dict[str, Any] | None:
+    """The content of a TOML file; None where nothing has its name, or the folder cannot be looked into.
+
+    Raises NllcheckError for what stands there and is no such file: passed over, it would be replaced by another.
+    """
+    where = str(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            found = "a folder" if path.is_dir() else "a pipe or device"
+            raise NllcheckError(f"this is {found}, not a file", where=where, hint="put the file in its place")
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NllcheckError(f"not valid TOML: {error}", where=where) from None
+    except RecursionError:
+        raise NllcheckError("not valid TOML: nested too deeply", where=where) from None
+    except (OSError, MemoryError) as error:
+        if not os.path.lexists(path):
+            return None
+        raise NllcheckError(f"cannot read it: {getattr(error, 'strerror', None) or error}", where=where) from None
 
 
 _CHOICES = {"fail_on": (*SEVERITIES, "never"), "dtype": ("float16", "bfloat16", "float32", "float64")}

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from nllcheck.errors import NllcheckError
+
+SUFFIX = ".nllcheck-part"
+LEFT = 3600  # seconds without a change after which nobody writes to an unfinished file any more
+
+
+def tidy(folder: str | os.PathLike[str]) -> None:
+    """Remove what writers that were killed have left in a folder. What cannot be removed stays."""
+    old = time.time() - LEFT
+    for path in Path(folder).glob(f".*{SUFFIX}"):
+        with suppress(OSError):
+            if path.lstat().st_mtime < old:
+                path.unlink()
 
 
 @contextmanager
@@ -20,11 +34,18 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     try:
-        target = target.resolve()
+        target = _resolved(target)
         with _stream(target) as stream:
             yield stream
     except (OSError, ValueError) as error:
         raise NllcheckError(f"cannot write: {_cause(error)}", where=str(path), hint=_hint(target)) from error
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError:  # before Python 3.13 a loop of links is one
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
 
 
 @contextmanager
@@ -35,7 +56,7 @@ def _stream(target: Path) -> Iterator[BinaryIO]:
         with open(target, "wb") as stream:
             yield stream
         return
-    aside = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    aside = target.with_name(f".{target.name[:200]}.{os.getpid()}{SUFFIX}")
     try:
         with open(aside, "wb") as stream:
             yield stream

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import base64
 import math
+import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -113,17 +115,24 @@ class Guard:
         return 0.0 if all(bool(torch.isfinite(grad).all()) for grad in grads) else norm
 
     def _write(self, what: str, batch: Any, step: int, term: str, value: float) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
         meta: dict[str, Any] = {"step": step, "term": term, "what": what, "loss_value": str(value), "rng": rng_state()}
         path = self.folder / f"nllcheck-step-{step}.pt"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            said = f"To see why: {self._saved(path, batch, meta)}"
+        except Exception as error:  # a full disk, a batch that cannot be pickled: never the end of the training
+            said = f"Nothing could be written to {self.folder}: {type(error).__name__}: {error}"
+        warnings.warn(f"step {step}: {what}. {said}", stacklevel=3)
+        return path
+
+    def _saved(self, path: Path, batch: Any, meta: dict[str, Any]) -> str:
+        """Write the bundle, or where there can be none its parts; the command that explains it."""
+        try:
             save(path, model=self.model, loss=self.loss, batch=batch, factory=self.factory, kwargs=self.kwargs,
                  mixed=self._mixed(), **meta)  # fmt: skip
-            said = f"nllcheck run {path}{self._named()}"
         except NllcheckError as error:
-            said = f"{self._parts(step, batch)}\n  (no bundle: {error.message})"
-        warnings.warn(f"step {step}: {what}. To see why: {said}", stacklevel=3)
-        return path
+            return f"{self._parts(meta['step'], batch)}\n  (no bundle: {error.message})"
+        return f"nllcheck run {path}{self._named()}"
 
     def _named(self) -> str:
         """A bundle chooses no code: its model and loss are confirmed on the command line."""
@@ -139,10 +148,13 @@ class Guard:
 
 
 def _spec(thing: Any) -> str:
+    """As the command line takes it: by its file where that lies below the working directory, else by its module."""
     if isinstance(thing, str):
         return thing
     thing = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{thing.__module__}:{thing.__qualname__}"
+    path = getattr(sys.modules.get(thing.__module__), "__file__", None) or ""
+    near = Path(path).resolve().is_relative_to(Path.cwd()) and "site-packages" not in path
+    return f"{os.path.relpath(path) if path and near else thing.__module__}:{thing.__qualname__}"
 
 
 def rng_state() -> str:

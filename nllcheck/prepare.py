@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,17 @@ from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.target import Batch, Target, evaluate
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without torch's remarks, on standard error and past Python's filters, on ops that have no rule for vmap."""
+    switches: Any = torch._C._functorch
+    switches._set_vmap_fallback_warning_enabled(False)
+    try:
+        yield
+    finally:
+        switches._set_vmap_fallback_warning_enabled(True)  # as torch has it; nothing tells how it was
 
 
 def device_of(name: str) -> torch.device:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from nllcheck import disk
 from nllcheck.autocast import MixedStep
 from nllcheck.callable_module import make_callable
 from nllcheck.errors import NllcheckError
@@ -167,12 +168,11 @@ def _same_again(content: Mapping[str, Any], model: torch.nn.Module) -> None:
 
 
 def _written(content: Mapping[str, Any], path: Path) -> Path:
-    aside = path.with_name(path.name + ".part")
+    disk.tidy(path.parent)
     try:
-        torch.save(dict(content), aside)
-        aside.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for a missing folder
-        aside.unlink(missing_ok=True)
+        with disk.whole(path) as stream:
+            torch.save(dict(content), stream)
+    except RuntimeError as error:  # of torch's writer, for a full disk
         message = f"cannot write it: {str(error).splitlines()[0]}"
         raise NllcheckError(message, where=str(path), hint="check folder and disk") from None
     return path

@@ -60,7 +60,8 @@ def _files(folder: Path) -> Iterator[Path]:
             seen += 1
             if seen > MOST:
                 return
-            if name.endswith((".py", ".npz", *WEIGHTS)) and not name.startswith((".", "test_")):
+            wanted = name.endswith((".py", ".npz", *WEIGHTS)) and not name.startswith((".", "test_"))
+            if wanted and os.path.isfile(os.path.join(place, name)):
                 yield Path(place) / name
 
 

@@ -5,30 +5,35 @@ from __future__ import annotations
 import inspect
 import platform
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import torch
 
 from nllcheck.prepare import flushes_denormals
-from nllcheck.sweep.trace import Trace
+from nllcheck.sweep import Part
 from nllcheck.target import Target
 from nllcheck.types import Facts, Graph, Site, State, SweepTable
 
 _STATES: tuple[State, ...] = ("finite", "inf", "nan")
+MOST_BESIDE = 100_000  # points of an axis that float64's columns are kept for: a picture needs no more
 
 
-def sweep_table(trace: Trace) -> SweepTable:
-    """One swept axis as parallel columns of plain values."""
+def sweep_table(part: Part, drawn: Collection[str] = ()) -> SweepTable:
+    """One swept axis as parallel columns of plain values, with float64's beside them for the axes to be `drawn`."""
+    trace, wide = part.trace, part.wide
     nan = torch.isnan(trace.gradient_low) | torch.isnan(trace.gradient_high)
     inf = torch.isinf(trace.gradient_low) | torch.isinf(trace.gradient_high)
     states = torch.where(nan, 2, torch.where(inf, 1, 0)).tolist()
+    beside = wide if wide and trace.axis.label in drawn and len(trace.points) <= MOST_BESIDE else None
     return SweepTable(
         trace.axis,
         _column(trace.points),
         _column(trace.loss),
         _column(trace.slope),
         tuple(_STATES[s] for s in states),
+        _column(beside.loss) if beside else (),
+        _column(beside.slope) if beside else (),
     )
 
 

@@ -162,6 +162,22 @@ class SweepTable:
     loss: Sequence[float]
     slope: Sequence[float]  # directional derivative of the loss along the axis
     gradient_state: Sequence[State]  # worst element of the gradient: finite slope can hide a NaN element
+    wide_loss: Sequence[float] = ()  # loss and slope in float64; only of axes that a finding is told with
+    wide_slope: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ZCurve:
+    """Z, the integral of exp(-loss) over one sample's target, at some values of one axis; parallel columns.
+
+    Each entry is some sample of the batch, so that two entries may share a value and differ in Z.
+    """
+
+    axis: str
+    observed: tuple[float, float]  # the axis' range on the batch
+    values: tuple[float, ...]  # ascending
+    log_z: tuple[float, ...]
+    error: tuple[float, ...]  # absolute, of log_z
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,3 +342,4 @@ class Density:
     peak: float = float("nan")  # the largest density at an observed target
     epsilon: float = float("nan")  # beside the target inside a log, from which on downwards Z no longer changes
     claims: bool = False  # does the loss present itself as a likelihood?
+    curves: tuple[ZCurve, ...] = ()  # Z along the axes that were moved, the one it changes most along first

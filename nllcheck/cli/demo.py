@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nllcheck.cli.output import progress, say, show
+from nllcheck.cli.output import progress, remark, say, show
 
 
 def doctor() -> None:
@@ -16,7 +16,7 @@ def doctor() -> None:
         facts, problems = examine()
     say("\n".join(f"{name:<18} {value}" for name, value in facts))
     for problem in problems:
-        typer.echo(f"problem: {problem}", err=True)
+        remark(f"problem: {problem}")
     raise typer.Exit(2 if problems else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ _NOT_THE_USERS = (_PACKAGE, sysconfig.get_path("stdlib"), sysconfig.get_path("pu
 _NO_MEMORY = NllcheckError(
     "out of memory, so nothing was concluded", hint="lower --memory or --points, or take a smaller batch", exit_code=4
 )
+_LOOP = "Symlink loop from "
 _pressed: list[int] = []  # Ctrl-C of this command
 
 
@@ -53,9 +55,13 @@ def code_of(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return _left(error)
     if isinstance(error, BrokenPipeError):
-        return 0
+        return 4  # not that of a result, which `output.results` deals with: nobody knows how far it came
     if isinstance(error, NllcheckError):
         return _told(block(error), error.exit_code)
+    if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):  # Path.resolve before Python 3.13
+        return _told(block(NllcheckError("this is a loop of links", where=str(error)[len(_LOOP) :].strip("'"))), 2)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # typer's own help, for one
+        return _told(block(NllcheckError(f"cannot write: {os.strerror(error.errno)}")), 2)
     if _debugging():
         traceback.print_exception(error)
     elif _is_memory(error):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nllcheck.cli.output import say
+from nllcheck.config import toml_of
 from nllcheck.errors import NllcheckError
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def init() -> None:
     path = Path("pyproject.toml")
     before = _before(path)
     found = look(Path.cwd())
-    write(before + block(found), path)
+    text = before + block(found)
+    _check(text, path)
+    write(text, path)
     missing = [name for name, some in _candidates(found) if not some and name != "batch"]
     said = [f"{path}: [tool.nllcheck] written; read it, correct it, then: nllcheck run"]
     said += [f"nothing found for: {', '.join(missing)}; fill it in"] if missing else []
@@ -32,16 +35,22 @@ def init() -> None:
     say("\n".join(said))
 
 
+def _check(text: str, path: Path) -> None:
+    """Raises NllcheckError where a table of its own cannot stand behind what the file says already."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        hint = "write [tool] and its tables out, not as tool = {...}"
+        raise NllcheckError("no [tool.nllcheck] can be added to it", where=str(path), hint=hint) from None
+
+
 def _before(path: Path) -> str:
     """The file as it is, which must not have the table yet. Raises NllcheckError."""
-    if not path.exists():
+    content = toml_of(path)
+    if content is None:
         return ""
-    try:
-        text = path.read_text(encoding="utf-8")
-        tools = tomllib.loads(text).get("tool", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise NllcheckError(f"cannot read it: {error}", where=str(path)) from None
-    if "nllcheck" in tools:
+    text, tools = path.read_text(encoding="utf-8-sig"), content.get("tool", {})
+    if isinstance(tools, dict) and "nllcheck" in tools:
         raise NllcheckError("it has a [tool.nllcheck] already", where=str(path), hint="edit it; nllcheck run uses it")
     return text if not text or text.endswith("\n\n") else text.rstrip("\n") + "\n\n"
 

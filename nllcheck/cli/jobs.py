@@ -73,7 +73,7 @@ def _newest(path: str) -> str:
     """The path itself, or of a folder that a `Guard` wrote to the last bundle. Raises NllcheckError."""
     if not Path(path).is_dir():
         return path
-    bundles = sorted(Path(path).glob("nllcheck-step-*.pt"), key=lambda p: (p.stat().st_mtime, p.name))
+    bundles = sorted(Path(path).glob("nllcheck-step-*.pt"), key=lambda p: (p.lstat().st_mtime, p.name))
     if not bundles:
         hint = "name a checkpoint in it; nllcheck.Guard writes nllcheck-step-*.pt"
         raise NllcheckError("there is no bundle in this folder", where=path, hint=hint)

@@ -38,6 +38,15 @@ def _mute() -> None:
     sys.stdout = nowhere()
 
 
+def remark(text: str) -> None:
+    """Print one text on standard error. Where that is closed or full, the run goes on without it."""
+    try:
+        sys.stderr.write(_printable(text + "\n", sys.stderr))
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = nowhere()
+
+
 def nowhere() -> TextIO:
     """A stream that takes everything, for as long as the program runs."""
     return open(os.devnull, "w", encoding="utf-8")

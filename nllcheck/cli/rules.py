@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from nllcheck.cli.ending import block, users_code
-from nllcheck.cli.output import progress, say
+from nllcheck.cli.output import progress, remark, say
 from nllcheck.errors import NllcheckError, did_you_mean
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def validate(
 
 def _refuse(errors: list[NllcheckError]) -> NoReturn:
     for error in errors:
-        typer.echo(block(error), err=True)
+        remark(block(error))
     raise typer.Exit(2)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from nllcheck.cli.ending import heard, users_code
 from nllcheck.cli.options import check_values
-from nllcheck.cli.output import destination, progress, say, show, sweep_file
+from nllcheck.cli.output import destination, progress, remark, say, show, sweep_file
 from nllcheck.cli.spread import refused
 from nllcheck.errors import NllcheckError
 
@@ -114,7 +114,7 @@ def finish(
 
     show(reports, format, verbose, quiet)
     for report in reports if timings else ():
-        typer.echo(_timed(report), err=True)
+        remark(_timed(report))
     for kind, path in outputs:
         write(renderer(kind)(reports), path)
     if points_to:
@@ -149,8 +149,8 @@ def gated(
         jobs = plan(request, given, work)
         decide = decisions(jobs, decided)  # what cannot be read is refused before the work
         reports, remarks = evaluated(jobs, tell, use_cache, at_once)
-    for remark in remarks:
-        typer.echo(remark, err=True)
+    for said in remarks:
+        remark(said)
     return decide(reports)
 
 

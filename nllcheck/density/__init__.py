@@ -15,6 +15,7 @@ from nllcheck.axes import default_axes, depends_on, label_of, refs
 from nllcheck.capture import LossGraph
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
+from nllcheck.density.curves import curves
 from nllcheck.density.cut import samples_of
 from nllcheck.density.factors import check_name
 from nllcheck.density.sample import UndecidedError
@@ -135,6 +136,7 @@ def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:
         claims=claims,
         left_out=tuple(dict.fromkeys(_words(graph, t) for t in left)),
         nodes=_nodes(left),
+        curves=curves(found),
     )
     if answer.name == "undecided":
         if _is_undefined(found):

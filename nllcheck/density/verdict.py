@@ -126,13 +126,13 @@ def _steepest(found: Measured, decided: torch.Tensor) -> tuple[str, float]:
         moved = (theta.axis == k) & decided & decided[:1]
         if not bool(moved.any()):
             continue
-        change, step = (log_z - log_z[:1])[moved], (theta.value - _start(found, k))[moved]
+        change, step = (log_z - log_z[:1])[moved], (theta.value - start(found, k))[moved]
         if float(change.abs().mean()) > best[0]:
             best = (float(change.abs().mean()), axis.label, float((change * step).sum() / (step * step).sum()))
     return best[1], best[2]
 
 
-def _start(found: Measured, k: int) -> torch.Tensor:
+def start(found: Measured, k: int) -> torch.Tensor:
     """(1, N) where the axis stands on the batch."""
     axis, samples = found.theta.axes[k], found.samples
     base = samples.base[samples.moved.index(axis.node)]

@@ -53,10 +53,19 @@ def filled(template: str, graph: Graph, event: Event | None, captures: Captures,
     """A rule's message with its fields replaced; a field without a value reads as a plain word."""
     ranges = {i: (low, high) for i, low, high in event.ranges} if event else {}
 
-    def field(match: re.Match[str]) -> str:
-        return _field(match[1].strip(), graph, event, captures, reach, ranges)
+    text = _located(" ".join(template.split()), event)
 
-    return sentence(_FIELD.sub(field, _located(" ".join(template.split()), event)))
+    def field(match: re.Match[str]) -> str:
+        said = _field(match[1].strip(), graph, event, captures, reach, ranges)
+        return _bracketed(said) if _in_formula(text, match) else said
+
+    return sentence(_FIELD.sub(field, text))
+
+
+def _in_formula(text: str, match: re.Match[str]) -> bool:
+    """Is the field an operand of the template's own formula?"""
+    before, after = text[: match.start()], text[match.end() :]
+    return bool(re.search(r"(^|[\w)}])\s*[-+*/]\s*$", before) or re.match(r"\s*[-+*/]\s*[\w({]", after))
 
 
 def _located(template: str, event: Event | None) -> str:

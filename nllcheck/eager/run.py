@@ -269,7 +269,7 @@ def _ranges(book: Book, run: Record) -> tuple[tuple[int, float, float], ...]:
     for step in run.steps:
         extremes = extent(step.value)
         if not step.is_backward and extremes and step.key in book.index:
-            found[book.index[step.key]] = (float(extremes[0]), float(extremes[1]))
+            found[book.index[step.key]] = (float(extremes[0].detach()), float(extremes[1].detach()))
     return tuple((i, low, high) for i, (low, high) in sorted(found.items()))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nllcheck import disk
 from nllcheck.engine import piecefile
 from nllcheck.engine.identity import key_of
 from nllcheck.engine.piecefile import DamagedError, Label
@@ -67,6 +68,7 @@ def opened(path: str | Path) -> Path:
     except OSError as error:
         cause = str(error.strerror or error).lower()
         raise NllcheckError(f"cannot make the folder: {cause}", where=str(path), hint="choose another path") from None
+    disk.tidy(folder)
     return folder
 
 

@@ -48,9 +48,11 @@ def load_target(request: Request) -> tuple[Target, Settings]:
         hint = "leave out --init to check the checkpoint, or the path to check a freshly built model"
         raise NllcheckError(f"--init builds a new model, {request.paths[0]} names a trained one", hint=hint)
     command = _command(request)
-    request, settings, base = _from_config(request, nearest(request.paths))
+    config = nearest(request.paths)
+    request, settings, base = _from_config(request, config)
     if not request.paths and not request.init:
-        raise NllcheckError("no checkpoint was named", hint="nllcheck run MODEL, or --init for a freshly built model")
+        hint = 'nllcheck run MODEL, checkpoint = "..." for a target in pyproject.toml, or --init for a new model'
+        raise NllcheckError("no checkpoint was named", where=str(config.path) if config else "", hint=hint)
     contents = [(path, files.read(base / path, request.trust)) for path in request.paths]
     name = contents[-1][0] if contents else str(request.model)
     if contents and bundle.is_bundle(contents[-1][1]):

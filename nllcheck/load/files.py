@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nllcheck.errors import NllcheckError
+from nllcheck.load import arrays
 from nllcheck.load.imports import findable
 from nllcheck.load.opcodes import scan
 from nllcheck.load.sniff import WORDS, FileKind, kind_of, printable
@@ -43,9 +44,10 @@ def _torch(path: Path, kind: FileKind, trust: bool) -> Any:
 
 
 def _loaded(path: Path, weights_only: bool) -> Any:
-    """As an open file: by its path torch takes whatever is named .safetensors for one."""
-    with path.open("rb") as file:
-        return torch.load(file, map_location="cpu", weights_only=weights_only)
+    """As an open file: by its path torch takes whatever is named .safetensors for one. Arrays become tensors."""
+    standins: list[Any] = list(arrays.STANDINS) if weights_only else []
+    with path.open("rb") as file, torch.serialization.safe_globals(standins):
+        return arrays.as_tensors(torch.load(file, map_location="cpu", weights_only=weights_only))
 
 
 def _pickle(path: Path, kind: FileKind, trust: bool) -> Any:
@@ -83,7 +85,8 @@ def _program(path: Path, kind: FileKind, trust: bool) -> torch.nn.Module:
 def _needs_trust(path: Path, kind: FileKind, trust: bool) -> None:
     if trust:
         return
-    names = [printable(n) for n in scan(path).names] if kind in ("torch", "pickle") else []
+    found = scan(path).names if kind in ("torch", "pickle") else ()
+    names = [printable(n) for n in found if n not in arrays.NAMES] or [printable(n) for n in found]
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     inside = f" and would import {shown}" if names else ""
     message = f"{WORDS[kind]} that can run code{inside}; nothing of it was run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from nllcheck import disk
 from nllcheck.errors import NllcheckError, did_you_mean
@@ -32,5 +33,6 @@ def renderer(name: str) -> Renderer:
 
 def write(text: str, path: str | os.PathLike[str]) -> None:
     """Put `text` at `path` as UTF-8: whole or not at all. An unwritable place is an `NllcheckError`."""
+    disk.tidy(Path(path).parent)
     with disk.whole(path) as stream:
         stream.write(text.encode("utf-8", "backslashreplace"))

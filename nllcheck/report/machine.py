@@ -23,7 +23,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     """Plain values, described by `report.schema.json` beside this file.
 
     `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `bits`, `breaks`, `sweeps`, `notes`,
-    `skipped`, `searched`, `incomplete`.
+    `skipped`, `searched`, `densities`, `incomplete`.
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
     `Report.to_frame("sweep")`. A finding's `fingerprint` stays the same when its line moves.
@@ -44,6 +44,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "notes": list(report.notes),
         "skipped": list(report.skipped),
         "searched": plain(report.searched),
+        "densities": plain(report.densities),
         "incomplete": list(report.incomplete),
     }
 

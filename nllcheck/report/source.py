@@ -11,6 +11,7 @@ from nllcheck.report.spelling import clean
 from nllcheck.report.words import step
 from nllcheck.types import ChainStep, Finding, Site
 
+SHORT = 20  # characters of an arrival that the column beside it is moved for: "reaches the loss"
 MIN_CODE = 24  # cells below which a line of code is not worth showing
 
 
@@ -55,7 +56,8 @@ def chain_rows(finding: Finding, room: int) -> list[str]:
     phrases = [_phrase(links) for links in stations]
     if len({_line(links[0].site) for links in stations}) <= 1:
         return [" → ".join(phrases)] if phrases else []
-    column = max((len(p) + 4 for p, links in zip(phrases, stations, strict=True) if not _arrives(links[0])), default=0)
+    heads = [p for p, links in zip(phrases, stations, strict=True) if not _arrives(links[0]) or len(p) <= SHORT]
+    column = max((len(p) + 4 for p in heads), default=0)
     rows: list[str] = []
     for i, (phrase, links) in enumerate(zip(phrases, stations, strict=True)):
         head = ("→ " if i else "") + phrase

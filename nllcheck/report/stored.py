@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import types
+from array import array
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -32,7 +34,7 @@ def dumps(content: Any) -> str:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, array)):
         return list(value) if all(type(item) in (float, str, int) for item in value) else [_plain(v) for v in value]
     return value
 
@@ -53,6 +55,9 @@ def _made(kind: Any, value: Any) -> Any:
         return None if value is None else _made(next(one for one in inner if one is not type(None)), value)
     if origin is tuple:
         return _tuple(inner, value)
+    if origin is Sequence:
+        column = _tuple((*inner, ...), value)
+        return array("d", column) if column and inner[0] is float else column
     return _checked(kind, inner if origin is Literal else None, value)
 
 

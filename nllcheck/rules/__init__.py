@@ -37,12 +37,17 @@ def files(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise NllcheckError(f"there is no rule folder '{place}'", hint="--rules takes a folder of YAML files")
-    return sorted(p for p in place.iterdir() if p.suffix in (".yaml", ".yml"))
+    found = sorted(p for p in place.iterdir() if p.suffix in (".yaml", ".yml"))
+    if not found:
+        raise NllcheckError("there is no rule in this folder", where=str(place), hint="rules are files named *.yaml")
+    return found
 
 
 def read(path: Path) -> Rule:
     """One rule from its file. Raises NllcheckError."""
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise NllcheckError("this is no file", where=str(path), hint="rules are files named *.yaml")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NllcheckError(f"cannot read the rule: {error}", where=str(path)) from None

@@ -37,7 +37,13 @@ RAISED = {
     "memory of the host": (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 4, "out of memory"),
     "ctrl-c": (KeyboardInterrupt(), 130, "interrupted\n"),
     "ctrl-c in typer": (SystemExit(130), 130, "interrupted\n"),
-    "closed pipe": (BrokenPipeError(errno.EPIPE, "Broken pipe"), 0, ""),
+    "closed pipe": (BrokenPipeError(errno.EPIPE, "Broken pipe"), 4, ""),
+    "links in a loop": (
+        RuntimeError("Symlink loop from '/a/b.py'"),
+        2,
+        "error: this is a loop of links\n  at   /a/b.py\n",
+    ),
+    "full disk": (OSError(errno.ENOSPC, "x"), 2, "error: cannot write: No space left on device\n"),
     "findings": (SystemExit(1), 1, ""),
 }
 
@@ -120,3 +126,18 @@ def test_full_disk_is_told_once():
     done = shell(f"{sys.executable} -m nllcheck rules list > /dev/full")
     assert done.returncode == 2
     assert done.stderr == "error: cannot write: No space left on device\n  at   standard output\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
+def test_remarks_that_nobody_can_read_change_nothing(tmp_path):
+    place = tmp_path / "loud.py"
+    place.write_text("def nll(o, t):\n    return (o**2).mean()\n")
+    done = shell(
+        f"{sys.executable} -m nllcheck run {STABLE} --loss {place}:nll --timings -q --effort quick 2> /dev/full"
+    )
+    assert done.returncode == 0 and done.stdout.startswith("ok ")
+
+
+def test_the_help_on_a_full_disk_is_an_error_as_any():
+    done = shell(f"{sys.executable} -m nllcheck --help > /dev/full")
+    assert (done.returncode, done.stderr) == (2, "error: cannot write: No space left on device\n")

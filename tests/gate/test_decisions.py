@@ -218,6 +218,10 @@ UNREADABLE = {
     "unknown key": ("version = 1\n" + ENTRY + 'resaon = "x"\n', "did you mean 'reason'"),
     "wrong type": ("version = 1\n" + ENTRY + "on_batch = 1\n", "'on_batch' cannot be 1"),
     "bad severity": ("version = 1\n" + ENTRY.replace("error", "fatal"), "severity cannot be 'fatal'"),
+    "no number": ("version = 1\n" + ENTRY + "reach = nan\n", "'reach' cannot be nan"),
+    "below nothing": ("version = 1\n" + ENTRY + "reach = -1\n", "'reach' cannot be -1"),
+    "no version": ("version = true\n" + ENTRY, "no baseline of version 1"),
+    "bottomless": ("version = 1\nx = " + "[" * 9000, "nested too deeply"),
     "missing": ("version = 1\n" + ENTRY.replace('rule = "R"\n', ""), "'rule' is missing"),
     "twice": ("version = 1\n" + ENTRY + ENTRY, "stands twice"),
 }

@@ -139,6 +139,20 @@ def test_what_cannot_be_a_bundle_is_kept_in_parts(tmp_path):
     assert torch.load(tmp_path / "batch-step-0.pt")[0].shape == (4, 3)
 
 
+@pytest.mark.parametrize("spoil", ["a file in the folder's place", "a batch that cannot be pickled"])
+def test_the_guard_never_ends_the_training(tmp_path, spoil):
+    net = Net()
+    value, batch = stepped(net)
+    folder = tmp_path / "dump"
+    if spoil.startswith("a file"):
+        folder.write_text("")
+    else:
+        batch = (*batch, lambda: None)
+    guard = Guard(folder, model=net, loss="torch.nn.functional:mse_loss", below=1e6)
+    with pytest.warns(UserWarning, match="step 0: the loss is .* Nothing could be written to .*dump"):
+        assert guard(value, batch=batch)
+
+
 def test_a_folder_of_dumps_is_a_model(tmp_path, call, monkeypatch):
     net = torch.nn.Linear(3, 2)
     value, batch = stepped(net)

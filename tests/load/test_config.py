@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
+from nllcheck.config import nearest
 from nllcheck.errors import NllcheckError
 from nllcheck.load import Request, load_target
 
@@ -59,6 +63,31 @@ def test_bad_config(project, case):
     with pytest.raises(NllcheckError, match=message) as caught:
         load_target(Request((str(project / "model.pt"),), **changes))
     assert caught.value.where.endswith("pyproject.toml")
+
+
+PLACES = {
+    "a folder": (Path.mkdir, "a folder, not a file"),
+    "a pipe": (os.mkfifo, "a pipe or device, not a file"),
+    "a loop": (lambda path: path.symlink_to(path.name), "cannot read it: Too many levels"),
+    "a lost link": (lambda path: path.symlink_to("nowhere"), "cannot read it: No such file"),
+    "bottomless": (lambda path: path.write_text("a = " + "[" * 9000), "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_what_stands_in_the_files_place_is_not_passed_over(project, case):
+    """Another pyproject.toml further up would be taken in its stead."""
+    make, message = PLACES[case]
+    (project / "pyproject.toml").write_text(ONE)
+    (project / "below").mkdir()
+    make(project / "below" / "pyproject.toml")
+    with pytest.raises(NllcheckError, match=message):
+        nearest((str(project / "below" / "model.pt"),))
+
+
+def test_a_mark_of_the_byte_order_is_no_error(project):
+    (project / "pyproject.toml").write_text(ONE, encoding="utf-8-sig")
+    assert nearest((str(project / "model.pt"),)).targets
 
 
 def test_a_target_without_any_pyproject(project):

@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,6 +74,68 @@ def test_a_spelling_that_torch_does_not_read(tmp_path):
         read(path)
     assert "pickle_protocol" in caught.value.hint
     assert list(read(path, trust=True)) == ["w"]
+
+
+ARRAYS = {
+    "float32": np.arange(6, dtype="f4").reshape(2, 3),
+    "columns first": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "other byte order": np.arange(3, dtype=">f4"),
+    "whole numbers": np.arange(3),
+    "truths": np.array([True, False]),
+    "half": np.float16([1, 2]),
+    "complex": np.array([1j]),
+    "no dimension": np.array(2.5),
+    "empty": np.zeros((0, 3)),
+    "backwards": np.arange(4.0)[::-1],
+}
+
+
+@pytest.mark.parametrize("write", [zipped, legacy])
+@pytest.mark.parametrize("case", ARRAYS)
+def test_arrays_of_plain_numbers_need_no_trust(tmp_path, write, case):
+    path, array = tmp_path / "batch.pt", ARRAYS[case]
+    write({"x": [(array, torch.zeros(1))], "n": np.float64(2.5), "t": np.bool_(True)}, path)
+    for found in (read(path), read(path, trust=True)):
+        tensor = found["x"][0][0]
+        assert isinstance(tensor, torch.Tensor) and tensor.shape == array.shape
+        assert np.array_equal(tensor.numpy(), array) and (found["n"], found["t"]) == (2.5, True)
+
+
+@pytest.mark.parametrize("array", [np.array([{1}]), np.array(["a"]), np.zeros(2, [("a", "f4")]), np.datetime64(1, "D")])
+def test_other_arrays_need_trust(tmp_path, array):
+    zipped({"x": array}, tmp_path / "batch.pt")
+    with pytest.raises(NllcheckError, match="nothing of it was run"):
+        read(tmp_path / "batch.pt")
+    assert type(read(tmp_path / "batch.pt", trust=True)["x"]) is type(array)
+
+
+class Forged:
+    """An array whose inside a file made up."""
+
+    def __init__(self, call, arguments, state):
+        self.made = call, arguments, state
+
+    def __reduce__(self):
+        return self.made
+
+
+F8 = np.dtype("f8")
+FORGED = {
+    "too long": ((1, (10**12,), F8, False, b"12345678"), ()),
+    "negative": ((1, (-5, -1), F8, False, b"12345678"), ()),
+    "no bytes": ((1, (1,), F8, False, [1.0]), ()),
+    "no dtype": ((1, (1,), 8, False, b"12345678"), ()),
+    "no state": ({"value": 3}, ()),
+    "odd start": ((1, (1,), F8, False, b"1234567"), (10**12,)),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_forged_arrays_end_in_one_error(tmp_path, case):
+    state, start = FORGED[case]
+    zipped({"x": Forged(np.empty(0).__reduce__()[0], (np.ndarray, start, b"b"), state)}, tmp_path / "batch.pt")
+    with pytest.raises(NllcheckError, match="nothing of it was run"):
+        read(tmp_path / "batch.pt")
 
 
 def test_a_repeated_module_is_named_once_for_each_of_its_names(tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable
+from dataclasses import replace
 
 from nllcheck.report import Report
-from nllcheck.types import Axis, Candidate, ChainStep, Facts, Finding, Move, Site, SweepTable
+from nllcheck.types import Axis, Candidate, ChainStep, Facts, Finding, Move, Site, SweepTable, ZCurve
 
 NAN, INF = math.nan, math.inf
 MAX = 3.4028234663852886e38  # largest float32
@@ -53,7 +55,8 @@ def swept(
 ) -> SweepTable:
     slopes = tuple(map(slope, values))
     states = tuple("nan" if math.isnan(s) else "inf" if math.isinf(s) else "finite" for s in slopes)
-    return SweepTable(axis, tuple(values), tuple(map(loss, values)), slopes, states)
+    columns = (array("d", column) for column in (values, map(loss, values), slopes))
+    return SweepTable(axis, *columns, states)
 
 
 RHO = Axis("rho_raw", 4, "output", channel=(4, 5), selector="output[...,4]", observed=(-1.1, 3.9))
@@ -65,7 +68,9 @@ def rho_sweep() -> SweepTable:
     def loss(v: float) -> float:
         return NAN if abs(v) >= 9.0109129 else v * v / 3 - 1.2
 
-    return swept(RHO, number_line(), loss, lambda v: NAN if abs(v) >= 9.0109129 else 2 * v / 3)
+    table = swept(RHO, number_line(), loss, lambda v: NAN if abs(v) >= 9.0109129 else 2 * v / 3)
+    wide = [v * v / 3 - 1.2 for v in table.values]
+    return replace(table, wide_loss=array("d", wide), wide_slope=array("d", (2 * v / 3 for v in table.values)))
 
 
 def sigma_sweep() -> SweepTable:
@@ -222,6 +227,7 @@ def realistic() -> Report:
         (rho_sweep(), sigma_sweep(), mu_sweep()),
         notes=("line 44 of losses.py branches on a value; the branch of the batch was checked",),
         skipped=("targets: the loss takes them as indices, which have no neighbours to sweep",),
+        densities=(PROPER,),
         searched=(
             Candidate("sqrt", site(42), "not reached", "best distance 0.0131"),
             Candidate("exp", site(43), "safe", "its argument is at most 0 within reach"),
@@ -234,7 +240,9 @@ def found() -> Report:
     moves = (Move(0, 3, "output[0, 3]", 0.2, -8.0, (-1.0, 1.2)), Move(0, 4, "output[0, 4]", 0.1, INF, (-1.0, 1.2)))
     label = "output[0, 3] = -8 and output[0, 4] = inf"
     axis = Axis(label, 0, "output", "toward", "found", selector="log_7", observed=(0.0, 0.0), moves=moves)
-    table = SweepTable(axis, (0.0, 0.5, 1.0), (1.0, 2.0, INF), (0.0, 1.0, NAN), ("finite", "finite", "nan"))
+    table = swept(
+        axis, [0.0, 0.5, 1.0], {0.0: 1.0, 0.5: 2.0, 1.0: INF}.__getitem__, {0.0: 0.0, 0.5: 1.0, 1.0: NAN}.__getitem__
+    )
     finding = Finding(
         "NLL000", "unexplained", "inf", "defect", "error", "forward", "log", site(44), "The log gives infinity.",
         axis=label, reach=4.2, loss=INF,
@@ -242,8 +250,12 @@ def found() -> Report:
     return Report(FACTS, (finding,), (table,))
 
 
+BENT = ZCurve("log_s1", (-2.31, 1.04), (-2.0, -1.0, 0.5, 3.0), (-9.2, -0.1, 0.002, 51.0), (1e-9, 1e-3, 0.01, 0.05))
+PROPER = ZCurve("mu_x", (NAN, NAN), (0.25, 1.0), (0.0, 1e-9), (1e-9, 1e-9))
+
+
 def structural() -> Report:
-    return Report(FACTS, (MISSING_LOG,), (rho_sweep(),))
+    return Report(FACTS, (MISSING_LOG,), (rho_sweep(),), densities=(BENT, PROPER))
 
 
 def clear() -> Report:
@@ -282,12 +294,18 @@ def hostile() -> Report:
         reaches=("gradient",), also=(HOSTILE,), **texts,
     )  # fmt: skip
     table = SweepTable(
-        axis, (-INF, -2.0, -1.0, 0.5, 1.0, NAN), (NAN, INF, -INF, 1.0, 0.0, 1.0),
-        (NAN, INF, -INF, 0.0, 1.0, 1.0), ("nan", "inf", "inf", "finite", "nan", "finite"),
+        axis, array("d", (-INF, -2.0, -1.0, 0.5, 1.0, NAN)), array("d", (NAN, INF, -INF, 1.0, 0.0, 1.0)),
+        array("d", (NAN, INF, -INF, 0.0, 1.0, 1.0)), ("nan", "inf", "inf", "finite", "nan", "finite"),
     )  # fmt: skip
     facts = Facts(HOSTILE, HOSTILE, -INF, HOSTILE, HOSTILE, "graph", 1, 1, versions=((HOSTILE, HOSTILE),))
     searched = (Candidate(HOSTILE, where, "not reached", long),)
-    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched)
+    wild = ZCurve(HOSTILE, (-INF, 2.0), (0.0, 1.0), (0.5, 1e9), (1e9, 1e300))
+    z = (
+        wild,
+        replace(wild, values=(-INF, 0.0), log_z=(800.0, -INF), error=(INF, NAN)),
+        replace(wild, log_z=(1.0, 0.0)),
+    )
+    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched, densities=z)
 
 
 REPORTS: dict[str, Callable[[], Report]] = {

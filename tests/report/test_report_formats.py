@@ -103,6 +103,23 @@ def test_junit_counts_what_it_holds(run: Callable[[], tuple[Report, ...]]) -> No
     assert int(root.get("failures", "")) == sum(int(suite.get("failures", "")) for suite in root)
 
 
+JENKINS = {  # elements and their attributes as in junit-10.xsd of Jenkins' xUnit plugin, as far as they are used
+    "testsuites": {"name", "time", "tests", "failures", "errors"},
+    "testsuite": {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname", "id", "package"},
+    "testcase": {"name", "time", "classname", "group"},
+    "failure": {"message", "type"},
+    "error": {"message", "type"},
+    "skipped": {"message", "type"},
+    "system-out": set(),
+}
+
+
+@every_run
+def test_junit_holds_only_what_jenkins_knows(run: Callable[[], tuple[Report, ...]]) -> None:
+    for element in ET.fromstring(FORMATS["junit"](run()).encode()).iter():
+        assert set(element.attrib) <= JENKINS[element.tag]
+
+
 @every_run
 def test_annotations_are_single_lines_and_few(run: Callable[[], tuple[Report, ...]]) -> None:
     lines = FORMATS["github"](run()).splitlines()

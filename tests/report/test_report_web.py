@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html.parser
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -18,14 +19,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_cases import FACTS, PDF_THEN_LOG, REPORTS, RHO_NEAR_ONE, hostile, realistic, rho_sweep
+from report_cases import BENT, FACTS, PDF_THEN_LOG, REPORTS, RHO_NEAR_ONE, hostile, realistic, rho_sweep, sigma_sweep
 
 from nllcheck.report import Report, not_evaluated, web
+from nllcheck.report.web import chart, density
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.report.web.scale import fitted
 
 every_report = pytest.mark.parametrize("make", REPORTS.values(), ids=REPORTS.keys())
-VOID = {"meta", "input", "br"}
+VOID = {"meta", "input", "br", "wbr"}
 
 
 class Reader(html.parser.HTMLParser):
@@ -81,15 +83,33 @@ def test_the_policy_allows_this_style_and_this_script_alone(make: Callable[[], R
 def test_every_plot_has_its_table_and_its_words() -> None:
     reader = Reader(web.render((realistic(),)))
     charts = [a for name, a in reader.tags if name == "svg" and a.get("class") == "chart"]
-    assert len(charts) == 4 and all(a["role"] == "img" and a["aria-label"] for a in charts)
-    assert reader.text.count("the numbers as a table") == 4
+    assert len(charts) == 5 and all(a["role"] == "img" and a["aria-label"] for a in charts)
+    assert reader.text.count("the numbers as a table") == 5
+
+
+def test_float64_is_drawn_where_it_says_something_else() -> None:
+    table, points = rho_sweep(), [*range(len(rho_sweep().values))]
+    drawn = chart.beside(table, points, "loss")
+    assert all(math.isfinite(table.loss[i]) is (abs(table.values[i]) < 9.0109129) for i in drawn)
+    assert drawn and all(drawn[i] == table.wide_loss[i] and abs(drawn[i]) < 3.4028236e38 for i in drawn)
+    same = replace(table, wide_loss=tuple(v if math.isfinite(v) else math.inf for v in table.loss))
+    assert chart.beside(same, points, "loss") == {} == chart.beside(sigma_sweep(), points[:9], "slope")
+
+
+def test_z_is_drawn_with_its_bars_and_named_as_in_the_table() -> None:
+    picture = density.chart(BENT)
+    assert picture is not None and picture.count("<circle") == len(BENT.values)
+    heights = [float(y) for y in re.findall(r'<circle cx="[^"]*" cy="([^"]*)"', picture)]
+    assert heights == sorted(heights, reverse=True)  # its Z rise, and pixels count downwards
+    assert [float(row[1]) for row in density.numbers(BENT)] == pytest.approx([math.exp(z) for z in BENT.log_z], 1e-5)
+    assert density.chart(replace(BENT, log_z=(math.nan,) * 4)) is None
 
 
 def test_a_long_report_stays_under_a_megabyte() -> None:
     many = [replace(f, message=f"{f.message} {i}") for i in range(150) for f in (RHO_NEAR_ONE, PDF_THEN_LOG)]
     table = rho_sweep()
-    dense = replace(table, values=tuple(i / 100 for i in range(-2000, 2001)), loss=(1.0,) * 4001,
-                    slope=(0.5,) * 4001, gradient_state=("finite",) * 4001)  # fmt: skip
+    dense = replace(table, values=tuple(i / 100 for i in range(-2000, 2001)), loss=(1.0,) * 4001, wide_loss=(),
+                    slope=(0.5,) * 4001, wide_slope=(), gradient_state=("finite",) * 4001)  # fmt: skip
     page = web.render((Report(FACTS, tuple(many), (dense,)),))
     assert len(page.encode()) < 1_000_000
     assert len(re.findall("<article", page)) == 300

@@ -50,6 +50,22 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["report.json"]
 
 
+def test_what_a_killed_writer_left_goes_once_it_is_old(tmp_path: Path) -> None:
+    old, new, others = (tmp_path / name for name in (".a.json.1.nllcheck-part", ".b.json.2.nllcheck-part", ".c.part"))
+    for path in (old, new, others):
+        path.write_text("half")
+    for path in (old, others):
+        os.utime(path, (0, 0))
+    formats.write("whole", tmp_path / "a.json")
+    assert sorted(os.listdir(tmp_path)) == [new.name, others.name, "a.json"]
+
+
+def test_a_loop_of_links_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to("a.json")
+    with pytest.raises(NllcheckError, match="too many levels"):
+        formats.write("text", tmp_path / "a.json")
+
+
 def test_every_format_is_a_function_of_the_report() -> None:
     for name in formats.FORMATS:
         assert formats.renderer(name)((realistic(),)) == formats.FORMATS[name]((realistic(),))

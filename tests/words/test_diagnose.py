@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from graphs import graph_of
 
 from nllcheck.diagnose import diagnose
 from nllcheck.diagnose.severity import severity_of
-from nllcheck.types import SEVERITIES, Discarded, Site
+from nllcheck.diagnose.wording import filled
+from nllcheck.types import SEVERITIES, Discarded, Graph, Node, Ref, Site
 
 UNDER, OVER, SAT = "underflow", "overflow", "saturation"
 BACK = {"phase": "backward", "kind": "nan"}
@@ -219,3 +221,17 @@ def test_wrong_signs_and_negative_losses():
     )
     severities = [diagnose(graph, (j,), RULES)[0].severity for j in (labels, real, flips)]
     assert severities == ["error", "note", "note"]
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{x} / {y} is 0 / 0", "p_x / (b * c) is 0 / 0."),
+        ("1 - {y}, or {y}, is 0", "1 - (b * c), or b * c, is 0."),
+        ("from {y} on", "From b * c on."),
+    ],
+)
+def test_an_operand_of_a_messages_formula_stands_in_brackets(template, said):
+    site = Site("losses.py", 1, "nll", None, "b * c", (0, 5))
+    nodes = (Node(0, "input", (), name="p_x"), Node(1, "mul", (), site=site))
+    assert filled(template, Graph(nodes, 1), None, {"x": Ref(0), "y": Ref(1)}, math.nan) == said

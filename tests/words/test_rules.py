@@ -143,8 +143,13 @@ def test_files_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "a.yaml", tmp_path / "missing.yaml"):
         with pytest.raises(NllcheckError, match="cannot read the rule"):
             rules.read(path)
-    with pytest.raises(NllcheckError, match="there is no rule folder"):
-        rules.load([tmp_path / "nowhere"])
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(NllcheckError, match="this is no file"):
+        rules.read(tmp_path / "pipe.yaml")
+    (tmp_path / "empty").mkdir()
+    for place, message in (("nowhere", "there is no rule folder"), ("empty", "there is no rule in this folder")):
+        with pytest.raises(NllcheckError, match=message):
+            rules.load([tmp_path / place])
 
 
 def test_own_rules_stand_beside_the_shipped_ones_and_take_no_id_or_name(tmp_path):

@@ -110,13 +110,19 @@ def _overview_row(i: int, finding: Finding, target: str | None) -> Safe:
         tag("td", tag("span", finding.severity, class_="severity"), data_value=SEVERITIES.index(finding.severity)),
         tag("td", title),
         tag("td", finding.verdict),
-        tag("td", words.place(finding.site) if finding.site else ""),
+        tag("td", _breakable(words.place(finding.site)) if finding.site else ""),
         tag("td", finding.axis or ""),
         tag("td", "on the batch" if finding.on_batch else number(far, 3) if math.isfinite(far) else "",
             data_value="0" if finding.on_batch else "Infinity" if math.isinf(far) else f"{far:.6g}"),
         tag("td", target) if target else None,
     )  # fmt: skip
     return tag("tr", *cells, class_=finding.severity, data_level=finding.severity, data_article=f"f{i}")
+
+
+def _breakable(path: str) -> Safe:
+    """A path that a narrow column may break after each folder."""
+    first, *rest = path.split("/")
+    return join(first, *(part for name in rest for part in ("/", tag("wbr"), name)))
 
 
 def _article(i: int, report: Report, finding: Finding) -> Safe:
@@ -142,6 +148,8 @@ def _rest(report: Report) -> Safe | None:
         ("Skipped", report.skipped),
     )
     told = [join(tag("h3", name), tag("ul", *(tag("li", prose(t)) for t in texts))) for name, texts in lists if texts]
+    if report.densities and not any(finding.kind == "wrong-density" for finding in report.findings):
+        told.append(join(tag("h3", "The density test: Z, the integral of exp(-loss)"), parts.density_figures(report)))
     axes = parts.break_map(report)
     title = tag("h3", f"Where it breaks: {count(len(report.sweeps), 'axis', 'axes')}")
     drawn = join(title, tag("div", axes, class_="wide", tabindex="0"), bits_table(report))

@@ -6,16 +6,16 @@ Colours are middle tones that stand out on white and on black; shapes and letter
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import groupby, pairwise
 
 from nllcheck.report import strip, words
 from nllcheck.report.spelling import exact, number
+from nllcheck.report.web.marks import LEFT, RIGHT, WIDTH, band, line, picture, rows, text, value_axis
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.report.web.scale import Scale, fitted
 from nllcheck.types import Facts, Finding, SweepTable
 
-WIDTH, LEFT, RIGHT = 720, 74, 14
 PANELS = {"loss": (22, 150), "slope": (172, 280)}  # top and bottom of each
 STRIPS = {"loss": 292, "slope": 314}
 BAR, BOTTOM = 16, 336
@@ -30,6 +30,8 @@ FILLS = {
     strip.BOTH: "#3c7f58",
 }
 MOST = 160  # points a line is drawn with
+VISIBLE = 0.01  # relative difference that a picture shows
+LARGEST = 3.4e38  # float32's and bfloat16's largest number
 
 
 def window(table: SweepTable, finding: Finding) -> tuple[float, float]:
@@ -54,13 +56,12 @@ def chart(table: SweepTable, finding: Finding, facts: Facts) -> Safe | None:
         return None
     unit = max((abs(v) for v in table.axis.observed if math.isfinite(v)), default=0.0)
     across = fitted([table.values[i] for i in points], LEFT, WIDTH - RIGHT, unit or None)
-    body = [_batch(across, table), _axis(across, table.axis.label)]
+    body = [band(across, table.axis.observed, BOTTOM), value_axis(across, table.axis.label, BOTTOM)]
     body += [_panel(across, table, points, which, finding) for which in PANELS]
     body += [_classes(across, table, points, which) for which in STRIPS]
     body += [_threshold(across, finding, facts)]
     said = f"{table.axis.label}: loss, slope and their classes. {words.when(finding, facts, table)}"
-    size = {"viewBox": f"0 0 {WIDTH} {BOTTOM + 40}", "role": "img", "aria_label": said, "class_": "chart"}
-    return tag("svg", *body, **size, fill="currentColor", font_family="system-ui, sans-serif", font_size="12")
+    return picture(BOTTOM + 40, said, *body)
 
 
 def thinned(points: list[int], table: SweepTable) -> list[int]:
@@ -76,57 +77,46 @@ def _symbols(table: SweepTable, i: int) -> tuple[str, str]:
     return strip.loss_symbol(table.loss[i]), strip.slope_symbol(table.slope[i], table.gradient_state[i])
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle", **more: object) -> Safe:
-    return tag("text", text, x=round(x, 1), y=round(y, 1), text_anchor=anchor, **more)
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, **more: object) -> Safe:
-    return tag("line", x1=round(x1, 1), y1=round(y1, 1), x2=round(x2, 1), y2=round(y2, 1), **more)
-
-
-def _batch(across: Scale, table: SweepTable) -> Safe | None:
-    """The range that the batch itself shows, as a band behind everything."""
-    low, high = table.axis.observed
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return None
-    x, width = across(low), max(across(high) - across(low), 2.0)
-    band = tag("rect", x=round(x, 1), y=14, width=round(width, 1), height=BOTTOM - 14, fill="#8a94a0", opacity="0.18")
-    return join(band, _text(min(max(x + width / 2, LEFT + 44), WIDTH - 60), 11, "batch's range", opacity="0.75"))
-
-
-def _axis(across: Scale, label: str) -> Safe:
-    marks = [join(_line(across(v), BOTTOM, across(v), BOTTOM + 4, stroke="currentColor"),
-                  _text(across(v), BOTTOM + 16, f"{v:.4g}")) for v in across.ticks(64)]  # fmt: skip
-    bent = " (logarithmic)" if across.unit else ""
-    return join(*marks, _text((LEFT + WIDTH - RIGHT) / 2, BOTTOM + 34, f"{label}{bent}", font_weight="bold"))
-
-
 def _panel(across: Scale, table: SweepTable, points: list[int], which: str, finding: Finding) -> Safe:
-    """A curve, broken where it is not finite, and the reference value at the witness as a diamond."""
+    """A curve, broken where it is not finite, float64's where that is another, and the reference at the witness."""
     values = table.loss if which == "loss" else table.slope
     better = finding.reference_loss if which == "loss" else finding.reference_slope
     top, bottom = PANELS[which]
-    shown = [values[i] for i in points] + ([better] if better is not None else [])
+    wide = beside(table, points, which)
+    shown = [v for v in (*(values[i] for i in points), *wide.values(), better) if v is not None]
     up = fitted(shown, bottom, top)
-    ticks = up.ticks(24)
-    grid = [join(_line(LEFT, up(v), WIDTH - RIGHT, up(v), stroke="currentColor", opacity="0.15"),
-                 _text(LEFT - 6, up(v) + 4, f"{v:.3g}", "end")) for v in ticks]  # fmt: skip
+    grid = rows(up, [(v, f"{v:.3g}") for v in up.ticks(24)])
     colour = COLOURS[which]
-    curves = [_curve(across, up, run, colour) for run in _finite_runs(table, values, points)]
-    title = _text(12, (top + bottom) / 2, which, transform=f"rotate(-90 12 {(top + bottom) / 2:g})", font_weight="bold")
-    return join(*grid, *curves, _diamond(across, up, finding.witness, better, finding.reference), title)
+    runs = _finite_runs(table, wide, points)  # below the computed curve: seen where that is another
+    curves = [_curve(across, up, run, "currentColor", stroke_dasharray="3 3") for run in runs]
+    curves += [_curve(across, up, run, colour) for run in _finite_runs(table, dict(enumerate(values)), points)]
+    curves += [text(WIDTH - RIGHT, bottom - 5, "dotted: float64", "end")] if wide else []
+    title = text(12, (top + bottom) / 2, which, transform=f"rotate(-90 12 {(top + bottom) / 2:g})", font_weight="bold")
+    return join(grid, *curves, _diamond(across, up, finding.witness, better, finding.reference), title)
 
 
-def _finite_runs(table: SweepTable, values: Sequence[float], points: list[int]) -> list[list[tuple[float, float]]]:
-    runs = groupby(points, key=lambda i: math.isfinite(values[i]))
+def beside(table: SweepTable, points: list[int], which: str) -> dict[int, float]:
+    """Float64's values by point, where one of them is visibly another than the computed one; else nothing.
+
+    Values that the training dtype could not hold anyway are left out.
+    """
+    values, wide = (table.loss, table.wide_loss) if which == "loss" else (table.slope, table.wide_slope)
+    known = {i: wide[i] for i in points if wide and abs(wide[i]) <= LARGEST}
+    size = max((abs(values[i]) for i in points if math.isfinite(values[i])), default=0.0)
+    differs = any(not abs(values[i] - v) <= VISIBLE * max(abs(v), VISIBLE * size) for i, v in known.items())
+    return known if differs else {}
+
+
+def _finite_runs(table: SweepTable, values: Mapping[int, float], points: list[int]) -> list[list[tuple[float, float]]]:
+    runs = groupby(points, key=lambda i: math.isfinite(values.get(i, math.nan)))
     return [[(table.values[i], values[i]) for i in run] for finite, run in runs if finite]
 
 
-def _curve(across: Scale, up: Scale, run: list[tuple[float, float]], colour: str) -> Safe:
+def _curve(across: Scale, up: Scale, run: list[tuple[float, float]], colour: str, **more: object) -> Safe:
     if len(run) == 1:
         return tag("circle", cx=round(across(run[0][0]), 1), cy=round(up(run[0][1]), 1), r="2", fill=colour)
     path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in run)
-    return tag("polyline", points=path, fill="none", stroke=colour, stroke_width="2")
+    return tag("polyline", points=path, fill="none", stroke=colour, stroke_width="2", **more)
 
 
 def _diamond(across: Scale, up: Scale, at: float | None, value: float | None, said: str) -> Safe | None:
@@ -136,7 +126,7 @@ def _diamond(across: Scale, up: Scale, at: float | None, value: float | None, sa
     shape = tag("polygon", points=f"{x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x - 6:.1f},{y:.1f}",
                 fill="none", stroke="currentColor", stroke_width="2")  # fmt: skip
     side, anchor = (-10, "end") if x > WIDTH / 2 else (10, "start")
-    return join(shape, _text(x + side, y + 4, f"{said}: {number(value, 4)}", anchor))
+    return join(shape, text(x + side, y - 5, f"{said}: {number(value, 4)}", anchor))
 
 
 def _classes(across: Scale, table: SweepTable, points: list[int], which: str) -> Safe:
@@ -148,14 +138,14 @@ def _classes(across: Scale, table: SweepTable, points: list[int], which: str) ->
         edges.append((across(table.values[before[-1]]) + across(table.values[after[0]])) / 2)
     edges.append(across(table.values[points[-1]]))
     bars = [bar(a, b, STRIPS[which], key, which) for (key, _), a, b in zip(runs, edges, edges[1:], strict=False)]
-    return join(*bars, _text(LEFT - 6, STRIPS[which] + 12, "class" if which == "loss" else "sign", "end"))
+    return join(*bars, text(LEFT - 6, STRIPS[which] + 12, "class" if which == "loss" else "sign", "end"))
 
 
 def bar(start: float, stop: float, y: float, symbol: str, which: str) -> Safe:
     """A piece of a strip from `start` to `stop`; the falling slope shares its letter with the negative loss."""
     fill = COLOURS["slope"] if which == "slope" and symbol == strip.FALLING else FILLS[symbol]
     width = max(stop - start, 1.0)
-    letter = _text(start + width / 2, y + 12, symbol, fill="#fff", font_weight="bold") if width > 12 else None
+    letter = text(start + width / 2, y + 12, symbol, fill="#fff", font_weight="bold") if width > 12 else None
     return join(tag("rect", x=round(start, 1), y=y, width=round(width, 1), height=BAR, fill=fill), letter)
 
 
@@ -166,5 +156,5 @@ def _threshold(across: Scale, finding: Finding, facts: Facts) -> Safe | None:
     x = across(at)
     anchor = "end" if x > WIDTH / 2 else "start"
     label = f"first failing: {exact(at, facts.dtype)}"
-    line = _line(x, 14, x, BOTTOM, stroke="#c93a3a", stroke_width="2", stroke_dasharray="5 3")
-    return join(line, _text(x - 6 if anchor == "end" else x + 6, 90, label, anchor, font_weight="bold"))
+    mark = line(x, 14, x, BOTTOM, stroke="#c93a3a", stroke_width="2", stroke_dasharray="5 3")
+    return join(mark, text(x - 6 if anchor == "end" else x + 6, 90, label, anchor, font_weight="bold"))

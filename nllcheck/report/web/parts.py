@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from nllcheck.report import Report, margins, strip, words
-from nllcheck.report.spelling import clean, code, number, prose
+from nllcheck.report.spelling import clean, code, count, number, prose
 from nllcheck.report.web import chart as charts
+from nllcheck.report.web import density
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.types import Finding, SweepTable
 
@@ -25,18 +27,28 @@ def body(report: Report, finding: Finding, pictures: bool = True) -> Safe:
     """Everything below a finding's heading: source, picture and its table, sentences, what to write, how to rerun."""
     table = next((t for t in report.sweeps if t.axis.label == finding.axis), None)
     drawn = charts.chart(table, finding, report.facts) if table and pictures else None
-    twin = _twin(table, finding) if table and drawn else None
+    numbers = _twin(table, finding) if table and drawn else None
     rows = [("when", words.when(finding, report.facts, table))]
     rows += words.rows(finding, report.facts, table, verbose=True)
     told = [join(tag("dt", label), tag("dd", text)) for label, text in rows if text]
     return join(
         _source(finding),
         _chain(finding),
-        tag("figure", drawn, twin) if drawn else None,
+        tag("figure", drawn, numbers) if drawn else None,
+        density_figures(report) if finding.kind == "wrong-density" and pictures else None,
         tag("dl", *told) if told else None,
         _fix(finding),
         tag("p", "Rerun: ", tag("code", prose(finding.command))) if finding.command else None,
     )
+
+
+def density_figures(report: Report) -> Safe | None:
+    """Z along each axis that the density test moved."""
+    drawn = [tag("figure", density.chart(c), twin(density.COLUMNS, density.numbers(c))) for c in report.densities]
+    if len(drawn) < 2:
+        return join(*drawn) if drawn else None
+    more = tag("summary", f"along {count(len(drawn) - 1, 'other axis', 'other axes')}")
+    return join(drawn[0], tag("details", more, *drawn[1:]))
 
 
 def _source(finding: Finding) -> Safe | None:
@@ -69,17 +81,25 @@ def _twin(table: SweepTable, finding: Finding) -> Safe:
     """The picture's numbers, at most `ROWS` of them."""
     low, high = charts.window(table, finding)
     points = charts.thinned([i for i, v in enumerate(table.values) if low <= v <= high], table)
+    wide = any(charts.beside(table, points, which) for which in charts.PANELS)
     points = points[:: math.ceil(len(points) / ROWS)]
-    head = tag("tr", *(tag("th", name, scope="col") for name in (table.axis.label, "loss", "slope", "gradient")))
-    rows = [tag("tr", *(tag("td", text) for text in _numbers(table, i))) for i in points]
+    names = (table.axis.label, "loss", "slope", "gradient", *(("loss in float64", "slope in float64") if wide else ()))
+    return twin(names, [_numbers(table, i, wide) for i in points])
+
+
+def twin(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Safe:
+    """The table that says what the picture above it shows."""
+    head = tag("tr", *(tag("th", name, scope="col") for name in names))
+    lines = [tag("tr", *(tag("td", text) for text in row)) for row in rows]
     summary = tag("summary", "the numbers as a table")
-    grid = tag("table", tag("thead", head), tag("tbody", *rows))
+    grid = tag("table", tag("thead", head), tag("tbody", *lines))
     return tag("details", summary, tag("div", grid, class_="wide", tabindex="0"))
 
 
-def _numbers(table: SweepTable, i: int) -> tuple[str, ...]:
+def _numbers(table: SweepTable, i: int, wide: bool) -> tuple[str, ...]:
     values = (table.values[i], table.loss[i], table.slope[i])
-    return (*(number(v, 6) for v in values), table.gradient_state[i])
+    beside = (table.wide_loss[i], table.wide_slope[i]) if wide else ()
+    return (*(number(v, 6) for v in values), table.gradient_state[i], *(number(v, 6) for v in beside))
 
 
 def break_map(report: Report) -> Safe | None:
