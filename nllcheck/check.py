@@ -1,6 +1,6 @@
 """The whole check, in the order in which it happens. Read this first.
 
-    load -> capture -> axes -> sweep -> search -> detect -> density -> judge -> diagnose -> report
+    load -> capture -> axes -> sweep -> search -> pairs -> detect -> density -> judge -> diagnose -> report
 
 Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
 makes the `Target` from files, `check` and `check_function` make it from live objects.
@@ -32,19 +32,20 @@ from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.options import Clock, Options, bytes_of, effort_of, options_of, settings_of
-from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet
+from nllcheck.pairs import pairs
+from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet, with_terms
 from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
 from nllcheck.search import search
 from nllcheck.structure import structure
-from nllcheck.summary import facts_of, sweep_table
+from nllcheck.summary import complex_steps, facts_of, summed_terms, sweep_table
 from nllcheck.sweep import Swept, extended, planned, sweep
 from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import Axis, Candidate, Effort
+from nllcheck.types import Axis, Candidate, Effort, PairMap
 
 
 def run(target: Target, options: Options | None = None) -> Report:
@@ -80,7 +81,7 @@ def _checked(
 
 def _ready(target: Target, options: Options) -> tuple[Target, Batch]:
     """The target on its device, and the batch that is traced."""
-    target = prepared(target, device_of(options.device), dtype_of(options.dtype))
+    target = with_terms(prepared(target, device_of(options.device), dtype_of(options.dtype)), options.seed)
     losses = [first_look(target, batch, options.seed) for batch in target.batches]
     return target, _most_telling(target.batches, losses)
 
@@ -123,6 +124,8 @@ def _by_graph(
                   engine=options.engine)  # fmt: skip
     clock.start("search")
     swept, searched, unsearched = _searched(graph, swept, options)
+    clock.start("pairs")
+    swept, maps, unmapped = _mapped(graph, swept, options)
     clock.start("detect")
     found, seen = detect(graph, swept, options.min_bits)
     clock.start("density")
@@ -162,13 +165,14 @@ def _by_graph(
         facts=facts,
         findings=findings,
         sweeps=tables,
-        notes=(*seen, *guarded_branches(graph), *told(answer, (f.message for f in findings))),
-        skipped=(*skipped, *unsearched, *other.skipped, *untold(answer)),
+        notes=(*seen, *summed_terms(target), *guarded_branches(graph), *told(answer, (f.message for f in findings))),
+        skipped=(*skipped, *complex_steps(graph.graph), *unsearched, *unmapped, *other.skipped, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
         searched=searched,
         bits=bits,
         densities=answer.curves,
+        pairs=maps,
     )
 
 
@@ -180,6 +184,16 @@ def _searched(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, 
         return extended(swept, ways, memory), told, ()
     except Exception as error:  # an op without a derivative, or without a rule for many points at once
         return swept, (), (f"guided search: because {_first_line(error)}",)
+
+
+def _mapped(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, tuple[PairMap, ...], tuple[str, ...]]:
+    """The sweeps with the ways to what fails only at two values at once, and the maps. On top, too."""
+    memory = bytes_of(options.memory)
+    try:
+        ways, maps = pairs(graph, swept, effort=effort_of(options.effort), memory=memory)
+        return extended(swept, ways, memory), maps, ()
+    except Exception as error:  # the same that stop a search
+        return swept, (), (f"maps of two axes: because {_first_line(error)}",)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import traceback
@@ -14,7 +15,7 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.target import Batch, Target, evaluate
+from nllcheck.target import Batch, Target, evaluate, term_names
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -119,6 +120,15 @@ def first_look(target: Target, batch: Batch, seed: int) -> torch.Tensor:
     if not loss.requires_grad and not _has_floats(batch) and target.model is None:
         raise NllcheckError("no floating point tensor reaches the loss", hint="pass float tensors to check_function")
     return loss.detach()
+
+
+def with_terms(target: Target, seed: int) -> Target:
+    """The target with the terms named that its loss returns on the first batch; as it is where that raises."""
+    free = _wanting_gradients(target, _changed(target.batches[0], torch.Tensor.clone))
+    with torch.random.fork_rng(), torch.enable_grad(), contextlib.suppress(Exception):
+        torch.manual_seed(seed)
+        return replace(target, terms=term_names(target, free))
+    return target  # the first look says what is wrong
 
 
 def _has_floats(batch: Batch) -> bool:

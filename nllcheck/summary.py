@@ -82,3 +82,18 @@ def _defined(loss: Callable[..., Any]) -> Site | None:
         return None
     name = getattr(loss, "__qualname__", type(loss).__name__)
     return Site(path, first, name, source=lines[0].strip()) if path else None
+
+
+def summed_terms(target: Target) -> tuple[str, ...]:
+    """A remark on a loss that returns several numbers."""
+    names = ", ".join(target.terms)
+    return (f"the loss returns {len(target.terms)} terms ({names}): their sum is checked",) if target.terms else ()
+
+
+def complex_steps(graph: Graph) -> tuple[str, ...]:
+    """What complex numbers keep from being done, with the first op that makes them."""
+    first = next((n for n in graph.nodes if n.dtype.startswith("complex")), None)
+    if first is None:
+        return ()
+    place = f" at {first.site.path}:{first.site.line}" if first.site else ""
+    return (f"exact arithmetic: because {first.op}{place} gives complex numbers: verdicts are float64's",)

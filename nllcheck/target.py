@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
+import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +49,7 @@ class Target:
     target_names: tuple[str, ...] = ()  # bare functions: which of the named tensors are targets
     command: str = ""  # the command line that would repeat this check, without sweeps
     mixed: MixedStep | None = None  # the mixed-precision step that the bundle was written in
+    terms: tuple[str, ...] = ()  # names of what the loss returns several of, where their sum is minimised
 
 
 def split_batch(batch: Any, name: str = "batch") -> Batch:
@@ -106,7 +109,42 @@ def evaluate(target: Target, model: torch.nn.Module | None, batch: Batch) -> tor
     Raises NllcheckError when the result is not one real number.
     """
     with _uncompiled():
-        return as_scalar(_call(target, model, batch), target.loss_name)
+        return as_scalar(_call(target, model, batch), target.loss_name, target.terms)
+
+
+def term_names(target: Target, batch: Batch) -> tuple[str, ...]:
+    """Names of the terms that one run shows the loss to return, see `terms_of`."""
+    with _uncompiled():
+        return terms_of(_call(target, target.model, batch))
+
+
+def terms_of(value: Any) -> tuple[str, ...]:
+    """Names of the terms whose sum is minimised: a dict of numbers without a 'loss'; a tuple of numbers that all ask
+    for a gradient and of which none is computed from another (a total beside its parts is no term)."""
+    if isinstance(value, Mapping):
+        return tuple(map(str, value)) if "loss" not in value and _are_numbers(list(value.values())) else ()
+    if not isinstance(value, (tuple, list)) or len(value) < 2 or not _are_numbers(value):
+        return ()
+    trained = all(part.grad_fn is not None for part in value)
+    if not trained or any(b.grad_fn in _history(a) for a in value for b in value if a is not b):
+        return ()
+    return tuple(f"term {k}" for k in range(len(value)))
+
+
+def _are_numbers(parts: Sequence[Any]) -> bool:
+    return bool(parts) and all(isinstance(p, torch.Tensor) and p.numel() == 1 and p.is_floating_point() for p in parts)
+
+
+def _history(tensor: torch.Tensor) -> set[Any]:
+    """Every step of autograd that leads to it."""
+    seen: set[Any] = set()
+    stack = [tensor.grad_fn]
+    while stack:
+        step = stack.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            stack += [before for before, _ in step.next_functions]
+    return seen
 
 
 @contextlib.contextmanager
@@ -148,10 +186,13 @@ def _call_with_output(loss: Callable[..., Any], output: Any, batch: Batch) -> An
     return loss(output, *targets)
 
 
-def as_scalar(value: Any, loss_name: str) -> torch.Tensor:
-    """The loss as a 0-d real tensor. A Lightning-like dict is read at 'loss'; a dict of terms alone is summed."""
+def as_scalar(value: Any, loss_name: str, terms: tuple[str, ...] = ()) -> torch.Tensor:
+    """The loss as a 0-d real tensor: of several `terms` the sum, of a Lightning-like dict the value of 'loss', of a
+    loss beside other things the first."""
     if isinstance(value, Mapping):
-        value = value["loss"] if "loss" in value else _summed(value)
+        value = value["loss"] if "loss" in value else _summed(list(value.values()), value)
+    if terms and isinstance(value, (tuple, list)):
+        value = _summed(value, value)
     if isinstance(value, (tuple, list)) and value and isinstance(value[0], torch.Tensor) and value[0].numel() == 1:
         value = value[0]  # (loss, extras), as many training steps return
     if not isinstance(value, torch.Tensor):
@@ -172,11 +213,9 @@ def as_scalar(value: Any, loss_name: str) -> torch.Tensor:
     return value.reshape(())
 
 
-def _summed(terms: Mapping[str, Any]) -> Any:
-    """The sum of terms that are one number each, as a training step sums them; anything else as it is."""
-    parts = list(terms.values())
-    scalars = all(isinstance(p, torch.Tensor) and p.numel() == 1 and p.is_floating_point() for p in parts)
-    return sum(p.reshape(()) for p in parts) if parts and scalars else terms
+def _summed(parts: Sequence[Any], otherwise: Any) -> Any:
+    """The sum of terms that are one number each, as a training step sums them."""
+    return functools.reduce(operator.add, (p.reshape(()) for p in parts)) if _are_numbers(parts) else otherwise
 
 
 def _describe(value: Any) -> str:

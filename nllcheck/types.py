@@ -92,6 +92,7 @@ class Graph:
     targets: tuple[int, ...] = ()  # the nodes that are targets
     weights: frozenset[str] = frozenset()  # names of the leaves that are parameters or buffers
     discarded: tuple[Discarded, ...] = ()  # guards whose result nothing uses
+    terms: tuple[tuple[str, int], ...] = ()  # what the loss sums, where it returns several: name and node
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,27 @@ class LineBits:
 
 
 @dataclass(frozen=True, slots=True)
+class PairMap:
+    """Two axes moved at once, everything else as on the batch: where loss or gradient are not finite."""
+
+    first: str  # label of the axis that `rows` go along
+    second: str
+    first_values: tuple[float, ...]  # ascending
+    second_values: tuple[float, ...]
+    rows: tuple[str, ...]  # one a value of `first`, a character a value of `second`: see `PAIR_STATES`
+    observed: tuple[tuple[float, float], tuple[float, float]]  # the batch's own ranges
+    region: str  # where it fails, in a line; empty: no simple line says it
+    wrong: int  # points tried at which the line is not right
+    points: int  # tried, those of `rows` among them
+    failing: int  # of them
+    nearest: tuple[float, float] | None  # failing point with the smallest reach; None: none fails
+    together: int  # points of `rows` that fail although neither value does alone
+
+
+PAIR_STATES = {".": "finite", "g": "only the gradient is not finite", "i": "loss infinite", "n": "loss NaN"}
+
+
+@dataclass(frozen=True, slots=True)
 class ChainStep:
     """One station of a failure's way: what went wrong at this op, and where."""
 
@@ -289,6 +311,7 @@ class Finding:
     on_batch: bool = False
     also: tuple[str, ...] = ()  # other axes on which the same failure was located, in words
     command: str = ""  # reproduces it
+    term: str | None = None  # of a loss that returns several: which of them fail, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ RANKS = (
     ("engine",),
     ("detect",),
     ("exact", "density", "search"),
+    ("pairs",),
     ("options",),
     ("judge",),
     ("eager",),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import fx
 
 from nllcheck.capture.interpret import run_all
-from nllcheck.capture.plain import plain_graph
+from nllcheck.capture.plain import plain_graph, terms_in
 from nllcheck.capture.trace import Program, forward_graph, program, quiet_numerics
 from nllcheck.target import Batch, Target
 from nllcheck.types import Graph, Site
@@ -48,7 +48,8 @@ def capture(target: Target, batch: Batch, seed: int = 0) -> LossGraph:
     module = forward_graph(prog, seed)
     with quiet_numerics(seed), torch.no_grad():
         values = tuple(_detached(v) for v in run_all(module, [leaf.value for leaf in prog.leaves]))
-    return LossGraph(plain_graph(module, prog.leaves, values), module, values, prog, seed)
+    plain = plain_graph(module, prog.leaves, values)
+    return LossGraph(replace(plain, terms=terms_in(plain, target.terms)), module, values, prog, seed)
 
 
 def _detached(value: Any) -> Any:

@@ -20,9 +20,20 @@ def captured(target: Target, batch: Batch, seed: int) -> tuple[LossGraph | None,
     except Exception as error:  # whatever the tracer or the user's code under it raises
         text = str(error).strip().splitlines()
         return None, (f"the loss could not be traced ({type(error).__name__}: {text[0][:160] if text else ''})",)
+    own = graph.module.meta["own_backward"]
+    if own:
+        return None, _own_backward(own, wrong)
     if wrong:
         return None, (*wrong, *_branch_lines(graph))
     return graph, ()
+
+
+def _own_backward(names: tuple[str, ...], wrong: tuple[str, ...]) -> tuple[str, ...]:
+    """A graph has the derivative of the forward code, and this is not what training runs."""
+    own = f"{', '.join(names)} bring{'s its' if len(names) == 1 else ' their'} own backward"
+    differs = any("another gradient" in text for text in wrong)
+    meant = "which is not the derivative of its forward (a straight-through or reversed gradient is meant so)"
+    return (f"{own}, {meant}" if differs else own,)
 
 
 def _branch_lines(graph: LossGraph) -> list[str]:

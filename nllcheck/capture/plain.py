@@ -32,6 +32,26 @@ def plain_graph(module: fx.GraphModule, leaves: tuple[Leaf, ...], values: tuple[
     return Graph(plain, index[loss], outputs, targets, weights, _discarded(module, index))
 
 
+def terms_in(graph: Graph, names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """The nodes of a loss's terms, which the end of the program adds up in their order; () where it does not."""
+    found: list[int] = []
+    left = _behind_views(graph, graph.loss)
+    for _ in names[1:]:
+        node = graph.nodes[left]
+        if node.op != "add" or not all(isinstance(a, Ref) for a in node.args[:2]):
+            return ()
+        left, right = (_behind_views(graph, a.index) for a in node.args[:2])
+        found.insert(0, right)
+    return tuple(zip(names, [left, *found], strict=True)) if names else ()
+
+
+def _behind_views(graph: Graph, index: int) -> int:
+    node = graph.nodes[index]
+    while ops.is_transparent(node.op) and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+    return node.index
+
+
 def _discarded(module: fx.GraphModule, index: dict[fx.Node, int]) -> tuple[Discarded, ...]:
     """Guards that the trace met and nothing used, in the user's own lines, where what they guard is still there."""
     found = []

@@ -111,7 +111,10 @@ def _depth_hooks(mode: SiteMode, model: torch.nn.Module) -> list[Any]:
 def mark_here(in_model: bool) -> Mark:
     """The mark of the op being dispatched now: call it from inside a `__torch_dispatch__`."""
     frames, inplace = _walk(sys._getframe(2))
-    return Mark(frames, in_model, torch.is_grad_enabled(), inplace)
+    return Mark(frames, in_model, torch.is_grad_enabled() if not own_forward else own_forward[-1], inplace)
+
+
+own_forward: list[bool] = []  # while a custom function's `forward` runs: was the gradient wanted outside?
 
 
 def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool]:
@@ -124,11 +127,16 @@ def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool]:
         if kind != "machinery" and inplace is None:
             inplace = _is_inplace(frame)
         if kind == "own":
-            own.append(_freeze(frame))
+            own.append(freeze(frame))
         elif kind == "library":
-            library.append(_freeze(frame))
+            library.append(freeze(frame))
         frame = frame.f_back
     return tuple(own) or tuple(library[:1]), bool(inplace)
+
+
+def is_own(frame: FrameType) -> bool:
+    """Is it a user's code?"""
+    return _kind_of(frame.f_code.co_filename) == "own"
 
 
 @functools.cache
@@ -148,7 +156,7 @@ def _positions(code: CodeType) -> tuple[Any, ...]:
     return tuple(code.co_positions())
 
 
-def _freeze(frame: FrameType) -> Frame:
+def freeze(frame: FrameType) -> Frame:
     line = frame.f_lineno
     positions = _positions(frame.f_code)
     at = positions[frame.f_lasti // 2] if 0 <= frame.f_lasti // 2 < len(positions) else (None,) * 4

@@ -21,6 +21,7 @@ from torch.nn.utils import stateless
 
 from nllcheck import ops
 from nllcheck.capture.mutation import out_of_place
+from nllcheck.capture.nested import custom_functions, without_saved
 from nllcheck.capture.sites import SiteMode
 from nllcheck.target import Batch, Target, evaluate
 
@@ -206,7 +207,27 @@ def _dropout_in_order() -> Iterator[None]:
 
 
 def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
-    """Trace the program to a functional ATen graph whose nodes carry `Mark`s. Raises whatever torch raises."""
+    """Trace the program to a functional ATen graph whose nodes carry `Mark`s. Raises whatever torch raises.
+
+    What functorch refuses (a gradient inside the loss, a custom function) is traced as it stands.
+    """
+    with custom_functions() as met:
+        try:
+            module = _traced(prog, seed, lambda call: functionalize(call, remove="mutations"))
+        except Exception as refused:
+            try:
+                module = without_saved(_traced(prog, seed, lambda call: call))
+            except Exception:
+                raise refused from None
+    module = out_of_place(module)
+    unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
+    tidied = tidy(module)  # which empties the arguments of what it drops
+    tidied.meta["discarded"] = unused
+    tidied.meta["own_backward"] = tuple(dict.fromkeys(met))
+    return tidied
+
+
+def _traced(prog: Program, seed: int, wrapped: Callable[[Callable[..., Any]], Callable[..., Any]]) -> fx.GraphModule:
     mode = SiteMode()
 
     def marked(*tensors: torch.Tensor) -> torch.Tensor:
@@ -214,15 +235,11 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
             return prog.call(*tensors)
 
     tensors = [_leaf_tensor(leaf) for leaf in prog.leaves]
-    with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
-        trace = make_fx(functionalize(marked, remove="mutations"), _error_on_data_dependent_ops=False)
-        module = trace(*tensors)
-    fx_traceback.current_meta.pop("custom", None)
-    module = out_of_place(module)
-    unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
-    tidied = tidy(module)  # which empties the arguments of what it drops
-    tidied.meta["discarded"] = unused
-    return tidied
+    try:
+        with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
+            return make_fx(wrapped(marked), _error_on_data_dependent_ops=False)(*tensors)
+    finally:
+        fx_traceback.current_meta.pop("custom", None)
 
 
 def _is_guard(node: fx.Node) -> bool:

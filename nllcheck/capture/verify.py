@@ -45,9 +45,10 @@ def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], factor: float
 def eager(program: Program, tensors: Sequence[torch.Tensor], seed: int) -> tuple[float, list[torch.Tensor]]:
     """Loss and gradients of all floating leaves from the user's own code."""
     starts = _starts(program, tensors)
+    wanted = _trained(starts)  # before the code can ask for a gradient of its data
     with quiet_numerics(seed), torch.enable_grad():
         loss = program.call(*starts)
-        return _graded(loss, starts)
+        return _graded(loss, wanted)
 
 
 def replayed(graph: LossGraph, tensors: Sequence[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
@@ -55,7 +56,7 @@ def replayed(graph: LossGraph, tensors: Sequence[torch.Tensor]) -> tuple[float, 
     starts = _starts(graph.program, tensors)
     with quiet_numerics(graph.seed), torch.enable_grad():
         loss = Runner(graph.module).run(*starts)
-        return _graded(loss[0] if isinstance(loss, (tuple, list)) else loss, starts)
+        return _graded(loss[0] if isinstance(loss, (tuple, list)) else loss, _trained(starts))
 
 
 def _starts(program: Program, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -65,8 +66,11 @@ def _starts(program: Program, tensors: Sequence[torch.Tensor]) -> list[torch.Ten
     return fresh
 
 
-def _graded(loss: torch.Tensor, starts: list[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
-    wanted = [t for t in starts if t.requires_grad]
+def _trained(starts: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [t for t in starts if t.requires_grad]
+
+
+def _graded(loss: torch.Tensor, wanted: list[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
     if not loss.requires_grad or not wanted:
         return float(loss.detach()), []
     grads = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.wording import is_library, number
@@ -41,7 +43,37 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         reaches=event.reaches,
         on_batch=event.on_batch,
         command=_command(event, command),
+        term=_term(graph, event),
     )
+
+
+def _term(graph: Graph, event: Event) -> str | None:
+    """Of several terms those that fail: by their values, else those that the op leads to, unless that is all."""
+    ends = {node: (low, high) for node, low, high in event.ranges}
+    broken = [name for name, node in graph.terms if not all(map(math.isfinite, ends.get(node, (0.0, 0.0))))]
+    fed = [name for name, node in graph.terms if event.node in _before(graph, node)]
+    told = broken or fed
+    return ", ".join(told) if 0 < len(told) < len(graph.terms) else None
+
+
+def _before(graph: Graph, node: int) -> set[int]:
+    """Everything that the node is computed from, itself included."""
+    seen: set[int] = set()
+    stack = [node]
+    while stack:
+        at = stack.pop()
+        if at not in seen:
+            seen.add(at)
+            stack += [r.index for r in _refs(graph.nodes[at].args)]
+    return seen
+
+
+def _refs(args: tuple[Any, ...]) -> Iterator[Ref]:
+    for arg in args:
+        if isinstance(arg, Ref):
+            yield arg
+        elif isinstance(arg, tuple):
+            yield from _refs(arg)
 
 
 _BOUNDS = ("clamp", "relu", "maximum", "minimum", "hardtanh")

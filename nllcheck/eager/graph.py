@@ -27,8 +27,8 @@ class Book:
     loss: int = 0
 
     def add(self, record: Record) -> None:
-        """Enter the forward ops of a run that are new."""
-        steps = [s for s in record.steps if not s.is_backward]
+        """Enter the ops of a run that are new: those forward, and those of a user's own `backward`."""
+        steps = [s for s in record.steps if s.is_own]
         names = variables([s.mark for s in steps], [ops.rule_name(s.aten) == "select" for s in steps])
         positions = {i: s.key for i, s in enumerate(record.steps)}
         for step, name in zip(steps, names, strict=True):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
+from nllcheck.capture.nested import mark_in_backward
 from nllcheck.capture.sites import Mark, SiteMode, mark_here
 from nllcheck.capture.trace import Program, quiet_numerics
 from nllcheck.sweep.program import extent
@@ -29,9 +30,15 @@ class Step:
     parents: tuple[int, ...]
     mark: Mark | None
     value: Any
-    origin: Key  # of a backward op: the forward op that it differentiates; of a forward op: its own key
+    origin: Key  # of a backward op: the forward op that it differentiates; of any other, and in a user's own
+    # `backward`: its own key
     is_backward: bool
     written: bool  # takes an infinity from a constant
+
+    @property
+    def is_own(self) -> bool:
+        """Does it stand in somebody's code: forward, or in a `backward` written by hand?"""
+        return self.origin == self.key
 
     @property
     def state(self) -> int:
@@ -75,7 +82,7 @@ class _Recorder(SiteMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        mark = None if self.origin else mark_here(self.depth > 0 or bool(self.output))
+        mark = mark_in_backward() if self.origin else mark_here(self.depth > 0 or bool(self.output))
         key = self._key(str(func), mark)
         if self.override is not None and key == self.override[0] and self.head is None:
             result = self.head = self.override[1](result)
@@ -87,7 +94,7 @@ class _Recorder(SiteMode):
             tuple(dict.fromkeys(parents)),
             _with_output(mark, self.output),
             _detached(result),
-            self.origin or key,
+            key if mark else self.origin or key,
             self.origin is not None,
             any(_is_infinite(t) for t in _tensors((args, kwargs)) if id(t) not in self.known)
             or any(isinstance(a, float) and math.isinf(a) for a in pytree.tree_leaves((args, kwargs))),
@@ -156,6 +163,7 @@ def record(
     starts = [t.detach().clone() for t in tensors]
     for leaf, tensor in zip(program.leaves, starts, strict=True):
         tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
+    trained = [t for t in starts if t.requires_grad]  # before the code can ask for a gradient of its data
     for leaf, tensor in zip(program.leaves, starts, strict=True):
         mode.leaf(tensor, ("leaf", leaf.name))
     with quiet_numerics(seed, validates), torch.enable_grad():
@@ -164,7 +172,7 @@ def record(
                 loss = program.call(*starts)
                 found.loss = float(loss.detach())
                 found.loss_step = _step_of(found, mode.known.get(id(loss)))
-                _backward(found, mode, loss, starts, moved, direction)
+                _backward(found, mode, loss, starts, trained, moved, direction)
         except Exception as error:  # whatever the user's code raises at this point is the finding
             found.error = error
     return found
@@ -190,11 +198,12 @@ def _backward(
     mode: _Recorder,
     loss: torch.Tensor,
     starts: list[torch.Tensor],
+    trained: list[torch.Tensor],
     moved: tuple[Key, Override] | int | None,
     direction: torch.Tensor | None,
 ) -> None:
-    head = [mode.head] if mode.head is not None else [starts[moved]] if isinstance(moved, int) else starts
-    wanted = [t for t in head if t.requires_grad] or [t for t in starts if t.requires_grad]
+    head = [mode.head] if mode.head is not None else [starts[moved]] if isinstance(moved, int) else trained
+    wanted = [t for t in head if t.requires_grad] or trained
     if not loss.requires_grad or not wanted:
         return
     mode.watch_backward()

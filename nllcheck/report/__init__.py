@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.types import SEVERITIES, Break, Candidate, Facts, Finding, LineBits, Severity, SweepTable, ZCurve
+from nllcheck.types import SEVERITIES, Break, Candidate, Facts, Finding, LineBits, PairMap, Severity, SweepTable, ZCurve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,7 @@ class Report:
     searched: tuple[Candidate, ...] = ()  # ops that could fail and do not on any axis
     bits: tuple[LineBits, ...] = ()  # how many each source line keeps near the batch, the fewest first
     densities: tuple[ZCurve, ...] = ()  # the density test's Z along the axes it moved
+    pairs: tuple[PairMap, ...] = ()  # two axes at once, where that shows more than either alone
 
     def __post_init__(self) -> None:
         if self.fail_on not in FAIL_ON:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nllcheck.report import Report, digits, margins, source, spelling, strip, words
+from nllcheck.report import Report, digits, maps, margins, source, spelling, strip, words
 from nllcheck.types import Facts, Finding, SweepTable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Page:
         body = self.head()
         for finding in loud:
             body += self.finding(finding)
-        body += self.notes(quiet) + self.margins() + self.digits() + self.remarks()
+        body += self.notes(quiet) + self.maps() + self.margins() + self.digits() + self.remarks()
         return body + self.legend() + self.summary()
 
     # --- building blocks
@@ -162,6 +162,17 @@ class Page:
             if len(sentence) > 2:
                 sentence = [sentence[0], styled(sentence[1].plain.rstrip() + " …")]
             found += [styled(""), head, *(styled(" " * INDENT).append_text(line) for line in sentence)]
+        return found
+
+    def maps(self) -> list[Text]:
+        """Two axes at once: the sentence, then the map."""
+        found: list[Text] = []
+        for one in maps.told(self.report, self.verbose):
+            drawn = maps.drawn(one, self.room)
+            lines = [styled(line) for line in drawn] if one.nearest else []
+            found += [styled(""), *self.block("pair", styled((maps.sentence(one), "bold")))]
+            found += [line for text in lines for line in self.block("", text)]
+            found += self.block("", maps.legend(one, self.room)) if lines else []
         return found
 
     def margins(self) -> list[Text]:

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nllcheck.report.machine import SCHEMA, SIGNS
-from nllcheck.types import SEVERITIES, Axis, Break, Candidate, Facts, Finding, LineBits, ZCurve
+from nllcheck.types import SEVERITIES, Axis, Break, Candidate, Facts, Finding, LineBits, PairMap, ZCurve
 
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 PLAIN: dict[Any, dict[str, Any]] = {
@@ -109,6 +109,7 @@ def _report() -> dict[str, Any]:
             "breaks": {"type": "array", "items": of(Break)},
             "searched": {"type": "array", "items": of(Candidate)},
             "densities": {"type": "array", "items": of(ZCurve)},
+            "pairs": {"type": "array", "items": of(PairMap)},
             "sweeps": {"type": "array", "items": {"$ref": "#/$defs/sweep"}},
             "notes": TEXTS,
             "skipped": TEXTS,

@@ -172,6 +172,7 @@ def rows(finding: Finding, facts: Facts, table: SweepTable | None, verbose: bool
     better = reference(finding, facts)
     verdict = f"{finding.verdict}: {prose(finding.reason)}" if finding.reason else ""
     found = [
+        ("term", clean(finding.term or "")),
         ("reach", reach(finding)),
         (finding.reference, better),
         ("verdict", verdict if verbose or not better else ""),

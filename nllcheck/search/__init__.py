@@ -82,13 +82,13 @@ def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int],
     that are proven safe."""
     known = bounds(graph, where.ranges)
     moving = depends_on(graph.graph, set(where.ranges))
-    failing = _failing(swept)
-    lines = {_place(graph.graph.nodes[i]) for i in failing}  # an op of an unrolled loop is one candidate
+    failing = failing_within(swept)
+    lines = {place_of(graph.graph.nodes[i]) for i in failing}  # an op of an unrolled loop is one candidate
     open_, safe = [], []
     for op in swept.joints[0].ops.values():
         node = graph.graph.nodes[op.origin]
         wanted = singular(node)
-        if op.phase != "forward" or wanted is None or _place(node) in lines:
+        if op.phase != "forward" or wanted is None or place_of(node) in lines:
             continue
         argument = node.args[wanted[0]] if wanted[0] < len(node.args) else None
         if not isinstance(argument, Ref) or argument.index not in moving:
@@ -97,16 +97,16 @@ def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int],
         if why:
             safe.append(Candidate(node.op, node.site, "safe", f"{why} within reach"))
         else:
-            lines.add(_place(node))
+            lines.add(place_of(node))
             open_.append(op.origin)
     return open_, safe
 
 
-def _place(node: Node) -> object:
+def place_of(node: Node) -> object:
     return node.op, node.site or node.index
 
 
-def _failing(swept: Swept) -> set[int]:
+def failing_within(swept: Swept) -> set[int]:
     """Ops that fail on some boundary axis at a value that a search could use, or on the batch."""
     found: set[int] = set()
     for part in swept.parts:

@@ -88,12 +88,12 @@ def moves(where: Space, graph: Graph, row: torch.Tensor) -> tuple[Move, ...]:
         owner = int(where.owner[k])
         axis = where.axes[owner]
         position = k - int((where.owner < owner).sum())
-        name = label_of(graph, axis.node) + _indices(position, graph.nodes[axis.node].shape)
+        name = label_of(graph, axis.node) + indices(position, graph.nodes[axis.node].shape)
         found.append(Move(axis.node, position, name, float(where.base[k]), float(row[k]), axis.observed, axis.domain))
     return tuple(found)
 
 
-def _indices(position: int, shape: tuple[int, ...]) -> str:
+def indices(position: int, shape: tuple[int, ...]) -> str:
     """`[3, 1]`; nothing for a number."""
     found: list[int] = []
     for size in reversed(shape):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nllcheck.report import Report
-from nllcheck.types import Axis, Candidate, ChainStep, Facts, Finding, Move, Site, SweepTable, ZCurve
+from nllcheck.types import Axis, Candidate, ChainStep, Facts, Finding, Move, PairMap, Site, SweepTable, ZCurve
 
 NAN, INF = math.nan, math.inf
 MAX = 3.4028234663852886e38  # largest float32
@@ -232,7 +232,20 @@ def realistic() -> Report:
             Candidate("sqrt", site(42), "not reached", "best distance 0.0131"),
             Candidate("exp", site(43), "safe", "its argument is at most 0 within reach"),
         ),
+        pairs=(plane(),),
     )
+
+
+def plane() -> PairMap:
+    """rho_raw against sigma_x: NaN where |rho_raw| is large, infinite where sigma_x is small beside it."""
+    raw, sigma = tuple(float(v) for v in range(-12, 13, 2)), tuple(10.0**k for k in range(-6, 3))
+    rows = tuple("".join("n" if abs(a) > 9 else "i" if abs(a) > 3e3 * b else "g" if abs(a) > 300 * b else "."
+                         for b in sigma) for a in raw)  # fmt: skip
+    return PairMap(
+        "rho_raw", "sigma_x", raw, sigma, rows, ((1.5, 2.5), (0.05, 2.0)),
+        region="|rho_raw| > 9 or |rho_raw| > 300 * sigma_x", wrong=3, points=351, failing=150,
+        nearest=(4.0, 0.01), together=12,
+    )  # fmt: skip
 
 
 def found() -> Report:
@@ -305,7 +318,10 @@ def hostile() -> Report:
         replace(wild, values=(-INF, 0.0), log_z=(800.0, -INF), error=(INF, NAN)),
         replace(wild, log_z=(1.0, 0.0)),
     )
-    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched, densities=z)
+    pair = PairMap(
+        HOSTILE, long, (-INF, 0.0), (0.0,), ("n", "."), ((NAN, NAN), (0.0, 0.0)), "", 0, 2, 1, (-INF, 0.0), 0
+    )
+    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched, densities=z, pairs=(pair,))
 
 
 REPORTS: dict[str, Callable[[], Report]] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from nllcheck import __version__
 from nllcheck.report import Report, exit_code, words
 from nllcheck.report.spelling import count, number, prose
-from nllcheck.report.web import parts
+from nllcheck.report.web import parts, plane
 from nllcheck.report.web.lines import bits_table
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.types import SEVERITIES, Finding
@@ -150,8 +150,8 @@ def _rest(report: Report) -> Safe | None:
     told = [join(tag("h3", name), tag("ul", *(tag("li", prose(t)) for t in texts))) for name, texts in lists if texts]
     if report.densities and not any(finding.kind == "wrong-density" for finding in report.findings):
         told.append(join(tag("h3", "The density test: Z, the integral of exp(-loss)"), parts.density_figures(report)))
-    axes = parts.break_map(report)
+    axes, planes = parts.break_map(report), plane.section(report)
     title = tag("h3", f"Where it breaks: {count(len(report.sweeps), 'axis', 'axes')}")
     drawn = join(title, tag("div", axes, class_="wide", tabindex="0"), bits_table(report))
     head = tag("h2", report.label)
-    return tag("section", head, *told, drawn if axes else None) if told or axes else None
+    return tag("section", head, *told, planes, drawn if axes else None) if told or planes or axes else None
