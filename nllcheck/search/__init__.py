@@ -131,9 +131,17 @@ def _by_chance(probe: Probe, wanted: set[int], rows: torch.Tensor) -> dict[int, 
         if op in wanted and bad.any():
             at = torch.nonzero(torch.from_numpy(bad)).reshape(-1)
             nearest = at[distance.cpu()[at].argmin()]
-            remark = f"found by a search: {int(bad.sum())} of {len(rows)} random points within reach fail"
+            remark = f"found by a search: {_share(int(bad.sum()), len(rows))}"
             found[op] = (rows[nearest], remark)
     return found
+
+
+RARE = 1e-3  # of the random points
+
+
+def _share(failing: int, tried: int) -> str:
+    said = f"{failing or 'none'} of {tried:,} random points within reach {'fails' if failing < 2 else 'fail'}"
+    return f"rare, {said}" if failing < RARE * tried else said
 
 
 def _by_descent(
@@ -153,7 +161,8 @@ def _by_descent(
         way = descend(probe.space, argument, kind, rows, budget.starts, budget.steps)
         bad = probe.fails(op, way.rows)
         if bad.any():
-            found[op] = (way.rows[int(bad.argmax())], "found by a search with gradient steps")
+            remark = f"found by a search with gradient steps; {_share(0, len(rows))}"
+            found[op] = (way.rows[int(bad.argmax())], remark)
         else:
             told = (
                 f"best distance {way.best:.3g}" if way.best > 0 else "its argument gets there, but nothing fails first"

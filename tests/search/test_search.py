@@ -157,6 +157,17 @@ def test_a_proof_names_the_bound(reports):
     assert told["sqrt"].startswith("its argument is at least 1")
 
 
+def rare_disc(x):
+    """The log of a negative number on a disc that covers a hundred millionth of the box."""
+    return -torch.log(1.0 - 1.001 * torch.exp(-(((x[:, 0] - 40) / 0.7) ** 2) - ((x[:, 1] + 55) / 0.7) ** 2)).mean()
+
+
+def test_a_rare_failure_is_found_when_thorough_and_said_to_be_rare():
+    report = nllcheck.check_function(rare_disc, {"x": normal(4, 2)}, effort="thorough", points=40)
+    found = [f for f in report.findings if f.op == "log" and f.kind in ("nan", "inf")]
+    assert found and "rare, " in found[0].message, report.searched
+
+
 @pytest.mark.parametrize("effort", ["quick", "default", "thorough"])
 def test_effort_decides_how_much_is_tried(effort):
     case = CASES["small_circle"]
