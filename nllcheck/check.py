@@ -16,6 +16,7 @@ import torch
 
 from nllcheck.axes import default_axes
 from nllcheck.axes.inside import inside_axes
+from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, parse, requested_axis
 from nllcheck.callable_module import make_callable
 from nllcheck.capture import LossGraph
@@ -118,6 +119,8 @@ def _by_graph(
     clock.start("axes")
     effort = effort_of(options.effort)
     axes, named, skipped = _axes(graph, specs, effort)
+    if steering(graph.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
+        raise UnsweepableError("what could move decides which elements are selected")
     clock.start("sweep")
     memory = bytes_of(options.memory)
     swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,

@@ -124,13 +124,13 @@ class Axis:
 
     `set` writes the value into every selected element; `scale` multiplies the batch's own values by it;
     `toward` goes the share of the way to a special place, which is `goal`, where formulas have their poles;
-    `batch` is another batch altogether, which only the label describes.
+    `batch` is another batch altogether, which only the label describes; `noise` adds a fixed draw, times the value.
     """
 
     label: str  # what reports call it: "rho_raw", "output[..., 4]", "sigma"
     node: int  # index into Graph.nodes
     role: Literal["output", "weight", "input", "target", "hidden", "intermediate"]
-    mode: Literal["set", "scale", "toward", "batch"] = "set"
+    mode: Literal["set", "scale", "toward", "batch", "noise"] = "set"
     goal: Literal[
         "", "zero row", "constant row", "equal rows", "equal", "equal row", "found", "found constant", "found alone"
     ] = ""

@@ -20,8 +20,11 @@ MANY = 8  # more channels than this are moved in groups
 MOST_WEIGHTS = 6  # parameter tensors that reach the loss directly; the rest is listed as skipped
 
 
-def default_axes(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
-    """All axes that are swept without any option, and what was left out, in words."""
+def default_axes(graph: LossGraph, steered: bool = False) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
+    """All axes that are swept without any option, and what was left out, in words.
+
+    `steered`: also those on which a mask depends that selects elements, since each point is run by itself.
+    """
     edges = boundary(graph.graph)
     axes: list[Axis] = []
     for node in edges.outputs:
@@ -38,7 +41,7 @@ def default_axes(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
     skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]
     skipped = skipped if left else []
-    fixed = steering(graph.graph)
+    fixed = frozenset() if steered else steering(graph.graph)
     names = dict.fromkeys(label_of(graph.graph, a.node) for a in axes if a.node in fixed)
     skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
     return tuple(a for a in axes if _moves(a) and not fixed & {a.node, a.other}), tuple(skipped)

@@ -23,6 +23,8 @@ def reaches(axis: Axis, values: Any) -> Floats:
     if axis.moves:
         ways = [_factors(m.observed, m.domain[0] >= 0, m.start + values * (m.end - m.start)) for m in axis.moves]
         return np.max(ways, axis=0)  # type: ignore[no-any-return]
+    if axis.mode == "noise":  # in units of the values' own size
+        return 1.0 + np.abs(values)  # type: ignore[no-any-return]
     return _factors(axis.observed, axis.domain[0] >= 0 or axis.mode == "scale", values)
 
 

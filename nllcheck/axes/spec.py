@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -17,6 +18,14 @@ from nllcheck.types import Axis
 
 _FORM = "NAME=LOW:HIGH, NAME=LOW:HIGH:COUNT or NAME=LOW:HIGH:COUNT:log, for example rho=-1:1:1001"
 _CHANNEL = re.compile(r"(?P<name>.+?)\[\.\.\.,\s*(?P<start>-?\d+)(?::(?P<stop>-?\d+))?\]$")
+
+
+# After a `*`: how a named value moves, if it is not set throughout, and where on such an axis the batch lies.
+_MODES: dict[str, dict[str, Any]] = {
+    "": {},
+    "scale": {"mode": "scale", "observed": (1.0, 1.0)},
+    "noise": {"mode": "noise", "observed": (0.0, 0.0)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +85,15 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
         if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.split(" = ")[0]):
             free = axis.domain if axis.mode == "toward" else (-math.inf, math.inf)
             return replace(axis, requested=True, domain=free)
+    wanted, _, how = wanted.partition("*")
+    if how not in _MODES:
+        raise NllcheckError(f"there is no way '*{how}' to move '{wanted}'", hint="write NAME, NAME*scale or NAME*noise")
     channel = _CHANNEL.match(wanted)
-    name = channel["name"] if channel else wanted
-    node = _named_node(graph, name, edges)
+    node = _named_node(graph, channel["name"] if channel else wanted, edges)
     axis = replace(_whole(graph, node, _role(node, edges)), requested=True, domain=(-math.inf, math.inf))
-    return _on_channel(graph, axis, channel) if channel else axis
+    axis = _on_channel(graph, axis, channel) if channel else axis
+    label = {"": axis.label, "scale": f"{axis.label} × scale", "noise": f"{axis.label} + noise"}[how]
+    return replace(axis, label=label, selector=f"{axis.selector}*{how}".removesuffix("*"), **_MODES[how])
 
 
 def _on_channel(graph: LossGraph, axis: Axis, channel: re.Match[str]) -> Axis:

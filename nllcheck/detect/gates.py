@@ -120,7 +120,7 @@ def _bounds(node: fx.Node) -> Bounds | None:
     if _is_floor(node):
         return args[0], None
     return {"clamp_min": (args[0], None), "clamp_max": (None, args[0]), "relu": (0.0, None),
-            "maximum": (args[0], None), "minimum": (None, args[0])}.get(name)  # fmt: skip
+            "maximum": (args[0], None), "minimum": (None, args[0]), "hardsigmoid": (-3.0, 3.0)}.get(name)  # fmt: skip
 
 
 def _is_floor(node: fx.Node) -> bool:

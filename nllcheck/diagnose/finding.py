@@ -91,8 +91,8 @@ def _known(value: float) -> float | None:
 
 
 def op_name(graph: Graph, node: Node) -> str:
-    """The rule name of the op; behind a mere view, of what it shows."""
-    while node.op == "view" and node.args and isinstance(node.args[0], Ref):
+    """The rule name of the op; behind a mere view, or one of several results, of what it shows."""
+    while (node.op == "view" or "getitem" in node.aten) and node.args and isinstance(node.args[0], Ref):
         node = graph.nodes[node.args[0].index]
     return node.op
 

@@ -123,7 +123,7 @@ def axes_of(bench: Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
     view: Any = _View(bench.book.graph, tuple(bench.book.values))
     if specs:
         return [(requested_axis(view, spec), spec) for spec in specs]
-    return [(axis, None) for axis in default_axes(view)[0] if axis.is_boundary and axis.mode != "toward"]
+    return [(axis, None) for axis in default_axes(view, steered=True)[0] if axis.is_boundary and axis.mode != "toward"]
 
 
 @dataclass(frozen=True)

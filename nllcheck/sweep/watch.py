@@ -68,7 +68,18 @@ def place(
     mask = selected.expand(base.shape) if base.dim() else selected.reshape(())
     if axis.mode == "scale":
         return torch.where(mask, base * point, base), torch.where(mask, base, 0)
+    if axis.mode == "noise":
+        noise = torch.where(mask, noise_like(base), 0)
+        return base + point * noise, noise
     return torch.where(mask, point, base), mask.to(base.dtype)
+
+
+def noise_like(base: torch.Tensor) -> torch.Tensor:
+    """Normal noise of the tensor's own size (root mean square, 1 where that is 0); always the same."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(base.shape, generator=generator, dtype=torch.float64).to(base)
+    size = base.detach().square().mean().sqrt()
+    return normal * torch.where(size > 0, size, torch.ones_like(size))
 
 
 def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:

@@ -187,3 +187,45 @@ def test_a_training_step_without_the_index_of_its_batch(loss, ops):
     model = Step(loss)
     batch = split_batch(LABELLED)
     assert holds(run(Target("step", model.training_step, "training_step", model, (batch,), "step")), ops)
+
+
+def chosen_by_itself(x):
+    each = -torch.log(torch.sigmoid(x))
+    return each[each > 0.35].mean()
+
+
+def held_by_a_hard_sigmoid(x, y):
+    p = F.hardsigmoid(x)
+    return -(y * torch.log(p + 1e-7) + (1 - y) * torch.log(1 - p + 1e-7)).mean()
+
+
+def determinant_by_library(x, w):
+    return (0.5 * ((x @ w) ** 2).sum(-1)).mean() - torch.logdet(w)
+
+
+def pooled_in_logs(x):
+    return torch.exp(torch.log(torch.sigmoid(x) + 0.0).mean())
+
+
+RANKED = (  # loss, tensors, targets, op of an error or warning, its kind, captured as
+    (chosen_by_itself, {"x": draw(9)}, (), "log", "inf", "eager"),
+    (
+        held_by_a_hard_sigmoid,
+        {"x": 4 * draw(9), "y": (draw(9) < 0).float()},
+        ("y",),
+        "hardtanh",
+        "dead-gradient",
+        "graph",
+    ),
+    (determinant_by_library, {"x": draw(4, 3), "w": torch.eye(3) + 0.1 * draw(3, 3)}, ("x",), "logdet", "inf", "graph"),
+    (pooled_in_logs, {"x": draw(9)}, (), "log", "nan", "graph"),
+)
+
+
+@pytest.mark.parametrize(
+    ("loss", "tensors", "targets", "op", "kind", "capture"), RANKED, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_an_alarm_at_the_op(loss, tensors, targets, op, kind, capture):
+    report = nllcheck.check_function(loss, tensors, target=targets, points=60)
+    assert report.facts.capture == capture, report.notes
+    assert (op, kind) in [(f.op, f.kind) for f in report.findings if f.severity != "note"], report.findings

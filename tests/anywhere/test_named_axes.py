@@ -1,0 +1,76 @@
+"""Parameters, biases and single features moved by name: the sweep is what the user's own code gives there."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import nllcheck
+from nllcheck.errors import NllcheckError
+from nllcheck.sweep.watch import noise_like
+
+
+def draw(*shape: int, seed: int = 2) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm, self.head = nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.norm(self.body(x))))
+
+
+def loss(output, target):
+    return -torch.log(torch.softmax(output, -1)[torch.arange(len(target)), target]).mean()
+
+
+BATCH = (draw(5, 3), torch.tensor([0, 1, 1, 0, 1]))
+
+
+def moved(net: Net, x: torch.Tensor, name: str, value: float) -> tuple[Net, torch.Tensor]:
+    net, x = copy.deepcopy(net), x.clone()
+    state = dict(net.named_parameters())
+    with torch.no_grad():
+        if name.endswith("*noise"):
+            part = state[name.removesuffix("*noise")]
+            part.add_(value * noise_like(part))
+        elif name.endswith("*scale"):
+            state[name.removesuffix("*scale")].mul_(value)
+        elif name.startswith("input"):
+            x[..., 1] = value
+        else:
+            state[name].fill_(value)
+    return net, x
+
+
+@pytest.mark.parametrize("name", ["head.weight*noise", "norm.weight*scale", "body.bias", "input[...,1]"])
+def test_a_named_axis_moves_what_it_names(name):
+    torch.manual_seed(0)
+    net = Net()
+    report = nllcheck.check(loss, model=net, batch=BATCH, sweep={name: (-3, 300)}, points=31)
+    (table,) = (t for t in report.sweeps if t.axis.requested)
+    assert table.axis.selector == name
+    for i in range(0, len(table.values), 50):
+        other, x = moved(net, BATCH[0], name, table.values[i])
+        own = float(loss(other(x), BATCH[1]).detach())
+        assert own == pytest.approx(table.loss[i], rel=1e-4, abs=1e-5) or not math.isfinite(own + table.loss[i])
+
+
+def test_a_failure_under_noise_is_found_and_its_reach_is_that_of_the_noise():
+    torch.manual_seed(0)
+    report = nllcheck.check(loss, model=Net(), batch=BATCH, sweep={"head.weight*noise": (0, 1000)}, points=31)
+    found = [f for f in report.findings if f.op == "log" and f.kind in ("nan", "inf")]
+    assert found and found[0].axis == "head.weight + noise"
+    assert found[0].reach == pytest.approx(1 + found[0].threshold)
+
+
+def test_an_unknown_way_to_move_is_refused():
+    with pytest.raises(NllcheckError, match=r"no way '\*shake'"):
+        nllcheck.check(loss, model=Net(), batch=BATCH, sweep={"head.weight*shake": (0, 1)})
