@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nllcheck.pairs.lines import shortest
+from nllcheck.pairs.lines import shortest, shortest_up_to
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -80,7 +80,7 @@ def _bound(said: str, key: Floats, failing: Bools) -> Condition | None:
         edge = shortest(good.max(), bad.min())
         return f"{said} > {edge:.9g}", lambda v: v > edge
     if bad.max() < good.min():
-        edge = -shortest(-good.min(), -bad.max())
+        edge = shortest_up_to(bad.max(), good.min())
         return f"{said} < {edge:.9g}", lambda v: v < edge
     return None
 
@@ -92,9 +92,9 @@ def _between(name: str, values: Floats, failing: Bools) -> Condition | None:
     first, last = int(at[0]), int(at[-1])
     if first == 0 or last == len(values) - 1 or not turned[first : last + 1].all():
         return None
-    low, high = shortest(values[first - 1], values[first]), -shortest(-values[last + 1], -values[last])
+    low, high = shortest(values[first - 1], values[first]), shortest_up_to(values[last], values[last + 1])
     if turned is failing:
         return f"{low:.9g} < {name} < {high:.9g}", lambda v: (low < v) & (v < high)
     outer = shortest(values[last], values[last + 1])
-    inner = -shortest(-values[first], -values[first - 1])
+    inner = shortest_up_to(values[first - 1], values[first])
     return f"{name} < {inner:.9g} or {name} > {outer:.9g}", lambda v: (v < inner) | (v > outer)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nllcheck.pairs.claims import Bools, Claim, Floats, either
-from nllcheck.pairs.lines import shortest
+from nllcheck.pairs.lines import shortest, shortest_up_to
 
 MOST = 4  # edges: more are no description
 LEAST = 0.005  # of all points that an edge must gain
@@ -67,7 +67,7 @@ class _Ranked:
         if above:
             edge = shortest(good, bad)
             return Claim(f"{text} > {edge:.9g}", lambda x, y: of(x, y) > edge)
-        least = -shortest(-good, -bad)
+        least = shortest_up_to(bad, good)
         return Claim(f"{text} < {least:.9g}", lambda x, y: of(x, y) < least)
 
 

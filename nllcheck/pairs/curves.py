@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from nllcheck.pairs.claims import Bools, Claim, Floats, either
-from nllcheck.pairs.lines import SLOPES, shortest, stabbed
+from nllcheck.pairs.lines import SLOPES, shortest, shortest_up_to, stabbed
 
 _SHAPES: dict[str, Callable[[Floats], Floats]] = {"": lambda v: v, "abs": np.abs, "log": np.log, "exp": np.exp}
 
@@ -69,7 +69,7 @@ def _line(
         return _power(names, ">" if above else "<", sign * slope, (ends[0], ends[1]), side)
     if not low < high:
         return None
-    level = sign * shortest(low, high)
+    level = sign * shortest(low, high) + 0.0  # no -0
     return _sum(names, a, b, sign, sign * slope, level)
 
 
@@ -94,7 +94,7 @@ def _power(names: tuple[str, str], word: str, power: float, ends: tuple[float, f
     """log(side * x) > power * log y + c (or <), as a product or quotient; `ends` are those that exp(c) may have."""
     if not 0 < ends[0] < ends[1] < np.inf:
         return None
-    level = shortest(*ends) if word == ">" else -shortest(-ends[1], -ends[0])
+    level = shortest(*ends) if word == ">" else shortest_up_to(ends[0], ends[1])
     other = names[1] if abs(power) == 1 else f"{names[1]}**{abs(power):g}"
     shown = word if side > 0 else {">": "<", "<": ">"}[word]
     text = f"{names[0]} {'/' if power > 0 else '*'} {other} {shown} {side * level:.9g}"

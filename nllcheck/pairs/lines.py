@@ -28,6 +28,11 @@ def shortest(low: float, high: float) -> float:
     return float(low)
 
 
+def shortest_up_to(low: float, high: float) -> float:
+    """The same in (low, high]."""
+    return 0.0 - shortest(-high, -low)
+
+
 def stabbed(at: Floats, low: Floats, high: Floats, first: tuple[float, ...] = ()) -> float | None:
     """The slope of a line that passes every segment [low, high) at its place; None where there is none.
 
