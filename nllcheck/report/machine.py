@@ -23,7 +23,8 @@ def to_dict(report: Report) -> dict[str, Any]:
     """Plain values, described by `report.schema.json` beside this file.
 
     `schema`, `tool`, `name`, `summary`, `facts`, `findings`, `accepted`, `bits`, `breaks`, `sweeps`, `notes`,
-    `skipped`, `searched`, `densities`, `pairs`, `incomplete`. The characters of a pair's `rows` are those of `types.PAIR_STATES`.
+    `skipped`, `searched`, `densities`, `pairs` (the characters of `rows` are those of `types.PAIR_STATES`),
+    `incomplete`.
     NaN and infinities are the strings "nan", "inf", "-inf"; missing is null. `facts.seconds` is left out. Paths
     are relative to the working directory. `sweeps` holds runs of equal state, not the points: those are in
     `Report.to_frame("sweep")`. A finding's `fingerprint` stays the same when its line moves.

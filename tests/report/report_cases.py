@@ -321,7 +321,9 @@ def hostile() -> Report:
     pair = PairMap(
         HOSTILE, long, (-INF, 0.0), (0.0,), ("n", "."), ((NAN, NAN), (0.0, 0.0)), "", 0, 2, 1, (-INF, 0.0), 0
     )
-    return Report(facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched, densities=z, pairs=(pair,))
+    return Report(
+        facts, (finding,), (table,), (HOSTILE,), (long,), (HOSTILE,), searched=searched, densities=z, pairs=(pair,)
+    )
 
 
 REPORTS: dict[str, Callable[[], Report]] = {

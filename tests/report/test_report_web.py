@@ -83,8 +83,8 @@ def test_the_policy_allows_this_style_and_this_script_alone(make: Callable[[], R
 def test_every_plot_has_its_table_and_its_words() -> None:
     reader = Reader(web.render((realistic(),)))
     charts = [a for name, a in reader.tags if name == "svg" and a.get("class") == "chart"]
-    assert len(charts) == 5 and all(a["role"] == "img" and a["aria-label"] for a in charts)
-    assert reader.text.count("the numbers as a table") == 5
+    assert len(charts) == 6 and all(a["role"] == "img" and a["aria-label"] for a in charts)
+    assert reader.text.count("the numbers as a table") == 6
 
 
 def test_float64_is_drawn_where_it_says_something_else() -> None:
