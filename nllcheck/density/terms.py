@@ -33,7 +33,9 @@ class Term:
     factor: float  # what the formula multiplies it with
     reduced: float  # what the reduction multiplies it with: 1/n of a mean, 1 of a sum
     constant: float | None = None  # a plain number, standing in a sum of the node's shape
-    shared: bool = False  # a single number that is added to every sample's part: in each sample's loss, whatever it sums
+    shared: bool = (
+        False  # a single number that is added to every sample's part: in each sample's loss, whatever it sums
+    )
 
 
 @dataclass(frozen=True)
