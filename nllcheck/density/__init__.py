@@ -19,7 +19,7 @@ from nllcheck.density.curves import curves
 from nllcheck.density.cut import samples_of
 from nllcheck.density.factors import check_name
 from nllcheck.density.sample import UndecidedError
-from nllcheck.density.support import ROWS, SUPPORTS, Support, support_of
+from nllcheck.density.support import ROWS, SUPPORTS, Support, is_on_sphere, support_of
 from nllcheck.density.terms import Term
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
@@ -79,9 +79,22 @@ def _measured(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_me
     if asked is not None:
         return found
     found = _narrowed(found, base_measure)
+    if is_on_sphere(graph.values[target]):
+        found = _on_sphere(graph, found, moving, base_measure)
     if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_counted(graph, target):
         raise UndecidedError("whole numbers may be counts or measurements; state the support with --support")
     return found
+
+
+def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
+    """Rows of length 1 may be any vectors: they live on the sphere if only there the loss integrates to something."""
+    name = verdict_of(found).name
+    if name in ("proper", "constant", "target-factor"):
+        return found
+    samples = samples_of(graph, by_rows=True)
+    support = Support("sphere", "rows of length 1, over which the loss can be integrated")
+    other = measured(samples, thetas(samples, moving), support, base_measure)
+    return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found
 
 
 def _is_counted(graph: LossGraph, target: int) -> bool:

@@ -18,7 +18,7 @@ CONSTANTS = {
     "sqrt(pi)": 0.5 * math.log(math.pi), "2": math.log(2), "1/2": -math.log(2), "sqrt(2)": 0.5 * math.log(2),
     "1/sqrt(2)": -0.5 * math.log(2), "e": 1.0, "1/e": -1.0, "1/sqrt(2 pi)": -0.5 * math.log(2 * math.pi),
     "1/(2 pi)": -math.log(2 * math.pi), "1/pi": -math.log(math.pi), "4": math.log(4), "1/4": -math.log(4),
-    "sqrt(e)": 0.5, "(2 pi)^(3/2)": 1.5 * math.log(2 * math.pi),
+    "sqrt(e)": 0.5, "4 pi": math.log(4 * math.pi), "(2 pi)^(3/2)": 1.5 * math.log(2 * math.pi),
 }  # fmt: skip
 
 

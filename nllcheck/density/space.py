@@ -31,8 +31,7 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     """(P, N) log Z over targets of `width` free coordinates. Raises UndecidedError where that is too much work."""
     points = len(theta.axis)
     count = points * samples.count
-    if width > MOST_WIDE or count * 1000 * width > MOST_WORK:
-        raise UndecidedError(f"{samples.count} targets of {width} coordinates are too many to integrate over")
+    check_work(samples, points, width)
     at = log_density(samples, theta, chart, factor)
     seen = chart.from_target(samples.target)
     tries = 1 if chart.name == "simplex" else min(STARTS, samples.count)  # there densities have one peak in the chart
@@ -40,7 +39,21 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     starts += _given(samples, theta, chart, width)
     peaks = [peak(at, s.expand(points, *seen.shape).reshape(count, -1), chart.low, chart.high)
              if s.dim() == 2 else peak(at, s.reshape(count, -1), chart.low, chart.high) for s in starts]  # fmt: skip
-    return over_peaks(at, peaks, chart.low, chart.high).shaped(points, samples.count)
+    found = over_peaks(at, peaks, chart.low, chart.high)
+    grows = _grows(at, seen.repeat(points, 1)) if chart.name == "real" else found.diverges
+    return replace(found, diverges=found.diverges | grows).shaped(points, samples.count)
+
+
+def _grows(at: Density, seen: torch.Tensor) -> torch.Tensor:
+    """(M,) does the density grow without end, forwards or backwards along the observed target?"""
+    near, far = (finite(at(torch.stack([k * seen, -k * seen]))).amax(0) for k in (1e3, 1e6))
+    return (far > near + 100) & (near > 100)
+
+
+def check_work(samples: Samples, points: int, width: int) -> None:
+    """Raise UndecidedError where so many integrals over so many coordinates are too much work."""
+    if width > MOST_WIDE or samples.count * points * 1000 * width > MOST_WORK:
+        raise UndecidedError(f"{samples.count} targets of {width} coordinates are too many to integrate over")
 
 
 def _given(samples: Samples, theta: Theta, chart: Chart, width: int) -> list[torch.Tensor]:

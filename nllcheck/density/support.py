@@ -10,10 +10,10 @@ from nllcheck.axes import depends_on, refs
 from nllcheck.capture import LossGraph
 from nllcheck.ops import is_transparent
 
-SUPPORTS = ("real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle")
+SUPPORTS = ("real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle", "sphere")
 _FOLDS = ("clamp", "where", "remainder", "minimum", "maximum", "masked_fill")
 _ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
-ROWS = ("simplex", "one-hot")  # one target is a whole row
+ROWS = ("simplex", "one-hot", "sphere")  # one target is a whole row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,12 @@ def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | N
 
 def _sums_to_one(value: torch.Tensor) -> bool:
     return bool(((value.double().sum(-1) - 1).abs() < 1e-4).all())
+
+
+def is_on_sphere(value: torch.Tensor) -> bool:
+    """Rows of length 1?"""
+    rows = value.dim() >= 2 and 2 <= value.shape[-1] <= 17 and value.is_floating_point()
+    return rows and bool(((value.double().square().sum(-1) - 1).abs() < 1e-4).all())
 
 
 def _of_integers(graph: LossGraph, target: int, value: torch.Tensor, used: set[str]) -> Support | None:

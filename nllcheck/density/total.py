@@ -12,6 +12,7 @@ from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals, integrate
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.space import in_space
+from nllcheck.density.sphere import on_sphere
 from nllcheck.density.support import Support
 from nllcheck.density.theta import Theta
 
@@ -29,9 +30,11 @@ def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor |
         raise UndecidedError(f"{samples.count} samples are too many to integrate over; give a smaller batch")
     if support.name == "count":
         return counted(samples, theta, factor)
-    chart = CHARTS[support.name]
     width = math.prod(samples.event) if samples.event else 1
-    if support.name == "simplex":
+    if support.name == "sphere" and width > 2:
+        return on_sphere(samples, theta, factor)
+    chart = CHARTS["circle" if support.name == "sphere" else support.name]
+    if support.name in ("simplex", "sphere"):
         width -= 1
     if width == 1:
         return _on_a_line(samples, theta, chart, factor)

@@ -18,6 +18,7 @@ _MISSING = {
     "1/sqrt(2)": "the 1/2 before the square is missing, so sigma comes out sqrt(2) times too large",
     "1/sqrt(2 pi)": "1/2 log(2 pi) is one too many",
     "1/(2 pi)": "log(2 pi) is one too many",
+    "4 pi": "log(4 pi) is left out: the area of the unit sphere",
     "e": "1 is missing",
     "1/e": "1 is one too many",
 }  # fmt: skip
@@ -25,6 +26,7 @@ _WHERE = {
     "real": "over all reals", "positive": "over the positive numbers", "unit": "over (0, 1)",
     "simplex": "over the simplex", "count": "over 0, 1, 2, ...", "class": "over the classes",
     "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
+    "sphere": "over the unit sphere",
 }  # fmt: skip
 _DISCRETE = ("count", "class", "one-hot", "binary")
 
