@@ -17,6 +17,7 @@ from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
 from nllcheck.density.cut import samples_of
+from nllcheck.density.divergence import divergences, origin_of
 from nllcheck.density.factors import check_name
 from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import ROWS, SUPPORTS, Support, is_on_sphere, support_of
@@ -52,6 +53,14 @@ def density(
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
     """
     claims = nll or claims_likelihood(graph.graph, loss_name)
+    answer = _answered(graph, axes, support, base_measure, claims)
+    beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
+    return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
+
+
+def _answered(
+    graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool
+) -> Density:
     try:
         found = _measured(graph, axes, support, base_measure)
     except UndecidedError as error:
@@ -67,7 +76,7 @@ def density(
 def _measured(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None) -> Measured:
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... for a bare function")
-    samples = samples_of(graph, by_rows=asked in ROWS if asked else None)
+    samples = samples_of(graph, by_rows=asked in ROWS)
     target = samples.moved[samples.which]
     support = support_of(graph, target, asked)
     if support is None:
@@ -168,7 +177,7 @@ def _left_out(found: Measured) -> list[Term]:
 
 
 def _nodes(terms: Sequence[Term]) -> tuple[int, ...]:
-    origins = [(t.node.meta.get("custom") or {}).get("origin") for t in terms]
+    origins = [origin_of(t) for t in terms]
     return tuple(dict.fromkeys(o for o in origins if o is not None))
 
 

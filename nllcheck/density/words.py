@@ -92,10 +92,17 @@ def _left_out(d: Density) -> str:
 
 def told(d: Density, said: Iterable[str]) -> tuple[str, ...]:
     """The answer as a remark of the report; nothing where the test was not made or a message has `said` it."""
+    terms = _divergences([one.text for one in d.divergences if one.name == "kl"])
     if d.name in ("undecided", "not-samples") or any(d.text in message for message in said):
-        return ()
+        return terms
     support = f" The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
-    return (f"density test: {d.text}{support}",)
+    return (f"density test: {d.text}{support}", *terms)
+
+
+def _divergences(texts: list[str]) -> tuple[str, ...]:
+    """One remark: of several latent variables the first is told."""
+    more = f" The same holds for {len(texts) - 1} more that are drawn." if len(texts) > 1 else ""
+    return (f"KL term: {texts[0]}{more}",) if texts else ()
 
 
 def untold(d: Density) -> tuple[str, ...]:
