@@ -71,6 +71,7 @@ class Node:
     shape: tuple[int, ...] = ()
     dtype: str = ""  # "float32"
     kwargs: tuple[tuple[str, Arg], ...] = ()
+    inside: tuple[str, ...] = ()  # the library's functions that the op stands in, innermost first
 
 
 @dataclass(frozen=True, slots=True)
