@@ -26,9 +26,9 @@ _WHERE = {
     "real": "over all reals", "positive": "over the positive numbers", "unit": "over (0, 1)",
     "simplex": "over the simplex", "count": "over 0, 1, 2, ...", "class": "over the classes",
     "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
-    "sphere": "over the unit sphere",
+    "sphere": "over the unit sphere", "multinomial": "over the rows of counts with that total",
 }  # fmt: skip
-_DISCRETE = ("count", "class", "one-hot", "binary")
+_DISCRETE = ("count", "class", "one-hot", "binary", "multinomial")
 
 
 def sentence(d: Density, loss: float) -> str:
