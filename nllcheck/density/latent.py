@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
 from nllcheck.axes import depends_on, refs
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import is_fixed
@@ -74,7 +76,8 @@ def _raw(graph: LossGraph, index: int) -> int:
     """Up through functions of one tensor, element by element, to what they are functions of."""
     node = graph.graph.nodes[index]
     while len(set(refs(node))) == 1 and (is_transparent(node.op) or _is_function(node)):
-        if graph.values[refs(node)[0]].numel() != graph.values[index].numel():
+        before = graph.values[refs(node)[0]]
+        if not isinstance(before, torch.Tensor) or before.numel() != graph.values[index].numel():
             break
         node = graph.graph.nodes[refs(node)[0]]
     return node.index

@@ -83,6 +83,16 @@ def test_its_size_on_the_batch_is_torchs_own(name):
     assert f"On the batch it is {float(exact):.4g} nats a sample" in text
 
 
+def test_mu_and_sigma_may_be_halves_of_one_tensor():
+    def loss(out, y):
+        mu, raw = out.chunk(2, -1)
+        z = mu + half(raw) * torch.randn_like(raw)
+        return (0.5 * (y - z) ** 2).sum(-1).mean() + closed(mu, raw, z).sum(-1).mean()
+
+    out = torch.cat([BATCH["mu"], BATCH["raw"]], -1)
+    assert [d.name for d in divergences(captured(loss, {"out": out, "y": BATCH["y"]}))] == ["kl"]
+
+
 def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
     wrong, right = (check_function(elbo(t), BATCH, target="y", points=9) for t in (CASES["wrong sign"][0], closed))
     found = [f for f in wrong.findings if f.rule == "NLL710"]
