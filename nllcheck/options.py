@@ -31,7 +31,7 @@ class Options:
     effort: str = "default"  # quick, default or thorough: how many axes and points
     points: int | None = None  # a default axis; None: by the size of the batch
     min_bits: int | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
-    support: str | None = None  # of the target: real, positive, unit, simplex, count, class, one-hot, binary, angle
+    support: str | None = None  # of the target: real, positive, unit, ..., as `density.support.SUPPORTS` lists
     base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
     nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
     progress: Callable[[str], None] = _silent

@@ -71,6 +71,7 @@ class Node:
     shape: tuple[int, ...] = ()
     dtype: str = ""  # "float32"
     kwargs: tuple[tuple[str, Arg], ...] = ()
+    inside: tuple[str, ...] = ()  # the library's functions that the op stands in, innermost first
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +343,15 @@ DensityName = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Divergence:
+    """What the terms without target are to the posterior that a reparameterised sample is drawn from."""
+
+    name: Literal["kl", "reversed", "none"]
+    text: str
+    node: int  # the last of the terms
+
+
+@dataclass(frozen=True, slots=True)
 class Density:
     """Is exp(-loss) a density of the target? Z is its integral (or sum) over the target, one sample at a time."""
 
@@ -366,3 +376,4 @@ class Density:
     epsilon: float = float("nan")  # beside the target inside a log, from which on downwards Z no longer changes
     claims: bool = False  # does the loss present itself as a likelihood?
     curves: tuple[ZCurve, ...] = ()  # Z along the axes that were moved, the one it changes most along first
+    divergences: tuple[Divergence, ...] = ()  # KL terms, one a reparameterised sample

@@ -51,6 +51,7 @@ class Mark:
     grad_enabled: bool
     inplace: bool
     output: str = ""  # "output", "output.mu": the model hands this value to the loss
+    inside: tuple[str, ...] = ()  # the library's functions between the op and the user's line, innermost first
 
 
 class SiteMode(TorchDispatchMode):
@@ -110,16 +111,21 @@ def _depth_hooks(mode: SiteMode, model: torch.nn.Module) -> list[Any]:
 
 def mark_here(in_model: bool) -> Mark:
     """The mark of the op being dispatched now: call it from inside a `__torch_dispatch__`."""
-    frames, inplace = _walk(sys._getframe(2))
-    return Mark(frames, in_model, torch.is_grad_enabled() if not own_forward else own_forward[-1], inplace)
+    frames, inplace, inside = _walk(sys._getframe(2))
+    wanted = own_forward[-1] if own_forward else torch.is_grad_enabled()
+    return Mark(frames, in_model, wanted, inplace, inside=inside)
 
 
 own_forward: list[bool] = []  # while a custom function's `forward` runs: was the gradient wanted outside?
 
 
-def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool]:
-    """User frames from the innermost out to the entry; library frames only where there is no other."""
+def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool, tuple[str, ...]]:
+    """User frames from the innermost out to the entry; library frames only where there is no other.
+
+    With whether the call was spelled in place, and the names of the library functions inside the innermost user frame.
+    """
     own: list[Frame] = []
+    inside: list[str] = []
     library: list[Frame] = []
     inplace: bool | None = None
     while frame is not None and frame.f_code.co_filename != _ENTRY:
@@ -130,8 +136,9 @@ def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool]:
             own.append(freeze(frame))
         elif kind == "library":
             library.append(freeze(frame))
+            inside += [] if own else [frame.f_code.co_qualname]
         frame = frame.f_back
-    return tuple(own) or tuple(library[:1]), bool(inplace)
+    return tuple(own) or tuple(library[:1]), bool(inplace), tuple(inside)
 
 
 def is_own(frame: FrameType) -> bool:

@@ -261,6 +261,7 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
     seen: dict[Any, fx.Node] = {}
     for node in list(module.graph.nodes):
         _as_expansion(node)
+        _with_its_end(node)
         node.target = _RESHAPES.get(node.target, node.target)
         if node.op == "call_function" and ops.is_transparent(ops.rule_name(str(node.target))):
             first = seen.setdefault((node.target, str(node.args), str(node.kwargs), _grad_mode(node)), node)
@@ -284,6 +285,16 @@ def _as_expansion(node: fx.Node) -> None:
     if into is None or source is None or into.dtype != source.dtype:
         return
     node.target, node.args = aten.expand.default, (node.args[1], list(into.shape))
+
+
+def _with_its_end(node: fx.Node) -> None:
+    """`x[..., ::2] += 1` ends at the largest integer, which no batching rule takes: it ends where the tensor does."""
+    if node.target is not aten.slice_scatter.default or len(node.args) < 5 or not isinstance(node.args[4], int):
+        return
+    into: Any = node.args[0].meta.get("val")  # type: ignore[union-attr]
+    if into is not None:
+        size = into.shape[node.args[2]]  # type: ignore[index]
+        node.args = (*node.args[:4], min(node.args[4], size), *node.args[5:])
 
 
 def _as_where(node: fx.Node) -> None:

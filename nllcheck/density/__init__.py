@@ -17,9 +17,10 @@ from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
 from nllcheck.density.cut import samples_of
+from nllcheck.density.divergence import divergences, origin_of
 from nllcheck.density.factors import check_name
 from nllcheck.density.sample import UndecidedError
-from nllcheck.density.support import ROWS, SUPPORTS, Support, support_of
+from nllcheck.density.support import ROWS, SUPPORTS, Support, is_on_sphere, support_of
 from nllcheck.density.terms import Term
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
@@ -52,6 +53,14 @@ def density(
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
     """
     claims = nll or claims_likelihood(graph.graph, loss_name)
+    answer = _answered(graph, axes, support, base_measure, claims)
+    beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
+    return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
+
+
+def _answered(
+    graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool
+) -> Density:
     try:
         found = _measured(graph, axes, support, base_measure)
     except UndecidedError as error:
@@ -67,7 +76,7 @@ def density(
 def _measured(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None) -> Measured:
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... for a bare function")
-    samples = samples_of(graph, by_rows=asked in ROWS if asked else None)
+    samples = samples_of(graph, by_rows=asked in ROWS)
     target = samples.moved[samples.which]
     support = support_of(graph, target, asked)
     if support is None:
@@ -79,9 +88,22 @@ def _measured(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_me
     if asked is not None:
         return found
     found = _narrowed(found, base_measure)
+    if is_on_sphere(graph.values[target]):
+        found = _on_sphere(graph, found, moving, base_measure)
     if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_counted(graph, target):
         raise UndecidedError("whole numbers may be counts or measurements; state the support with --support")
     return found
+
+
+def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
+    """Rows of length 1 may be any vectors: they live on the sphere if only there the loss integrates to something."""
+    name = verdict_of(found).name
+    if name in ("proper", "constant", "target-factor"):
+        return found
+    samples = samples_of(graph, by_rows=True)
+    support = Support("sphere", "rows of length 1, over which the loss can be integrated")
+    other = measured(samples, thetas(samples, moving), support, base_measure)
+    return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found
 
 
 def _is_counted(graph: LossGraph, target: int) -> bool:
@@ -155,7 +177,7 @@ def _left_out(found: Measured) -> list[Term]:
 
 
 def _nodes(terms: Sequence[Term]) -> tuple[int, ...]:
-    origins = [(t.node.meta.get("custom") or {}).get("origin") for t in terms]
+    origins = [origin_of(t) for t in terms]
     return tuple(dict.fromkeys(o for o in origins if o is not None))
 
 

@@ -63,6 +63,14 @@ def _same(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def _on_circle(x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([torch.cos(x), torch.sin(x)], -1)
+
+
+def _turn(y: torch.Tensor) -> torch.Tensor:
+    return torch.atan2(y[..., 1:], y[..., :1])
+
+
 CHARTS = {
     "real": Chart("real", -1e30, 1e30, _same, _same, _flat),
     "positive": Chart("positive", -FAR, FAR, torch.exp, lambda y: torch.log(y.clamp(min=1e-100)), lambda x: x.sum(-1)),
@@ -70,5 +78,6 @@ CHARTS = {
         "unit", -FAR, NEAR_ONE, torch.sigmoid, _logit, lambda x: (logsigmoid(x) + logsigmoid(-x)).sum(-1)
     ),
     "angle": Chart("angle", -math.pi, math.pi, _same, _same, _flat, is_closed=True),
+    "circle": Chart("circle", -math.pi, math.pi, _on_circle, _turn, _flat, is_closed=True),
     "simplex": Chart("simplex", -FAR, FAR, _softmax, _log_ratio, _log_simplex_volume),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 TOLERANCE = 1e-3  # of log Z: below a thousandth no fit is bent
+NAMED = 2e-3  # of log Z: how near to a constant other than 1 it must be to be called by its name
 FEW = 0.02  # share of settings that may stand out before Z is said to vary
 MOST_TERMS = 8
 MOST_FIXED = 5
@@ -18,7 +19,7 @@ CONSTANTS = {
     "sqrt(pi)": 0.5 * math.log(math.pi), "2": math.log(2), "1/2": -math.log(2), "sqrt(2)": 0.5 * math.log(2),
     "1/sqrt(2)": -0.5 * math.log(2), "e": 1.0, "1/e": -1.0, "1/sqrt(2 pi)": -0.5 * math.log(2 * math.pi),
     "1/(2 pi)": -math.log(2 * math.pi), "1/pi": -math.log(math.pi), "4": math.log(4), "1/4": -math.log(4),
-    "sqrt(e)": 0.5, "(2 pi)^(3/2)": 1.5 * math.log(2 * math.pi),
+    "sqrt(e)": 0.5, "4 pi": math.log(4 * math.pi), "(2 pi)^(3/2)": 1.5 * math.log(2 * math.pi),
 }  # fmt: skip
 
 
@@ -37,8 +38,9 @@ class Constancy:
 
 def name_of(level: float, tolerance: float) -> str:
     """The constant whose logarithm `level` is; '' if none."""
-    near = [(abs(level - value), name) for name, value in CONSTANTS.items()]
-    return min(near)[1] if min(near)[0] <= max(tolerance, TOLERANCE) else ""
+    gap, name = min((abs(level - value), name) for name, value in CONSTANTS.items())
+    wide = tolerance if name == "1" else min(tolerance, NAMED)  # a blurred number is soon near some constant
+    return name if gap <= max(wide, TOLERANCE) else ""
 
 
 def constancy(

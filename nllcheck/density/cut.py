@@ -22,14 +22,14 @@ from nllcheck.sweep.joint import cut, out_of_place
 MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken for one sample's row
 
 
-def samples_of(graph: LossGraph, by_rows: bool | None = False) -> Samples:
+def samples_of(graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] | None = None) -> Samples:
     """Cut the loss into samples; `by_rows`: a target is a whole row, whatever the loss does with it.
 
-    Raises UndecidedError with the reason where that is impossible.
+    `moved`: nodes to cut at beside the target, in place of the boundary between model and loss. Raises UndecidedError
+    with the reason where that is impossible.
     """
     target = _target(graph)
-    edges = boundary(graph.graph)
-    moved = tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
+    moved = _edges(graph) if moved is None else moved
     module = _on_cpu(unreduced(out_of_place(cut(graph, (*moved, target)))))
     base = tuple(_wide(graph.values[n].cpu()).detach() for n in (*moved, target))
     values = _run(module, base)
@@ -40,6 +40,11 @@ def samples_of(graph: LossGraph, by_rows: bool | None = False) -> Samples:
     shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
     shares, counted = shares_of(values, module, tail, shape)
     return Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
+
+
+def _edges(graph: LossGraph) -> tuple[int, ...]:
+    edges = boundary(graph.graph)
+    return tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
 
 
 def _on_cpu(module: fx.GraphModule) -> fx.GraphModule:

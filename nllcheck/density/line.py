@@ -55,7 +55,8 @@ def integrate(log_density: LogDensity, starts: torch.Tensor, unit: torch.Tensor,
     panels = _refined(line, edges)
     whole = _closed(panels) if is_closed else _with_tails(line, panels, low, high)
     blurred = scale < 1e-11 * centre.abs()  # the peak is narrower than the floats around it can show
-    return replace(whole, error=torch.where(blurred, math.inf, whole.error))
+    grows = ((centre == low) | (centre == high)) & torch.isfinite(line.height) & torch.tensor(not is_closed)
+    return replace(whole, error=torch.where(blurred, math.inf, whole.error), diverges=whole.diverges | grows)
 
 
 def climb(

@@ -69,7 +69,7 @@ class Samples:
     @property
     def penalties(self) -> tuple[Term, ...]:
         """Terms that belong to no sample, as a penalty on the weights does."""
-        loose = [t for t in self.tail.terms if not self.tail.reads_target(t)]
+        loose = [t for t in self.tail.terms if not self.tail.reads_target(t) and not t.shared]
         return tuple(t for t in loose if not _is_aligned(tuple(self.shares[t].shape), self.shape))
 
     @property
@@ -78,7 +78,7 @@ class Samples:
         found = [t for t in self._own if not self.tail.reads_target(t) and not self.tail.reads_model(t)]
         first = int(self.counted.int().argmax())
         values = {t: self.values[t.node] if t.constant is None else t.constant for t in found}
-        return tuple((t, float(by_sample(values[t] * self.shares[t], self.shape)[first])) for t in found)
+        return tuple((t, float(self._by_sample(t, values[t])[first])) for t in found)
 
     def losses(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...], chunk: int = 1 << 20) -> torch.Tensor:
         """(Q, P, N) the part of the loss that depends on the target.
@@ -115,7 +115,11 @@ class Samples:
         runner = Runner(self.module, WIDE)
         runner.run(*tensors)
         values = {t: runner.env[t.node] if t.constant is None else t.constant for t in wanted}
-        return [by_sample(values[t] * self.shares[t], self.shape) for t in wanted]
+        return [self._by_sample(t, values[t]) for t in wanted]
+
+    def _by_sample(self, term: Term, value: Any) -> torch.Tensor:
+        whole = value * self.shares[term]
+        return whole.sum().expand(self.count) / self.count if term.shared else by_sample(whole, self.shape)
 
 
 def by_sample(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

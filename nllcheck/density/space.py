@@ -1,9 +1,7 @@
 """Integrals over two and more coordinates: a product grid around the peak, or importance sampling.
 
 The grid stands in the peak's own axes, stretched by sinh towards the tails; half the grid gives the error. Importance
-sampling draws from heavy-tailed components at every peak found (a defensive mixture), by randomised Sobol points; its
-error is the spread of independent randomisations, and too small an effective sample size decides nothing (Owen and
-Zhou 2000).
+sampling is in `drawn`.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ import math
 from dataclasses import replace
 
 import torch
-from torch.quasirandom import SobolEngine
 
 from nllcheck.density.chart import FAR, Chart
+from nllcheck.density.drawn import drawn
 from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals
 from nllcheck.density.peaks import Density, Peaks, finite, log_volume, peak
@@ -25,8 +23,6 @@ SIDE = 73  # grid points an axis, odd: every other one is a grid of its own
 REACH = 6.0  # of the grid in u: sinh(6) is 200 scales
 STARTS = 3  # from which peaks are looked for
 ENOUGH = 0.9  # share of integrals that the grid must decide; else all are drawn
-BLOCKS = 8  # independent randomisations
-FEWEST_EFFECTIVE = 0.02  # share of the points
 MOST_WORK = 4e8  # target elements in all
 MOST_WIDE = 16  # coordinates
 
@@ -35,8 +31,7 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     """(P, N) log Z over targets of `width` free coordinates. Raises UndecidedError where that is too much work."""
     points = len(theta.axis)
     count = points * samples.count
-    if width > MOST_WIDE or count * 1000 * width > MOST_WORK:
-        raise UndecidedError(f"{samples.count} targets of {width} coordinates are too many to integrate over")
+    check_work(samples, points, width)
     at = log_density(samples, theta, chart, factor)
     seen = chart.from_target(samples.target)
     tries = 1 if chart.name == "simplex" else min(STARTS, samples.count)  # there densities have one peak in the chart
@@ -44,7 +39,21 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     starts += _given(samples, theta, chart, width)
     peaks = [peak(at, s.expand(points, *seen.shape).reshape(count, -1), chart.low, chart.high)
              if s.dim() == 2 else peak(at, s.reshape(count, -1), chart.low, chart.high) for s in starts]  # fmt: skip
-    return over_peaks(at, peaks, chart.low, chart.high).shaped(points, samples.count)
+    found = over_peaks(at, peaks, chart.low, chart.high)
+    grows = _grows(at, seen.repeat(points, 1)) if chart.name == "real" else found.diverges
+    return replace(found, diverges=found.diverges | grows).shaped(points, samples.count)
+
+
+def _grows(at: Density, seen: torch.Tensor) -> torch.Tensor:
+    """(M,) does the density grow without end, forwards or backwards along the observed target?"""
+    near, far = (finite(at(torch.stack([k * seen, -k * seen]))).amax(0) for k in (1e3, 1e6))
+    return (far > near + 100) & (near > 100)
+
+
+def check_work(samples: Samples, points: int, width: int) -> None:
+    """Raise UndecidedError where so many integrals over so many coordinates are too much work."""
+    if width > MOST_WIDE or samples.count * points * 1000 * width > MOST_WORK:
+        raise UndecidedError(f"{samples.count} targets of {width} coordinates are too many to integrate over")
 
 
 def _given(samples: Samples, theta: Theta, chart: Chart, width: int) -> list[torch.Tensor]:
@@ -64,17 +73,17 @@ def over_peaks(at: Density, peaks: list[Peaks], low: float, high: float) -> Inte
     main = Peaks(*(_picked(torch.stack([getattr(p, f) for p in peaks]), lead) for f in ("place", "height", "spread")))
     single = torch.stack([_is_same(p, main) | (m < mass.amax(0) - 16) for p, m in zip(peaks, mass, strict=True)]).all(0)
     if main.place.shape[-1] > 2:
-        return _sampled(at, peaks, low, high)
+        return drawn(at, peaks, low, high)
     grid = _on_grid(at, main, high)
     if bool((single & (grid.error < 1e-3)).double().mean() > ENOUGH):
         return replace(grid, error=torch.where(single, grid.error, math.inf))
-    drawn = _sampled(at, peaks, low, high)
-    use = single & (grid.error <= drawn.error)
+    found = drawn(at, peaks, low, high)
+    use = single & (grid.error <= found.error)
     return replace(
         grid,
-        log_z=torch.where(use, grid.log_z, drawn.log_z),
-        error=torch.where(use, grid.error, drawn.error),
-        diverges=torch.where(use, grid.diverges, drawn.diverges),
+        log_z=torch.where(use, grid.log_z, found.log_z),
+        error=torch.where(use, grid.error, found.error),
+        diverges=torch.where(use, grid.diverges, found.diverges),
     )
 
 
@@ -121,76 +130,3 @@ def _on_grid(at: Density, main: Peaks, high: float) -> Integrals:
     error = torch.minimum(gap, 30 * gap**1.5) + 10 * rim + beyond + 1e-9
     grows = (rim > 1e-3) & (rim > 0.98 * inner)
     return Integrals(log_z, torch.where(torch.isfinite(log_z), error, math.inf), grows)
-
-
-def _sampled(at: Density, peaks: list[Peaks], low: float, high: float) -> Integrals:
-    """A pilot run; its own moments as one more component; then the run that counts."""
-    count, width = peaks[0].place.shape
-    total = int(min(4096, max(512, 3e7 / (count * width))))
-    _, weights, x = _run(at, peaks, 512, 1, low, high)
-    log_z, weights, x = _run(at, [*peaks, _moments(weights[0], x[0], peaks)], total // BLOCKS, BLOCKS, low, high)
-    means = torch.exp(log_z - log_z.amax(0))
-    mean = means.mean(0)
-    error = 3 * means.std(0) / (mean * math.sqrt(BLOCKS))
-    flat = weights.reshape(-1, count)
-    if high <= FAR:  # the chart ends there: what lies outside is less than what lies just inside
-        far = (x.abs() > FAR / 2).any(-1).reshape(-1, count)
-        error = error + (torch.softmax(flat, 0) * far).sum(0)
-    share = torch.exp(2 * torch.logsumexp(flat, 0) - torch.logsumexp(2 * flat, 0)) / len(flat)
-    largest = torch.exp(flat.amax(0) - torch.logsumexp(flat, 0))
-    poor = (share < FEWEST_EFFECTIVE) | (largest > 0.05) | ~torch.isfinite(mean)
-    return Integrals(
-        log_z.amax(0) + torch.log(mean), torch.where(poor, math.inf, error), torch.zeros(count, dtype=torch.bool)
-    )
-
-
-def _moments(log_weights: torch.Tensor, x: torch.Tensor, peaks: list[Peaks]) -> Peaks:
-    """The component that the weighted points themselves suggest; where they are too few, the first peak again."""
-    weights = torch.softmax(log_weights, 0)
-    place = torch.einsum("qm,qmi->mi", weights, x)
-    away = x - place
-    covariance = torch.einsum("qm,qmi,qmj->mij", weights, away, away)
-    eye = torch.eye(x.shape[-1], dtype=WIDE)
-    factor, bad = torch.linalg.cholesky_ex(covariance + 1e-12 * eye)
-    usable = (bad == 0) & torch.isfinite(factor).all(-1).all(-1) & (1 / (weights**2).sum(0) > 4 * x.shape[-1])
-    return Peaks(
-        torch.where(usable[:, None], place, peaks[0].place),
-        peaks[0].height,
-        torch.where(usable[:, None, None], factor, peaks[0].spread),
-    )
-
-
-def _run(
-    at: Density, parts: list[Peaks], points: int, blocks: int, low: float, high: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(B, M) log Z of each block, (B, Q, M) log weights, (B, Q, M, d) points."""
-    width = parts[0].place.shape[-1]
-    log_z, log_weights, places = [], [], []
-    for block in range(blocks):
-        u = SobolEngine(width, scramble=True, seed=block).draw(points, dtype=WIDE).clamp(1e-9, 1 - 1e-9)
-        z = _student(u)
-        part = torch.arange(points) % len(parts)
-        centres, spreads = torch.stack([p.place for p in parts]), torch.stack([p.spread for p in parts])
-        x = centres[part] + torch.einsum("qmij,qj->qmi", spreads[part], z)
-        inside = ((x >= low) & (x <= high)).all(-1)
-        proposal = torch.logsumexp(torch.stack([_log_student(p, x) for p in parts]), 0) - math.log(len(parts))
-        value = torch.where(inside, finite(at(x)), -math.inf)
-        weight = torch.where(torch.isfinite(value), value - proposal, -math.inf)
-        log_z.append(torch.logsumexp(weight, 0) - math.log(points))
-        log_weights.append(weight)
-        places.append(x)
-    return torch.stack(log_z), torch.stack(log_weights), torch.stack(places)
-
-
-def _student(u: torch.Tensor) -> torch.Tensor:
-    """Quantiles of Student's t with 4 degrees of freedom, which have a closed form (Shaw 2006)."""
-    a = (4 * u * (1 - u)).sqrt()
-    return torch.sign(u - 0.5) * 2 * (torch.cos(torch.acos(a) / 3) / a - 1).clamp(min=0).sqrt()
-
-
-def _log_student(part: Peaks, x: torch.Tensor) -> torch.Tensor:
-    """(Q, M) log density of the component at x."""
-    eye = torch.eye(x.shape[-1], dtype=WIDE).expand_as(part.spread)
-    inverse = torch.linalg.solve_triangular(part.spread, eye, upper=False)
-    z = torch.einsum("mij,qmj->qmi", inverse, x - part.place)
-    return (math.log(0.375) - 2.5 * torch.log1p(z * z / 4)).sum(-1) - log_volume(part.spread)

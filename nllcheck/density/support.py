@@ -10,10 +10,22 @@ from nllcheck.axes import depends_on, refs
 from nllcheck.capture import LossGraph
 from nllcheck.ops import is_transparent
 
-SUPPORTS = ("real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle")
+SUPPORTS = (
+    "real",
+    "positive",
+    "unit",
+    "simplex",
+    "count",
+    "class",
+    "one-hot",
+    "binary",
+    "angle",
+    "sphere",
+    "multinomial",
+)
 _FOLDS = ("clamp", "where", "remainder", "minimum", "maximum", "masked_fill")
 _ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
-ROWS = ("simplex", "one-hot")  # one target is a whole row
+ROWS = ("simplex", "one-hot", "sphere", "multinomial")  # one target is a whole row
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,7 @@ class Support:
 
     name: str  # one of SUPPORTS
     why: str  # "the target is used as an index"
-    classes: int = 0  # of class and one-hot targets
+    classes: int = 0  # of class and one-hot targets; of a multinomial one the total of a row
     is_folded: bool = False  # a clamp (or the like) maps several class indices to one
 
 
@@ -33,7 +45,7 @@ def support_of(graph: LossGraph, target: int, asked: str | None) -> Support | No
     if asked is None or (found and found.name == asked):
         return found
     classes = value.shape[-1] if asked == "one-hot" else _classes(graph, target, value) if asked == "class" else 0
-    return Support(asked, "as asked", classes)
+    return Support(asked, "as asked", classes if asked != "multinomial" else _total(value))
 
 
 def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | None:
@@ -47,11 +59,29 @@ def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | N
         if bool(((value == 0) | (value == 1)).all()):
             return Support("one-hot", "rows of zeros with a single 1", value.shape[-1])
         return Support("simplex", "rows of positive numbers that sum to 1")
+    total = _total(value)
+    if total > 1 and not _is_shifted(graph, views, ("sub", *_ERRORS)):
+        return Support("multinomial", f"rows of counts that sum to {total}", total)
     return _of_numbers(graph, views, value, used)
+
+
+def _total(value: torch.Tensor) -> int:
+    """What every row of whole numbers sums to; 0 where there is no such number."""
+    rows = value.double()
+    if value.dim() < 2 or value.shape[-1] < 2 or bool(((rows != rows.round()) | (rows < 0)).any()):
+        return 0
+    sums = rows.sum(-1).unique()
+    return int(sums) if sums.numel() == 1 else 0
 
 
 def _sums_to_one(value: torch.Tensor) -> bool:
     return bool(((value.double().sum(-1) - 1).abs() < 1e-4).all())
+
+
+def is_on_sphere(value: torch.Tensor) -> bool:
+    """Rows of length 1?"""
+    rows = value.dim() >= 2 and 2 <= value.shape[-1] <= 17 and value.is_floating_point()
+    return rows and bool(((value.double().square().sum(-1) - 1).abs() < 1e-4).all())
 
 
 def _of_integers(graph: LossGraph, target: int, value: torch.Tensor, used: set[str]) -> Support | None:

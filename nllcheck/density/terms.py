@@ -33,6 +33,9 @@ class Term:
     factor: float  # what the formula multiplies it with
     reduced: float  # what the reduction multiplies it with: 1/n of a mean, 1 of a sum
     constant: float | None = None  # a plain number, standing in a sum of the node's shape
+    shared: bool = (
+        False  # a single number that is added to every sample's part: in each sample's loss, whatever it sums
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class _Walk:
             shrink = self._size(node.args[0]) / self._size(node) if name == "mean" else 1.0
             yield from self.terms(node.args[0], factor, reduced / shrink)  # type: ignore[arg-type]
         elif name in ("mul", "div") and (way := self._scaled(node, name, factor, reduced)):
-            yield from self.terms(*way)
+            yield from self._within(node, *way)
         elif name == "masked_fill" and node.args[1] not in self.varying and self._number(node.args[2]) == 0:
             yield from self.terms(node.args[0], factor, reduced)  # type: ignore[arg-type]
         elif name == "where" and node.args[0] not in self.varying and self._is_mask(node):
@@ -157,7 +160,7 @@ class _Walk:
                 if part in self.varying:
                     yield from self.terms(part, factor, reduced)  # type: ignore[arg-type]
         elif name in _SAME and node.args[0] in self.varying and not self._picks_by_value(node):
-            yield from self.terms(node.args[0], factor, reduced)  # type: ignore[arg-type]
+            yield from self._within(node, node.args[0], factor, reduced)
         else:
             yield Term(node, factor, reduced)
 
@@ -181,7 +184,13 @@ class _Walk:
             if number is not None:
                 yield Term(node, factor, reduced, sign * number)
             else:
-                yield from self.terms(part, factor * sign, reduced)  # type: ignore[arg-type]
+                yield from self._within(node, part, factor * sign, reduced)
+
+    def _within(self, node: fx.Node, part: Any, factor: float, reduced: float) -> Iterator[Term]:
+        """The terms below `part`, marked where it is one number that `node` spreads over several elements."""
+        spread = self._size(part) == 1 < self._size(node)
+        for term in self.terms(part, factor, reduced):
+            yield replace(term, shared=True) if spread else term
 
     def _scaled(self, node: fx.Node, name: str, factor: float, reduced: float) -> tuple[fx.Node, float, float] | None:
         """Through a multiplication by what neither model nor target moves; None for any other."""

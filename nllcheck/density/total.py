@@ -12,6 +12,7 @@ from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals, integrate
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.space import in_space
+from nllcheck.density.sphere import on_sphere
 from nllcheck.density.support import Support
 from nllcheck.density.theta import Theta
 
@@ -23,15 +24,19 @@ SEEDS = 6
 def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor | None = None) -> Integrals:
     """(P, N) log Z of the part of the loss that depends on the target."""
     points = len(theta.axis)
-    if support.name in ("class", "one-hot", "binary"):
+    if support.name in ("class", "one-hot", "binary", "multinomial"):
         return summed(samples, theta, support, factor)
     if samples.count * points * 2000 > MOST_WORK:
         raise UndecidedError(f"{samples.count} samples are too many to integrate over; give a smaller batch")
     if support.name == "count":
+        if samples.event:
+            raise UndecidedError("rows of counts that the loss does not take one by one are not summed over")
         return counted(samples, theta, factor)
-    chart = CHARTS[support.name]
     width = math.prod(samples.event) if samples.event else 1
-    if support.name == "simplex":
+    if support.name == "sphere" and width > 2:
+        return on_sphere(samples, theta, factor)
+    chart = CHARTS["circle" if support.name == "sphere" else support.name]
+    if support.name in ("simplex", "sphere"):
         width -= 1
     if width == 1:
         return _on_a_line(samples, theta, chart, factor)
@@ -64,7 +69,19 @@ def _values(samples: Samples, support: Support) -> torch.Tensor:
     kind = samples.base[samples.which].dtype
     if support.name == "one-hot":
         return torch.eye(samples.event[-1], dtype=kind)
+    if support.name == "multinomial":
+        return _shared_out(support.classes, samples.event[-1]).to(kind)
     return torch.arange(2 if support.name == "binary" else support.classes).to(kind)
+
+
+def _shared_out(total: int, parts: int) -> torch.Tensor:
+    """(C, parts) all ways to share a total out: the gaps between `parts - 1` bars among `total` stars."""
+    places = total + parts - 1
+    if not total or math.comb(places, total) > MOST_CLASSES:
+        raise UndecidedError("rows of counts need one small total to be summed over")
+    bars = torch.combinations(torch.arange(places), parts - 1)
+    edges = torch.cat([torch.full_like(bars[:, :1], -1), bars, torch.full_like(bars[:, :1], places)], 1)
+    return edges.diff(dim=1) - 1
 
 
 def starts(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:

@@ -18,6 +18,7 @@ _MISSING = {
     "1/sqrt(2)": "the 1/2 before the square is missing, so sigma comes out sqrt(2) times too large",
     "1/sqrt(2 pi)": "1/2 log(2 pi) is one too many",
     "1/(2 pi)": "log(2 pi) is one too many",
+    "4 pi": "log(4 pi) is left out: the area of the unit sphere",
     "e": "1 is missing",
     "1/e": "1 is one too many",
 }  # fmt: skip
@@ -25,8 +26,9 @@ _WHERE = {
     "real": "over all reals", "positive": "over the positive numbers", "unit": "over (0, 1)",
     "simplex": "over the simplex", "count": "over 0, 1, 2, ...", "class": "over the classes",
     "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
+    "sphere": "over the unit sphere", "multinomial": "over the rows of counts with that total",
 }  # fmt: skip
-_DISCRETE = ("count", "class", "one-hot", "binary")
+_DISCRETE = ("count", "class", "one-hot", "binary", "multinomial")
 
 
 def sentence(d: Density, loss: float) -> str:
@@ -90,10 +92,17 @@ def _left_out(d: Density) -> str:
 
 def told(d: Density, said: Iterable[str]) -> tuple[str, ...]:
     """The answer as a remark of the report; nothing where the test was not made or a message has `said` it."""
+    terms = _divergences([one.text for one in d.divergences if one.name == "kl"])
     if d.name in ("undecided", "not-samples") or any(d.text in message for message in said):
-        return ()
+        return terms
     support = f" The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
-    return (f"density test: {d.text}{support}",)
+    return (f"density test: {d.text}{support}", *terms)
+
+
+def _divergences(texts: list[str]) -> tuple[str, ...]:
+    """One remark: of several latent variables the first is told."""
+    more = f" The same holds for {len(texts) - 1} more that are drawn." if len(texts) > 1 else ""
+    return (f"KL term: {texts[0]}{more}",) if texts else ()
 
 
 def untold(d: Density) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from nllcheck.detect.bits import usual_floor
 from nllcheck.detect.dead import dead_events, dead_on_batch
 from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
+from nllcheck.detect.library import remarks
 from nllcheck.detect.precision import batch_precision, precision_events
 from nllcheck.sweep import Swept
 from nllcheck.types import Axis, Event, Graph, Phase
@@ -39,7 +40,8 @@ def detect(graph: LossGraph, swept: Swept, floor: float | None = None) -> tuple[
         far.update(dict.fromkeys(beyond, part.trace.axis.label))
     found, dropped = _reachable(found, swept)
     found += _finite_and_wrong(graph, swept, _floor(graph) if floor is None else floor)
-    return found, [*_far_note(graph.graph, far, {e.node for e, _ in found}), *dropped]
+    told = {e.node for e, _ in found}
+    return found, [*_far_note(graph.graph, far, told), *dropped, *remarks(graph, told)]
 
 
 def _on_batch(graph: LossGraph, swept: Swept) -> list[Located]:

@@ -20,6 +20,7 @@ from nllcheck.detect.births import origins
 from nllcheck.detect.bits import spread, usual
 from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
+from nllcheck.detect.library import clamped
 from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
@@ -30,12 +31,12 @@ RELEVANT = 1e-3  # a gradient below this share of what is typical near the batch
 
 
 def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> list[Event]:
-    """Gates that are stuck for some elements of the batch as it is, while some gradient is exactly 0."""
+    """Gates that are stuck for some elements of the batch as it is, while some gradient is exactly 0; and clamps of
+    libraries that hold some of its values."""
     axis = batch_axis(joint)
-    if not _some_zero(joint):
-        return []
-    one = run_one(joint, axis, 1.0, names)
-    held = stuck(joint, axis, 1.0)
+    held = stuck(joint, axis, 1.0) if _some_zero(joint) else []
+    held += clamped(graph)
+    one = run_one(joint, axis, 1.0, names if held else ())
     return [replace(_event(graph, joint, one, s.origin, _share(graph, s)), axis=None, on_batch=True) for s in held]
 
 
@@ -91,7 +92,7 @@ def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: to
     if not held or _is_alone(joint, trace, dead, k):
         return None
     event = _event(graph, joint, one, held[0].origin, _held(held[0]))
-    return replace(event, threshold=_edge(joint, trace, dead, k))
+    return replace(event, threshold=_edge(joint, trace, dead, k), share=float(dead.double().mean()))
 
 
 def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from nllcheck import expr, match
-from nllcheck.diagnose.builtin import CONSTANT, NO_LIKELIHOOD
+from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD
 from nllcheck.diagnose.explain import Table
 from nllcheck.diagnose.finding import edit_site, op_name
 from nllcheck.diagnose.texts import built
@@ -23,8 +23,29 @@ def with_density(graph: Graph, answer: Density, table: Table, shapes: list[Findi
     """The findings by shape and the measured one; where both say that this is no likelihood, as one with the number."""
     if answer.name == "varies" and any(f.kind == "wrong-density" for f in shapes):
         told = sentence(answer.text)
-        return [replace(f, message=f"{f.message} {told}") if f.kind == "wrong-density" else f for f in shapes]
-    return [*shapes, *densities(graph, answer, table)]
+        shapes = [replace(f, message=f"{f.message} {told}") if f.kind == "wrong-density" else f for f in shapes]
+        return [*shapes, *divergences(graph, answer)]
+    return [*shapes, *densities(graph, answer, table), *divergences(graph, answer)]
+
+
+def divergences(graph: Graph, answer: Density) -> list[Finding]:
+    """A warning for the first KL term that has the wrong sign or is none: where one is wrong all are written alike."""
+    wrong = [d for d in answer.divergences if d.name != "kl"]
+    if not wrong:
+        return []
+    event = Event("wrong-density", "forward", wrong[0].node, None, math.nan, None)
+    made = Finding(
+        kind="wrong-density",
+        verdict="wrong-formula",
+        severity="warning",
+        phase="forward",
+        op=op_name(graph, graph.nodes[event.node]),
+        site=edit_site(graph, event),
+        reason="the terms at many mu and sigma against the divergence of normal distributions",
+        on_batch=True,
+        **built(NO_DIVERGENCE, sentence(wrong[0].text)),
+    )
+    return [made]
 
 
 def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:

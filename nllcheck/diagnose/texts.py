@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nllcheck.clamps import library_clamp
 from nllcheck.diagnose.builtin import DATA, DEAD, DIGITS, RAISES, UNEXPLAINED, Builtin
 from nllcheck.diagnose.explain import Explanation
 from nllcheck.diagnose.finding import where
@@ -60,13 +61,22 @@ def _on(event: Event) -> str:
     return "on the batch itself" if event.on_batch else f"for {where(event)}"
 
 
+_STUCK = "their gradient is exactly 0, though the loss would fall if they could move"
+_HARM = {
+    "F.gaussian_nll_loss": "loss and gradient are those of the bound, not of the variance that the model gives",
+    "F.binary_cross_entropy": "a probability that is exactly 0 or 1 on the wrong side costs 100, however wrong it is",
+}
+
+
 def _dead(graph: Graph, event: Event) -> str:
-    op = graph.nodes[event.node].op
+    clamp = library_clamp(graph.nodes[event.node])
+    op = str(clamp or graph.nodes[event.node].op)
     if event.on_batch:
-        return f"{event.detail} by {op}: their gradient is exactly 0, though the loss would fall if they could move."
+        return f"{event.detail} by {op}: {_HARM.get(clamp.function if clamp else '', _STUCK)}."
     head = f"The gradient is exactly 0 {'once' if event.threshold else 'at'} {where(event)}"
     verb = " is" if event.detail.startswith("held") else "'s derivative vanishes, while"
-    return f"{head}: {op}{verb} {event.detail}."
+    share = f", at {100 * event.share:.0f} % of the points swept" if event.share and clamp else ""
+    return f"{head}: {op}{verb} {event.detail}{share}."
 
 
 def _birth(event: Event) -> str:

@@ -84,6 +84,12 @@ def alignment(logits, y):
     return F.ctc_loss(torch.log_softmax(logits, -1), y, lengths, targets, zero_infinity=True)
 
 
+def strided_update(x, y):
+    z = x.clone()
+    z[:, ::2] += 1.0
+    return (z - y).pow(2).mean()
+
+
 MISSING = draw(8).index_fill(0, torch.tensor([2]), float("nan"))
 FUNCTIONS = (  # loss, tensors, targets, ops of which one is to be named (none: silent)
     (contrastive, {"a": draw(5, 3), "b": draw(5, 3, seed=1)}, (), ""),
@@ -98,6 +104,7 @@ FUNCTIONS = (  # loss, tensors, targets, ops of which one is to be named (none: 
     (in_float32, {"x": draw(8), "y": draw(8, seed=1)}, ("y",), "exp"),
     (spectrum, {"x": draw(3, 4), "y": draw(3, 4, seed=1)}, ("y",), ""),
     (alignment, {"logits": draw(7, 3, 5), "y": torch.tensor([[1, 2], [3, 4], [2, 1]])}, ("y",), ""),
+    (strided_update, {"x": draw(3, 4), "y": draw(3, 4, seed=1)}, ("y",), ""),
 )
 
 

@@ -219,6 +219,32 @@ def exponential_nll(raw, y):
     return (torch.exp(raw[:, 0]) * y - raw[:, 0]).mean()
 
 
+def exponential_nll_wrong_sign(raw, y):
+    return (torch.exp(raw[:, 0]) * y + raw[:, 0]).mean()
+
+
+def log_normal_nll_jacobian_sign(raw, y):
+    mu, log_sigma = raw.unbind(-1)
+    z = (torch.log(y) - mu) * torch.exp(-log_sigma)
+    return (0.5 * z**2 + log_sigma + HALF_LOG - torch.log(y)).mean()
+
+
+def laplace_nll(mu, raw, y):
+    return ((y - mu).abs() * torch.exp(-raw) + raw + math.log(2)).mean()
+
+
+def laplace_nll_without_2(mu, raw, y):
+    return ((y - mu).abs() * torch.exp(-raw) + raw).mean()
+
+
+def laplace_nll_without_log(mu, raw, y):
+    return ((y - mu).abs() * torch.exp(-raw) + torch.exp(raw) + math.log(2)).mean()
+
+
+def gaussian_nll_without_2_pi(mu, raw, y):
+    return (0.5 * ((y - mu) / torch.exp(raw)) ** 2 + raw).mean()
+
+
 def truncated_nll(raw, y):
     normal = torch.distributions.Normal(raw[:, 0], torch.exp(0.3 * raw[:, 1]))
     return -(normal.log_prob(y) - torch.log(1 - normal.cdf(torch.zeros(())))).mean()
@@ -253,5 +279,8 @@ CASES = (
     (gamma_nll, POSITIVE, "proper", "1"), (gamma_nll_rate_missing, POSITIVE, "varies", ""),
     (log_normal_nll, POSITIVE, "proper", "1"), (log_normal_nll_without_jacobian, POSITIVE, "target-factor", "1/y"),
     (exponential_nll, POSITIVE, "proper", "1"), (truncated_nll, POSITIVE, "proper", "1"),
+    (exponential_nll_wrong_sign, POSITIVE, "varies", ""), (log_normal_nll_jacobian_sign, POSITIVE, "varies", ""),
+    (laplace_nll, GAUSS, "proper", "1"), (laplace_nll_without_2, GAUSS, "constant", "2"),
+    (laplace_nll_without_log, GAUSS, "varies", ""), (gaussian_nll_without_2_pi, GAUSS, "constant", "sqrt(2 pi)"),
     (infonce, PLANE, "not-samples", ""),
 )  # fmt: skip

@@ -73,6 +73,37 @@ ORDINARY = {
                     {"loc": between(-2, 2, 3), "scale": spread(0.1, 3.0, 3, seed=1)}, None),
     "low-rank": (lambda loc, f, d: D.LowRankMultivariateNormal(loc, f, d),
                  {"loc": between(-2, 2, 2), "f": between(-1, 1, 2, 1, seed=1), "d": spread(0.3, 2.0, 2, seed=2)}, None),
+    "low-rank-shared": (D.LowRankMultivariateNormal,  # one for all samples: the log determinant is a single number
+                 {"loc": between(-2, 2, 3)[0], "cov_factor": between(-1, 1, 3, 1, seed=1)[0],
+                  "cov_diag": spread(0.3, 2.0, 3, seed=2)[0]}, None),
+}  # fmt: skip
+ORDINARY |= {
+    "binomial": (lambda logits: D.Binomial(8, logits=logits), {"logits": between(-2, 2)}, None),
+    "continuous-bernoulli": (D.ContinuousBernoulli, {"logits": between(-3, 3)}, None),
+    "uniform": (D.Uniform, {"low": between(-2, -1), "high": between(1, 2, seed=1)}, None),
+    "relaxed-bernoulli": (lambda logits: D.RelaxedBernoulli(torch.tensor(0.7), logits=logits),
+                 {"logits": between(-2, 2)}, "unit"),
+    "relaxed-one-hot": (lambda logits: D.RelaxedOneHotCategorical(torch.tensor(0.7), logits=logits),
+                 {"logits": between(-2, 2, 3)}, None),
+    "logistic-normal": (D.LogisticNormal, {"loc": between(-1, 1, 2), "scale": spread(0.3, 2.0, 2, seed=1)}, None),
+    "multinomial": (lambda logits: D.Multinomial(4, logits=logits), {"logits": between(-2, 2, 3)}, None),
+    "one-hot-straight": (D.OneHotCategoricalStraightThrough, {"logits": between(-2, 2, 3)}, None),
+    "normal-by-covariance": (lambda loc, L: D.MultivariateNormal(loc, L @ L.mT),
+                 {"loc": between(-2, 2, 2), "L": triangular(2)}, None),
+    "normal-by-precision": (lambda loc, L: D.MultivariateNormal(loc, precision_matrix=L @ L.mT),
+                 {"loc": between(-2, 2, 3), "L": triangular(3)}, None),
+    "independent-beta": (lambda a, b: D.Independent(D.Beta(a, b), 1),
+                 {"a": spread(0.5, 5.0, 2), "b": spread(0.5, 5.0, 2, seed=1)}, "unit"),
+    "tanh-normal": (lambda loc, scale: D.TransformedDistribution(D.Normal(loc, scale), D.TanhTransform()),
+                 {"loc": between(-1, 1), "scale": spread(0.3, 1.0, seed=1)}, None),
+    "stick-breaking": (lambda loc, scale: D.TransformedDistribution(
+                 D.Independent(D.Normal(loc, scale), 1), D.StickBreakingTransform()),
+                 {"loc": between(-1, 1, 2), "scale": spread(0.3, 2.0, 2, seed=1)}, None),
+}  # fmt: skip
+MOVING = {  # the support begins at a parameter, which no loss tells: no answer is the only right one
+    "pareto": (D.Pareto, {"scale": spread(0.5, 2.0), "alpha": spread(1.0, 4.0, seed=1)}, None),
+    "generalised-pareto": (D.GeneralizedPareto, {"loc": between(-1, 1), "scale": spread(0.5, 2.0),
+                 "concentration": spread(0.1, 0.6, seed=1)}, None),
 }  # fmt: skip
 EXTREME = {
     "normal": (D.Normal, {"loc": between(-1e4, 1e4), "scale": spread(1e-4, 1e4, seed=1)}, None),
@@ -90,12 +121,12 @@ EXTREME = {
     "mixture": (mixture,
                 {"w": between(-9, 9, 3), "mu": between(-9, 9, 3, seed=1), "sigma": spread(1e-3, 9.0, 3, seed=2)}, None),
 }  # fmt: skip
-UNDECIDED = ("low-rank",)  # an op of it cannot be run at many targets at once
 
 
 def asked(make, parameters, support, scale=1.0):
     torch.manual_seed(0)
-    y = make(**parameters).sample()
+    made = make(**parameters)
+    y = made.sample(() if made.batch_shape else (N,))
     y = y.clamp(1e-6, 1 - 1e-6) if support == "unit" else y  # float32 rounds a few of them to 0 and 1
 
     def nll(y, **tensors):
@@ -107,8 +138,29 @@ def asked(make, parameters, support, scale=1.0):
 @pytest.mark.parametrize("name", ORDINARY)
 def test_every_distribution_integrates_to_one(name):
     found = asked(*ORDINARY[name])
-    assert found.name == ("undecided" if name in UNDECIDED else "proper"), found.text
-    assert found.name == "undecided" or found.samples >= 0.7 * (found.samples + found.undecided)
+    assert found.name == "proper", found.text
+    assert found.samples >= 0.7 * (found.samples + found.undecided)
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_a_support_that_moves_with_a_parameter_is_left_alone(name):
+    assert asked(*MOVING[name]).name in ("diverges", "undecided")
+
+
+def test_ninety_five_percent_of_all_are_decided():
+    """Of one or more rows a distribution, all of `ORDINARY` decided by the test above. Matrices have more than three
+    numbers: they are out."""
+    tested = {type(_made(row)) for row in (*ORDINARY.values(), *MOVING.values())}
+    known = {getattr(D, name) for name in D.__all__ if isinstance(getattr(D, name), type)}
+    bases = {D.Distribution, D.ExponentialFamily, D.LKJCholesky, D.Wishart}
+    left = {c for c in known if issubclass(c, D.Distribution)} - bases - tested
+    assert left == set()
+    assert len(ORDINARY) >= 0.95 * (len(ORDINARY) + len(MOVING))
+
+
+def _made(row):
+    make, parameters, _ = row
+    return make(**parameters)
 
 
 @pytest.mark.parametrize("name", EXTREME)

@@ -1,0 +1,243 @@
+"""KL terms of variational losses, checked against the posterior that the code itself draws from.
+
+Where the graph shows a reparameterised sample z = mu + sigma * noise (Kingma and Welling 2013), the terms without a
+target that read mu and sigma are evaluated at many of them; a term that reads the noise as well, log q(z) - log p(z),
+by its mean over the noise (Gauss-Hermite quadrature). The divergence of N(mu, sigma^2) from any normal prior is
+
+    w (-log sigma + (sigma^2 + (mu - m)^2) / (2 s^2) + log s - 1/2),
+
+linear in log sigma, sigma^2, mu^2 and mu. The fit gives the weight w, the prior's m and s, and what does not belong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from nllcheck.axes import label_of, refs
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner
+from nllcheck.capture.trace import plain_kernels
+from nllcheck.density.cut import samples_of
+from nllcheck.density.latent import Latent, latents
+from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.terms import Term
+from nllcheck.types import Divergence, Node
+
+SETTINGS = 48  # of mu and sigma
+DRAWS = 24  # nodes of the quadrature over the noise
+MOST_WORK = 1e8  # elements of the model's tensors
+MOST_FITTED = 64  # elements of mu
+EXACT = 1e-3  # of the term's range: what a fit may leave, an epsilon beside sigma included
+PLAIN = 1e-6  # the same where the fit says that something is wrong
+SAME = 1e-2
+FELT = 0.01  # nats
+SIGMA = (0.1, 10.0)  # standard deviations of the posterior that are tried
+SHIFTS = torch.linspace(-100, 100, 401, dtype=WIDE)  # of the raw scale
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Coefficients, the median over elements: of -log sigma, sigma^2, mu^2, mu and sigma."""
+
+    entropy: float
+    square: float
+    mean_square: float
+    mean: float
+    scale: float
+    left: float  # the largest residual, of the term's range
+
+
+def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple[Divergence, ...]:
+    """One answer a reparameterised sample whose mu and sigma the loss' terms without target read.
+
+    `beside`: the nodes of those that are no part of the likelihood, where that is known.
+    """
+    found = []
+    for latent in latents(graph):
+        try:
+            one = _checked(graph, latent, beside)
+        except (UndecidedError, RuntimeError, TypeError, ValueError, IndexError):  # ops at values they never saw
+            continue
+        found += [one] if one else []
+    return tuple(found)
+
+
+def _checked(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -> Divergence | None:
+    samples = samples_of(graph, moved=(latent.raw_mean, latent.raw_scale, latent.noise))
+    size = graph.values[latent.sample].numel()
+    terms, noisy = _terms(samples, size, beside)
+    draws = DRAWS if noisy else 1
+    if not terms or size * SETTINGS * draws * len(graph.fx_nodes) > MOST_WORK * len(terms):
+        return None
+    mean, scale, value, _ = _evaluated(samples, latent, terms, _settings(samples, latent, terms), draws)
+    fit = _fitted(mean[:, :MOST_FITTED], scale[:, :MOST_FITTED], value[:, :MOST_FITTED])
+    name = _name(fit)
+    if name is None:
+        return None
+    node = max((origin_of(t) or 0 for t in terms if t.constant is None), default=graph.graph.loss)
+    return Divergence(name, _told(graph, samples, latent, terms, fit, name, draws), node)
+
+
+def _terms(samples: Samples, size: int, beside: frozenset[int] | None) -> tuple[list[Term], bool]:
+    """The loss' terms without target that are made of mu and sigma, element by element, and whether any reads noise.
+
+    Raises UndecidedError where one of them is not made element by element.
+    """
+    own = [t for t in samples.tail.terms if t.node not in samples.tail.on_target]
+    models = [t for t in own if samples.tail.reads_model(t) and (beside is None or origin_of(t) in beside)]
+    if not models:
+        return [], False
+    fixed = [t for t in own if not samples.tail.reads_model(t)]
+    terms = [t for t in (*models, *fixed) if samples.shares[t].numel() == size]
+    if any(t not in terms for t in models):
+        raise UndecidedError("a term without target is no sum over the elements of mu")
+    noise = next(n for n in samples.module.graph.nodes if n.name == f"moved_{samples.moved[2]}")
+    return terms, any(_reads(t.node, noise) for t in models)
+
+
+def _reads(node: torch.fx.Node, source: torch.fx.Node) -> bool:
+    seen, stack = {node}, [node]
+    while stack:
+        new = set(stack.pop().all_input_nodes) - seen
+        seen |= new
+        stack += new
+    return source in seen
+
+
+def _settings(samples: Samples, latent: Latent, terms: list[Term]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(S, ...) raw means around the batch's own, and raw scales that make sigma about 1, where sigma^2 is felt."""
+    made = torch.Generator().manual_seed(0)
+    mean, scale = samples.base[:2]
+    away = torch.rand(SETTINGS, *mean.shape, generator=made, dtype=WIDE) * 2 - 1
+    steps = SHIFTS.reshape(-1, *(1 for _ in scale.shape))
+    sigma = _evaluated(samples, latent, terms, (mean.expand(len(steps), *mean.shape), scale + steps), 1)[1]
+    usable = (sigma > SIGMA[0]) & (sigma < SIGMA[1])
+    usable = torch.where(usable.any(0), usable, (SHIFTS.abs() < 2)[:, None])
+    picks = torch.multinomial(usable.T.to(WIDE), SETTINGS, replacement=True, generator=made).T
+    return mean + 2 * away * max(1.0, float(mean.abs().max())), scale + SHIFTS[picks].reshape(-1, *scale.shape)
+
+
+Evaluated = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _evaluated(
+    samples: Samples, latent: Latent, terms: list[Term], raw: tuple[torch.Tensor, torch.Tensor], draws: int
+) -> Evaluated:
+    """(S, n) mu, sigma and the mean of the terms over the noise, and the (S, n) variance of one draw."""
+    nodes = {(n.meta.get("custom") or {}).get("origin"): n for n in samples.module.graph.nodes}
+    nodes |= {i: n for n in samples.module.graph.nodes for i in samples.moved if n.name == f"moved_{i}"}
+
+    def at(noise: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        runner = Runner(samples.module, WIDE)
+        runner.run(mean, scale, noise, *samples.base[3:])
+        parts = [(runner.env[t.node] if t.constant is None else t.constant) * samples.shares[t] for t in terms]
+        shape = runner.env[nodes[latent.sample]].shape
+        given = [runner.env[nodes[k]].expand(shape).reshape(-1) for k in (latent.mean, latent.scale)]
+        return (*given, sum(p.reshape(-1) for p in parts))  # type: ignore[return-value]
+
+    places, weights = (torch.tensor(v, dtype=WIDE) for v in np.polynomial.hermite_e.hermegauss(draws))
+    noise = places.reshape(-1, *(1 for _ in samples.base[2].shape)).expand(-1, *samples.base[2].shape)
+    with torch.no_grad(), plain_kernels():
+        each = torch.func.vmap(torch.func.vmap(at, (None, 0, 0)), (0, None, None))(noise, *raw)
+    weights = (weights / weights.sum())[:, None, None]
+    mean = (weights * each[2]).sum(0)
+    return each[0][0], each[1][0], mean, (weights * (each[2] - mean) ** 2).sum(0)
+
+
+def _fitted(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> _Fit:
+    """Least squares, every element of mu on its own: a prior may differ from element to element."""
+    base = torch.stack([-torch.log(scale), scale**2, mean**2, mean, scale, torch.ones_like(mean)], -1).movedim(1, 0)
+    size = base.abs().amax(1, keepdim=True)
+    found = torch.linalg.lstsq(base / size, value.T[..., None]).solution
+    left = (value.T - (base / size @ found)[..., 0]).abs().amax(1)
+    span = (value.amax(0) - value.amin(0)).clamp(min=1e-300)
+    entropy, square, mean_square, slope, linear, _ = (found[..., 0] / size[:, 0]).median(0).values.tolist()
+    return _Fit(entropy, square, mean_square, slope, linear, float((left / span).median()))
+
+
+def _name(fit: _Fit) -> Literal["kl", "reversed", "none"] | None:
+    """'kl', 'reversed' (its sign is turned), 'none', or None where it is something else altogether."""
+    size = max(abs(fit.entropy), abs(fit.square), abs(fit.mean_square))
+    pair = abs(fit.square - fit.mean_square) < SAME * size and abs(fit.scale) < SAME * size
+    signs = [v > SAME * size for v in (fit.entropy, fit.mean_square)]
+    turned = [v < -SAME * size for v in (fit.entropy, fit.mean_square)]
+    if fit.left < EXACT and pair and (all(signs) or all(turned)):
+        return "kl" if all(signs) else "reversed"
+    reads = abs(fit.square) > SAME * size or abs(fit.scale) > SAME * size
+    return "none" if fit.left < PLAIN and not pair and all(signs) and reads else None
+
+
+def _told(
+    graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: _Fit, name: str, draws: int
+) -> str:
+    place = _place(graph.graph.nodes[latent.sample])
+    drawn = f"the normal posterior that {label_of(graph.graph, latent.sample)} is drawn from{place}"
+    if name == "none":
+        return (
+            f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
+            f"{-fit.entropy:.4g}, sigma^2 {fit.square:.4g}, mu^2 {fit.mean_square:.4g}, sigma {fit.scale:.2g}. A "
+            "divergence has the same weight at sigma^2 and mu^2 and none at sigma."
+        )
+    weight, spread = abs(fit.entropy), math.sqrt(abs(fit.entropy / (2 * fit.mean_square)))
+    middle = -fit.mean / (2 * fit.mean_square)
+    prior = f"N({middle if abs(middle) > PLAIN * spread else 0:.3g}, {spread:.3g}^2)"
+    times = "" if abs(weight - 1) < SAME else f"{weight:.4g} times "
+    if name == "reversed":
+        return (
+            f"The KL term has the wrong sign: it is minus {times}the divergence of {drawn} from {prior}, so the loss "
+            "rewards a posterior that leaves its prior."
+        )
+    here = _evaluated(samples, latent, terms, (samples.base[0][None], samples.base[1][None]), draws)
+    by_sample = graph.values[latent.sample].shape[:1] == samples.shape[:1]
+    count, unit = (samples.shape[0], "nats a sample") if by_sample else (1, "nats")
+    noise = f" (one draw of it: standard deviation {float(here[3].sum().sqrt()) / count:.3g})" if draws > 1 else ""
+    text = (
+        f"The terms without target are {times}the KL divergence of {drawn} from {prior}: never negative, 0 where the "
+        f"two agree. On the batch it is {float(_divergence(here, fit).sum()) / count:.4g} {unit}{noise}."
+    )
+    return text + _floor(graph, samples, latent, terms, fit, draws)
+
+
+def _divergence(here: Evaluated, fit: _Fit) -> torch.Tensor:
+    """The closed form at mu and sigma."""
+    mean, scale = here[:2]
+    middle, square = -fit.mean / (2 * fit.mean_square), fit.entropy / (2 * fit.mean_square)
+    away = (scale**2 + (mean - middle) ** 2) / (2 * square)
+    return fit.entropy * (0.5 * math.log(square) - torch.log(scale) + away - 0.5)
+
+
+def _floor(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: _Fit, draws: int) -> str:
+    """An epsilon that the sampler adds to sigma and the density does not know: how far the two part near it."""
+    node = graph.graph.nodes[latent.scale]
+    added = next((a for a in node.args if isinstance(a, float)), 0.0) if node.op == "add" else 0.0
+    if not 0 < added < 0.01 or len(refs(node)) != 1:
+        return ""
+    down = torch.linspace(0, 60, SETTINGS, dtype=WIDE).reshape(-1, *(1 for _ in samples.base[1].shape))
+    raw = (samples.base[0].expand(SETTINGS, *samples.base[0].shape), samples.base[1] - down)
+    here = _evaluated(samples, latent, terms, raw, draws)
+    change = (here[2] - _divergence(here, fit)) - (here[2] - _divergence(here, fit))[:1]
+    near = here[1] < 2 * added
+    if not bool(near.any()) or float(change[near].abs().min()) < FELT:
+        return ""
+    gap = float(change[near].abs().min())
+    return (
+        f" The sampler adds {added:.0e} to sigma{_place(node)} and the density does not: where sigma is as small as "
+        f"that the two are not the same distribution, and the term is off by {gap:.3g} nats and more an element."
+    )
+
+
+def _place(node: Node) -> str:
+    return f" (line {node.site.line})" if node.site else ""
+
+
+def origin_of(term: Term) -> int | None:
+    """The plain index of the node that a term is."""
+    name = term.node.name
+    if name.startswith("moved_"):
+        return int(name.removeprefix("moved_"))
+    return (term.node.meta.get("custom") or {}).get("origin")

@@ -1,0 +1,101 @@
+"""KL terms against the posterior that the code draws from: right ones told with their weight, mutants told apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import captured
+from torch import distributions as D
+
+from nllcheck.check import check_function
+from nllcheck.density.divergence import divergences
+
+N = 10
+
+
+def draw(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+BATCH = {"mu": draw(0, N, 2), "raw": 0.3 * draw(1, N, 2) - 1, "y": draw(2, N, 2)}
+
+
+def half(raw):
+    return torch.exp(0.5 * raw)
+
+
+def elbo(term, scale=half):
+    """Squared error of a reparameterised sample, and a term of (mu, raw, z)."""
+
+    def loss(mu, raw, y):
+        z = mu + scale(raw) * torch.randn_like(raw)
+        return (0.5 * (y - z) ** 2).sum(-1).mean() + term(mu, raw, z).sum(-1).mean()
+
+    return loss
+
+
+def closed(mu, raw, z):
+    return -0.5 * (1 + raw - mu**2 - torch.exp(raw))
+
+
+def drawn(mu, raw, z):
+    return D.Normal(mu, half(raw)).log_prob(z) - D.Normal(0.0, 1.0).log_prob(z)
+
+
+def library(mu, raw, z):
+    return D.kl_divergence(D.Normal(mu, half(raw)), D.Normal(0.5, 2.0))
+
+
+# term, scale in the sampler, the answer, and what its text holds
+CASES = {
+    "closed form": (closed, half, "kl", "are the KL divergence"),
+    "drawn": (drawn, half, "kl", "one draw of it: standard deviation"),
+    "library": (library, half, "kl", "from N(0.5, 2^2)"),
+    "one of M": (lambda *a: closed(*a) / 3, half, "kl", "are 0.3333 times the KL divergence"),
+    "floor in the sampler alone": (drawn, lambda raw: half(raw) + 1e-5, "kl", "The sampler adds 1e-05 to sigma"),
+    "wrong sign": (lambda *a: -closed(*a), half, "reversed", "has the wrong sign: it is minus the divergence"),
+    "wrong sign, drawn": (lambda *a: -drawn(*a), half, "reversed", "has the wrong sign"),
+    "sigma for its square": (
+        lambda mu, raw, z: -0.5 * (1 + raw - mu**2 - half(raw)), half, "none", "sigma 0.5"),
+    "mu with another weight": (
+        lambda mu, raw, z: -0.5 * (1 + raw - 2 * mu**2 - torch.exp(raw)), half, "none", "sigma^2 0.5, mu^2 1"),
+    "log-variance as log sigma": (closed, torch.exp, "none", "log sigma weighs -0.5"),
+    "weight decay of mu": (lambda mu, raw, z: mu**2, half, None, ""),
+    "entropy alone": (lambda mu, raw, z: -raw, half, None, ""),
+    "Laplace prior": (lambda mu, raw, z: D.Normal(mu, half(raw)).log_prob(z) + z.abs(), half, None, ""),
+    "nothing": (lambda mu, raw, z: 0 * mu, half, None, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_term_is_what_it_is(name):
+    term, scale, answer, words = CASES[name]
+    found = divergences(captured(elbo(term, scale), BATCH))
+    assert [d.name for d in found] == ([answer] if answer else [])
+    assert all(words in d.text for d in found)
+
+
+@pytest.mark.parametrize("name", ["closed form", "drawn", "library"])
+def test_its_size_on_the_batch_is_torchs_own(name):
+    prior = D.Normal(0.5, 2.0) if name == "library" else D.Normal(0.0, 1.0)
+    exact = D.kl_divergence(D.Normal(BATCH["mu"], half(BATCH["raw"])), prior).sum(-1).mean()
+    text = divergences(captured(elbo(CASES[name][0]), BATCH))[0].text
+    assert f"On the batch it is {float(exact):.4g} nats a sample" in text
+
+
+def test_mu_and_sigma_may_be_halves_of_one_tensor():
+    def loss(out, y):
+        mu, raw = out.chunk(2, -1)
+        z = mu + half(raw) * torch.randn_like(raw)
+        return (0.5 * (y - z) ** 2).sum(-1).mean() + closed(mu, raw, z).sum(-1).mean()
+
+    out = torch.cat([BATCH["mu"], BATCH["raw"]], -1)
+    assert [d.name for d in divergences(captured(loss, {"out": out, "y": BATCH["y"]}))] == ["kl"]
+
+
+def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
+    wrong, right = (check_function(elbo(t), BATCH, target="y", points=9) for t in (CASES["wrong sign"][0], closed))
+    found = [f for f in wrong.findings if f.rule == "NLL710"]
+    assert [(f.severity, f.verdict, f.site.path) for f in found] == [("warning", "wrong-formula", __file__)]
+    assert [f for f in right.findings if f.rule == "NLL710"] == []
+    assert any(note.startswith("KL term: The terms without target are the KL") for note in right.notes)

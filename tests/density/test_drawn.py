@@ -1,0 +1,74 @@
+"""Integrals in three and more coordinates against densities whose Z is known: the error bar covers what is off."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nllcheck.density.peaks import peak
+from nllcheck.density.space import over_peaks
+from nllcheck.density.verdict import WIDEST
+
+WIDE = torch.float64
+COUNT = 12
+FAR = 1e30
+
+
+def draw(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=WIDE)
+
+
+class Known:
+    """COUNT densities exp(level) * family((x - mu) / A) with random mu, A and level, of condition number `spread`."""
+
+    def __init__(self, family, width, seed, spread):
+        ways, _ = torch.linalg.qr(draw(seed, COUNT, width, width))
+        scales = torch.exp(math.log(spread) * (torch.sigmoid(draw(seed + 1, COUNT, width)) - 0.5))
+        self.inverse = torch.linalg.inv(ways * scales[:, None])
+        self.mu, self.level = 5 * draw(seed + 2, COUNT, width), 3 * draw(seed + 3, COUNT)
+        self.log_scale, self.family = scales.log().sum(-1), family
+
+    def __call__(self, x):
+        z = torch.einsum("mij,qmj->qmi", self.inverse, x - self.mu)
+        return self.family.log_prob(z).sum(-1) - self.log_scale + self.level
+
+    def integrated(self, seed):
+        """From a start half a scale off."""
+        start = self.mu + torch.linalg.solve(self.inverse, 0.5 * draw(seed + 4, *self.mu.shape)[..., None])[..., 0]
+        found = over_peaks(self, [peak(self, start, -FAR, FAR)], -FAR, FAR)
+        return (found.log_z - self.level).abs(), found.error
+
+
+def number(value):
+    return torch.tensor(value, dtype=WIDE)
+
+
+GAUSS = torch.distributions.Normal(number(0.0), number(1.0))
+
+
+@settings(max_examples=8, deadline=None)
+@given(width=st.integers(3, 8), seed=st.integers(0, 10**6), spread=st.sampled_from([1.0, 5.0, 30.0]))
+def test_gaussians_are_exact_and_the_bar_is_narrow(width, seed, spread):
+    off, error = Known(GAUSS, width, seed, spread).integrated(seed)
+    assert bool((off <= error).all())
+    assert float((error < 1e-3).double().mean()) > 0.9
+
+
+@settings(max_examples=8, deadline=None)
+@given(width=st.integers(3, 6), seed=st.integers(0, 10**6), family=st.sampled_from(["t3", "t9", "logistic", "gumbel"]))
+def test_the_bar_covers_what_is_off_where_no_component_fits(width, seed, family):
+    made = {
+        "t3": torch.distributions.StudentT(number(3.0), number(0.0), number(1.0)),
+        "t9": torch.distributions.StudentT(number(9.0), number(0.0), number(1.0)),
+        "logistic": torch.distributions.TransformedDistribution(
+            torch.distributions.Uniform(number(0.0), number(1.0)), torch.distributions.SigmoidTransform().inv
+        ),
+        "gumbel": torch.distributions.Gumbel(number(0.0), number(1.0)),
+    }[family]
+    off, error = Known(made, width, seed, 5.0).integrated(seed)
+    decided = error < WIDEST
+    assert bool((off <= error)[decided].all())
+    assert width > 3 or float(decided.double().mean()) > 0.7
