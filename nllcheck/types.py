@@ -90,8 +90,9 @@ class Graph:
     loss: int
     outputs: tuple[int, ...] = ()  # the nodes that are the model's outputs
     targets: tuple[int, ...] = ()  # the nodes that are targets
-    weights: frozenset[str] = frozenset()  # names of the leaves that are parameters or buffers
+    weights: frozenset[str] = frozenset()  # names of the leaves that are parameters
     discarded: tuple[Discarded, ...] = ()  # guards whose result nothing uses
+    buffers: tuple[int, ...] = ()  # the leaves that nobody trains
 
 
 @dataclass(frozen=True, slots=True)

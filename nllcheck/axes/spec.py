@@ -79,7 +79,8 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
     channel = _CHANNEL.match(wanted)
     name = channel["name"] if channel else wanted
     node = _named_node(graph, name, edges)
-    axis = replace(_whole(graph, node, _role(node, edges)), requested=True, domain=(-math.inf, math.inf))
+    role = "weight" if node in graph.graph.buffers else _role(node, edges)  # asked for, a buffer moves, too
+    axis = replace(_whole(graph, node, role), requested=True, domain=(-math.inf, math.inf))
     return _on_channel(graph, axis, channel) if channel else axis
 
 

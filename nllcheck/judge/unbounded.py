@@ -77,14 +77,15 @@ def _is_falling(points: torch.Tensor, values: torch.Tensor, loss: float) -> bool
 
 def _rate(points: torch.Tensor, values: torch.Tensor) -> str:
     """How fast: like its square, linearly, like a logarithm, exponentially."""
-    a, b = 0, min(len(points) - 1, int((points.abs() <= 30 * FAR).sum()) - 1)
-    fall = torch.log((values[0] - values).abs() + values[0].abs())
-    power = float((fall[b] - fall[a]) / torch.log(points[b] / points[a]))
+    far = min(len(points) - 1, int((points.abs() <= 30 * FAR).sum()) - 1)
+    half = min(far - 1, max(1, int((points.abs() <= 8 * FAR).sum()) - 1))
+    steps, falls = (points - points[0]).abs(), values[0] - values  # from the first point on: a constant says nothing
+    power = float(torch.log(falls[far] / falls[half]) / torch.log(steps[far] / steps[half]))
     if power > 6:
         return "exponentially"
-    if power < 0.3:
-        return "slowly, like its logarithm"
-    return "linearly" if abs(power - 1) < 0.3 else f"like its power {round(power)}"
+    if power < 0.8:
+        return "slowly, like its logarithm" if power < 0.45 else "slower than linearly"
+    return "linearly" if power < 1.3 else f"like its power {round(power)}"
 
 
 def _culprit(graph: LossGraph, axis: Axis) -> int:

@@ -106,7 +106,7 @@ def diou_eps(centre, size, gt):
 
 
 def decoded_size(delta, anchor, gt):
-    wh = anchor * torch.exp(delta.clamp(max=math.log(1000 / 16)))
+    wh = anchor * torch.exp(delta.clamp(-4, math.log(1000 / 16)))
     return F.smooth_l1_loss(torch.log(wh / anchor), torch.log(gt / anchor), beta=1 / 9)
 
 

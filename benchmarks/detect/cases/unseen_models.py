@@ -152,7 +152,7 @@ class Map(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.units = nn.Parameter(torch.randn(6, 4))
+        self.units = nn.Parameter(0.9 * torch.randn(6, 4))
         self.register_buffer("place", torch.arange(6.0))
 
     def distance(self, x):
