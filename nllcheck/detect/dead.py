@@ -26,6 +26,7 @@ from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event
 
 NEAR = 10.0  # looked at up to this factor of the batch's range
+SPECK = 1e-9  # of the batch's range
 RELEVANT = 1e-3  # a gradient below this share of what is typical near the batch is no loss when it is 0
 
 
@@ -56,7 +57,7 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
     axis = trace.axis
     dead = _dead(trace)
     values = trace.points.double().numpy()
-    near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR))[0].tolist()
+    near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR) & ~_is_speck(axis, values))[0].tolist()
     found: dict[int, Event] = {}
     for side in (0, 1, -1):
         places = [k for k in near if _side(axis, values[k]) == side]
@@ -71,6 +72,12 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
 
 def _dead(trace: Trace) -> torch.Tensor:
     return (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
+
+
+def _is_speck(axis: Axis, values: np.ndarray) -> np.ndarray:
+    """Just next to a 0 inside the range? No value is so small unless it is 0, where the slope of what is even goes."""
+    low, high = axis.observed
+    return (abs(values) < SPECK * (high - low)) & (low < 0 < high)
 
 
 def _side(axis: Axis, value: float) -> int:
