@@ -35,6 +35,7 @@ from benchmarks.detect.cases import (
     unseen_layers,
     unseen_models,
     unseen_policy,
+    unseen_second,
     unseen_tutorials,
 )
 
@@ -71,5 +72,6 @@ FAMILIES = (
     unseen_detection,
     unseen_policy,
     unseen_density,
+    unseen_second,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
