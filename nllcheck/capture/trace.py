@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import stateless
 
 from nllcheck import ops
+from nllcheck.capture.gradients import differentiates, with_own_gradients
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.sites import SiteMode
 from nllcheck.target import Batch, Target, evaluate
@@ -218,20 +219,15 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
         try:
             module = make_fx(functionalize(marked, remove="mutations"), _error_on_data_dependent_ops=False)(*tensors)
         except RuntimeError as error:
-            if not _differentiates(error):
+            if not differentiates(error):
                 raise
-            module = make_fx(marked, _error_on_data_dependent_ops=False)(*tensors)
+            module = with_own_gradients(marked, tensors)
     fx_traceback.current_meta.pop("custom", None)
     module = out_of_place(module)
     unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
     tidied = tidy(module)  # which empties the arguments of what it drops
     tidied.meta["discarded"] = unused
     return tidied
-
-
-def _differentiates(error: RuntimeError) -> bool:
-    """Does the loss take a gradient itself, as a gradient penalty does? Functionalisation hides what asks for one."""
-    return any(words in str(error) for words in ("requires_grad_()", "does not require grad"))
 
 
 def _is_guard(node: fx.Node) -> bool:

@@ -112,6 +112,24 @@ def test_shares_of_classes_are_no_density_over_the_simplex():
         assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
 
 
+def test_the_risk_of_a_posterior_claims_no_likelihood():
+    """E[-log p] under a Dirichlet is a bound; a KL beside a likelihood leaves that what it is."""
+
+    def dirichlet_risk(raw, y):
+        alpha = torch.nn.functional.softplus(raw) + 1
+        return (y * (torch.digamma(alpha.sum(1, keepdim=True)) - torch.digamma(alpha))).sum(1).mean()
+
+    def dirichlet_nll_of_probabilities(raw, y):
+        alpha = torch.nn.functional.softplus(raw) + 1
+        return -(y * torch.softmax(raw, 1)).sum(1).mean() + 0.1 * (alpha * torch.digamma(alpha)).sum()
+
+    raw = torch.randn(6, 4, generator=torch.Generator().manual_seed(3))
+    tensors = {"raw": raw, "y": torch.eye(4)[torch.arange(6) % 4]}
+    for fn, alarms in ((dirichlet_risk, 0), (dirichlet_nll_of_probabilities, 1)):
+        report = check_function(fn, tensors, target="y", points=40)
+        assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"support": "simplx"}, "unknown support 'simplx'"),
     ({"base_measure": "1/z!"}, "unknown base measure '1/z!'"),
