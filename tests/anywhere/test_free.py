@@ -84,3 +84,15 @@ def test_a_buffer_is_no_weight():
 def test_lengths_go_by_many_names(name):
     leaves = [Leaf("x", "input", torch.zeros(3, 4)), Leaf(name, "target", torch.tensor([4, 2, 3]))]
     assert [one.value.tolist() for one in variants(leaves, has_model=False)] == [[1, 2, 3], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(("epsilon", "alarms"), [(0.0, 1), (1e-6, 0)])
+def test_a_row_may_meet_a_row_of_a_tensor_with_another_number_of_rows(epsilon, alarms):
+    def distance(x, centres):
+        gaps = ((x[:, None] - centres) ** 2).sum(-1)
+        return torch.sqrt(gaps + epsilon).min(1).values.mean()
+
+    report = nllcheck.check_function(distance, {"x": X, "centres": Y[:3]}, points=60)
+    found = [f for f in report.findings if f.severity != "note"]
+    assert len([f for f in found if f.op == "sqrt" and f.phase == "backward"]) == len(found) == alarms
+    assert all("first rows of x and centres are equal" in str(f.axis) for f in found)
