@@ -57,14 +57,16 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
     axis = trace.axis
     dead = _dead(trace)
     values = trace.points.double().numpy()
-    near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR) & ~_is_speck(axis, values))[0].tolist()
+    near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR))[0].tolist()
     found: dict[int, Event] = {}
     for side in (0, 1, -1):
         places = [k for k in near if _side(axis, values[k]) == side]
         if not places:
             continue
         k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
-        event = _located(graph, joint, trace, wide, dead, k)
+        apart = [j for j in places if not _is_speck(axis, float(values[j]))]
+        gate = min(apart, key=lambda j: abs(j - k), default=None)
+        event = _located(graph, joint, trace, wide, dead, k, gate)
         if event:
             found.setdefault(event.node, event)
     return list(found.values())
@@ -74,10 +76,10 @@ def _dead(trace: Trace) -> torch.Tensor:
     return (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
 
 
-def _is_speck(axis: Axis, values: np.ndarray) -> np.ndarray:
+def _is_speck(axis: Axis, value: float) -> bool:
     """Just next to a 0 inside the range? No value is so small unless it is 0, where the slope of what is even goes."""
     low, high = axis.observed
-    return (abs(values) < SPECK * (high - low)) & (low < 0 < high)
+    return low < 0 < high and abs(value) < SPECK * (high - low)
 
 
 def _side(axis: Axis, value: float) -> int:
@@ -85,7 +87,10 @@ def _side(axis: Axis, value: float) -> int:
     return 1 if value > high else -1 if value < low else 0
 
 
-def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
+def _located(
+    graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int, gate: int | None
+) -> Event | None:
+    """Lost by underflow or saturation at the point `k`, else held by a gate at the point `gate`."""
     value = float(trace.points[k])
     one = run_one(joint, trace.axis, value, trace.names)
     size = float(wide.magnitude[k])
@@ -94,11 +99,14 @@ def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: to
     if node is not None:
         event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
         return replace(event, threshold=_edge(joint, trace, dead, k))
-    held = stuck(joint, trace.axis, value, all_dead=True)
-    if not held or _is_alone(joint, trace, dead, k):
+    if gate is None:
         return None
-    event = _event(graph, joint, one, held[0].origin, _held(held[0]))
-    return replace(event, threshold=_edge(joint, trace, dead, k))
+    value = float(trace.points[gate])
+    held = stuck(joint, trace.axis, value, all_dead=True)
+    if not held or _is_alone(joint, trace, dead, gate):
+        return None
+    event = _event(graph, joint, run_one(joint, trace.axis, value, trace.names), held[0].origin, _held(held[0]))
+    return replace(event, threshold=_edge(joint, trace, dead, gate))
 
 
 def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:
