@@ -91,9 +91,10 @@ class Graph:
     loss: int
     outputs: tuple[int, ...] = ()  # the nodes that are the model's outputs
     targets: tuple[int, ...] = ()  # the nodes that are targets
-    weights: frozenset[str] = frozenset()  # names of the leaves that are parameters or buffers
+    weights: frozenset[str] = frozenset()  # names of the leaves that are parameters
     discarded: tuple[Discarded, ...] = ()  # guards whose result nothing uses
     terms: tuple[tuple[str, int], ...] = ()  # what the loss sums, where it returns several: name and node
+    buffers: tuple[int, ...] = ()  # the leaves that nobody trains
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def boundary(graph: Graph) -> Boundary:
     for node in _walk(graph, graph.loss, through_model=False):
         heads += [node] if graph.nodes[node].zone == "loss" else _heads(graph, node)
     heads = list(dict.fromkeys(heads))
-    leaves = [n for n in heads if graph.nodes[n].op == "input"]
+    leaves = [n for n in heads if graph.nodes[n].op == "input" and n not in graph.buffers]
     outputs = tuple(n for n in heads if graph.nodes[n].op != "input")
     targets = tuple(n for n in leaves if n in graph.targets)
     weights = tuple(n for n in leaves if n not in targets and _is_weight(graph, n))

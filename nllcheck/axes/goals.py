@@ -66,15 +66,22 @@ def row_goals(axis: Axis, node: Node) -> list[Axis]:
 
 
 def _pairs(whole: Axis, graph: Graph, node: int, names: dict[int, str], others: list[int]) -> list[Axis]:
-    """To each tensor of the same shape, as a whole and in its first row; every pair once."""
+    """To each tensor of the same shape, as a whole and in its first row, and to the first row of each that has rows of
+    the same width (a code book, the centres of clusters); every pair once."""
     name, shape = names[node], graph.nodes[node].shape
     found = []
     for other in others:
-        if graph.nodes[other].shape != shape or (other < node and other not in graph.targets):
+        same = graph.nodes[other].shape == shape
+        if (other < node and other not in graph.targets) or not (same or _are_rows(shape, graph.nodes[other].shape)):
             continue
         to, its = replace(whole, other=other), names[other]
-        found.append(replace(to, goal="equal", label=f"{name} equals {its}", selector=f"{name}->{its}"))
+        if same:
+            found.append(replace(to, goal="equal", label=f"{name} equals {its}", selector=f"{name}->{its}"))
         if len(shape) >= 2:
             label = f"the first rows of {name} and {its} are equal"
             found.append(replace(to, goal="equal row", label=label, selector=f"{name}[0]->{its}[0]"))
     return found
+
+
+def _are_rows(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return len(one) == len(other) == 2 and one[1] == other[1] > 1

@@ -101,10 +101,16 @@ def _axes_of(graph: LossGraph, node: int, edges: Boundary, effort: Effort) -> li
     return [whole, *parts, *scaled, *goals]
 
 
+def _is_weight(graph: LossGraph, node: int) -> bool:
+    return graph.graph.nodes[node].op == "input" and graph.program.leaves[node].role == "weight"
+
+
 def _domain(graph: LossGraph, node: int) -> tuple[float, float]:
-    """What is positive throughout may be so by its making (a spectral norm, counts): it stays so. Weights are free."""
+    """What is positive throughout may be so by its making (a spectral norm, counts): it stays so. Weights are free,
+    and so is a layer of them: that all of its outputs have one sign is the batch's doing."""
     low, high = _whole(graph, node, "hidden").observed
     low = max(low, value_bounds(graph.graph, node)[0])
-    if graph.graph.nodes[node].op == "input" and graph.program.leaves[node].role == "weight":
+    plain = graph.graph.nodes[node]
+    if _is_weight(graph, node) or (plain.op == "linear" and any(_is_weight(graph, r) for r in refs(plain))):
         return (-math.inf, math.inf)
     return (0.0, math.inf) if low >= 0 else (-math.inf, 0.0) if high <= 0 else (-math.inf, math.inf)

@@ -89,8 +89,10 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
     if how not in _MODES:
         raise NllcheckError(f"there is no way '*{how}' to move '{wanted}'", hint="write NAME, NAME*scale or NAME*noise")
     channel = _CHANNEL.match(wanted)
-    node = _named_node(graph, channel["name"] if channel else wanted, edges)
-    axis = replace(_whole(graph, node, _role(node, edges)), requested=True, domain=(-math.inf, math.inf))
+    name = channel["name"] if channel else wanted
+    node = _named_node(graph, name, edges)
+    role = "weight" if node in graph.graph.buffers else _role(node, edges)  # asked for, a buffer moves, too
+    axis = replace(_whole(graph, node, role), requested=True, domain=(-math.inf, math.inf))
     axis = _on_channel(graph, axis, channel) if channel else axis
     label = {"": axis.label, "scale": f"{axis.label} × scale", "noise": f"{axis.label} + noise"}[how]
     return replace(axis, label=label, selector=f"{axis.selector}*{how}".removesuffix("*"), **_MODES[how])

@@ -37,10 +37,16 @@ class Runner(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         mark = mark_of(n) if n.op == "call_function" else None
         if mark is None or mark.grad_enabled:
-            return super().run_node(n)
+            return self._plain(n)
         with torch.no_grad():
-            result = super().run_node(n)
+            result = self._plain(n)
         return self._through(n, result) if mark.inplace else result
+
+    def _plain(self, n: fx.Node) -> Any:
+        """What is made of no float (`torch.ones(3)`, `arange(3) / 2`) has the default dtype unless told otherwise."""
+        result = super().run_node(n)
+        made = isinstance(result, torch.Tensor) and result.dtype in HALVES
+        return promoted(result, self.dtype) if made else result
 
     def _through(self, n: fx.Node, result: Any) -> Any:
         source = self.env.get(n.all_input_nodes[0]) if n.all_input_nodes else None

@@ -28,8 +28,9 @@ def plain_graph(module: fx.GraphModule, leaves: tuple[Leaf, ...], values: tuple[
     loss = loss[0] if isinstance(loss, (tuple, list)) else loss
     targets = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "target")
     outputs = tuple(i for i, n in enumerate(nodes) if (m := mark_of(n)) and m.output)
-    weights = frozenset(leaf.name for leaf in leaves if leaf.role in ("weight", "buffer"))
-    return Graph(plain, index[loss], outputs, targets, weights, _discarded(module, index))
+    weights = frozenset(leaf.name for leaf in leaves if leaf.role == "weight")
+    buffers = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "buffer")
+    return Graph(plain, index[loss], outputs, targets, weights, _discarded(module, index), buffers=buffers)
 
 
 def terms_in(graph: Graph, names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:

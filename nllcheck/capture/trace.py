@@ -20,8 +20,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import stateless
 
 from nllcheck import ops
+from nllcheck.capture.custom import custom_functions
+from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
-from nllcheck.capture.nested import custom_functions, without_saved
 from nllcheck.capture.sites import SiteMode
 from nllcheck.target import Batch, Target, evaluate
 
@@ -216,7 +217,7 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
             module = _traced(prog, seed, lambda call: functionalize(call, remove="mutations"))
         except Exception as refused:
             try:
-                module = without_saved(_traced(prog, seed, lambda call: call))
+                module = _traced(prog, seed, through_saved)
             except Exception:
                 raise refused from None
     module = out_of_place(module)

@@ -116,7 +116,7 @@ def _is_counted(graph: LossGraph, target: int) -> bool:
 def _narrowed(found: Measured, base_measure: str | None) -> Measured:
     """Positive targets compared with a mean may live on the half line (a truncated density) and not on all reals: they
     do if that alone makes Z = 1 with every term of the loss."""
-    if verdict_of(found).name == "varies" and not found.samples.event:
+    if verdict_of(found).name == "varies":
         return _elsewhere(found, base_measure)
     whole = found.reading.constant == "1" and all(found.reading.kept)
     if found.support.name != "real" or whole or not bool((found.samples.target > 0).all()):
@@ -130,13 +130,17 @@ def _narrowed(found: Measured, base_measure: str | None) -> Measured:
 def _elsewhere(found: Measured, base_measure: str | None) -> Measured:
     """The support was only inferred: one on which the loss is a proper density is the better guess."""
     target = found.samples.target.double()
+    if found.support.name == "simplex":
+        soft = Support("one-hot", "rows that sum to 1, as shares of classes", target.shape[-1])
+        other = measured(found.samples, found.theta, soft, base_measure)
+        return other if verdict_of(other).name == "proper" else found
     fits = {
         "unit": bool(((target > 0) & (target < 1)).all()),
         "positive": bool((target >= 0).all()),
         "count": bool(((target == target.round()) & (target >= 0)).all()),
         "real": True,
     }
-    if found.support.name not in fits:
+    if found.support.name not in fits or found.samples.event:
         return found
     for name in (n for n, possible in fits.items() if possible and n != found.support.name):
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from nllcheck.axes import depends_on, refs
 from nllcheck.types import Graph, Ref
 
 _YES = re.compile(
@@ -30,7 +31,9 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
     names = [loss_name.rsplit(".", 1)[-1].rsplit(":", 1)[-1]]
     names += [n.site.function for n in graph.nodes if n.site and n.zone == "loss"]
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
-    if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])) or _is_reweighted(graph):
+    if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])):
+        return False
+    if _is_reweighted(graph) or _is_expected(graph):
         return False
     return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
 
@@ -42,6 +45,18 @@ def _is_reweighted(graph: Graph) -> bool:
     weighted = any(len(n.args) > 2 and n.args[2] is not None for n in picked)
     summed = any(n.op in ("sum", "mean") and n.args and n.args[0] in {Ref(k) for k in logs} for n in graph.nodes)
     return weighted or (bool(picked) and summed)
+
+
+def _is_expected(graph: Graph) -> bool:
+    """Is it the mean of a log-likelihood under a Dirichlet or gamma posterior? E[log p] is a difference of digammas,
+    and by Jensen's inequality such a risk is a bound, no likelihood (Sensoy et al. 2018, eq. 4).
+
+    A digamma in a term of its own, of a KL, is none: it meets the target in sums only.
+    """
+    means = depends_on(graph, {n.index for n in graph.nodes if n.op == "digamma"})
+    data = depends_on(graph, set(graph.targets))
+    met = [n for n in graph.nodes if n.op in ("mul", "gather", "index", "nll_loss", "matmul", "where")]
+    return any(means & set(refs(n)) - data and data & set(refs(n)) - means for n in met)
 
 
 def _has_normaliser(graph: Graph) -> bool:

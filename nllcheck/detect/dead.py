@@ -27,6 +27,7 @@ from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event
 
 NEAR = 10.0  # looked at up to this factor of the batch's range
+SPECK = 1e-9  # of the batch's range
 RELEVANT = 1e-3  # a gradient below this share of what is typical near the batch is no loss when it is 0
 
 
@@ -64,7 +65,9 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
         if not places:
             continue
         k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
-        event = _located(graph, joint, trace, wide, dead, k)
+        apart = [j for j in places if not _is_speck(axis, float(values[j]))]
+        gate = min(apart, key=lambda j: abs(j - k), default=None)
+        event = _located(graph, joint, trace, wide, dead, k, gate)
         if event:
             found.setdefault(event.node, event)
     return list(found.values())
@@ -74,12 +77,21 @@ def _dead(trace: Trace) -> torch.Tensor:
     return (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
 
 
+def _is_speck(axis: Axis, value: float) -> bool:
+    """Just next to a 0 inside the range? No value is so small unless it is 0, where the slope of what is even goes."""
+    low, high = axis.observed
+    return low < 0 < high and abs(value) < SPECK * (high - low)
+
+
 def _side(axis: Axis, value: float) -> int:
     low, high = axis.observed
     return 1 if value > high else -1 if value < low else 0
 
 
-def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
+def _located(
+    graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int, gate: int | None
+) -> Event | None:
+    """Lost by underflow or saturation at the point `k`, else held by a gate at the point `gate`."""
     value = float(trace.points[k])
     one = run_one(joint, trace.axis, value, trace.names)
     size = float(wide.magnitude[k])
@@ -88,11 +100,14 @@ def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: to
     if node is not None:
         event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
         return replace(event, threshold=_edge(joint, trace, dead, k))
-    held = stuck(joint, trace.axis, value, all_dead=True)
-    if not held or _is_alone(joint, trace, dead, k):
+    if gate is None:
         return None
-    event = _event(graph, joint, one, held[0].origin, _held(held[0]))
-    return replace(event, threshold=_edge(joint, trace, dead, k), share=float(dead.double().mean()))
+    value = float(trace.points[gate])
+    held = stuck(joint, trace.axis, value, all_dead=True)
+    if not held or _is_alone(joint, trace, dead, gate):
+        return None
+    event = _event(graph, joint, run_one(joint, trace.axis, value, trace.names), held[0].origin, _held(held[0]))
+    return replace(event, threshold=_edge(joint, trace, dead, gate), share=float(dead.double().mean()))
 
 
 def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:

@@ -74,5 +74,6 @@ class Book:
         """The plain graph of everything seen so far."""
         leaves = self.program.leaves
         targets = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "target")
-        weights = frozenset(leaf.name for leaf in leaves if leaf.role in ("weight", "buffer"))
-        return Graph(tuple(self.nodes), self.loss, tuple(self.outputs), targets, weights)
+        weights = frozenset(leaf.name for leaf in leaves if leaf.role == "weight")
+        buffers = tuple(i for i, leaf in enumerate(leaves) if leaf.role == "buffer")
+        return Graph(tuple(self.nodes), self.loss, tuple(self.outputs), targets, weights, buffers=buffers)

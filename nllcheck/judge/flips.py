@@ -7,7 +7,7 @@ graph is small enough: its derivative comes from jets through the forward graph 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,6 +15,7 @@ from nllcheck.axes.points import from_ordinal, to_ordinal
 from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual
+from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
@@ -79,8 +80,14 @@ def _rounding(graph: LossGraph, joint: Joint, axis: Axis, near: _Near, wrong: to
         computed = float(run_one(joint, axis, value, ()).slope[0])
         exact, name = _slope(joint, axis, value, float(near.wide[k]))
         if computed * exact < 0:
-            return _wrong_sign(graph, axis, near, wrong, k, computed, exact, name)
+            return _wrong_sign(graph, axis, _against_batch(joint, near), wrong, k, computed, exact, name)
     return None
+
+
+def _against_batch(joint: Joint, near: _Near) -> _Near:
+    """Where the loss does not feel an axis at all every slope is rounding: the batch's own gradient is the measure."""
+    own = float(run_one(joint, batch_axis(joint), 1.0, ()).magnitude[0])
+    return replace(near, typical=max(near.typical, own)) if math.isfinite(own) else near
 
 
 def _slope(joint: Joint, axis: Axis, value: float, wide: float) -> tuple[float, str]:

@@ -48,10 +48,16 @@ def read(graph: LossGraph, tensors: Sequence[torch.Tensor], name: str, dtype: to
         loss = runner.run(*starts)
         loss = loss[0] if isinstance(loss, (tuple, list)) else loss
         values = [runner.env[graph.fx_nodes[i]] for i in heads]
-        if not loss.requires_grad or not values:
-            return Reading(name, float(loss), tuple(torch.zeros_like(v) for v in values))
-        found = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
-    return Reading(name, float(loss.detach()), tuple(g.detach().cpu() for g in found))
+        found = iter(_gradients(loss, [v for v in values if v.requires_grad]))
+    gradients = tuple((next(found) if v.requires_grad else torch.zeros_like(v)).detach().cpu() for v in values)
+    return Reading(name, float(loss.detach()), gradients)
+
+
+def _gradients(loss: torch.Tensor, values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """One a value; zeros where the loss does not depend on it. A buffer, or what an argmin picks of it, has none."""
+    if not loss.requires_grad or not values:
+        return tuple(torch.zeros_like(v) for v in values)
+    return torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
 
 
 def read_all(

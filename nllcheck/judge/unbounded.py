@@ -10,9 +10,10 @@ import math
 
 import torch
 
-from nllcheck.axes import refs
+from nllcheck.axes import depends_on, refs
 from nllcheck.capture import LossGraph
 from nllcheck.exact import Certain, certain
+from nllcheck.ops import is_transparent
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace
 from nllcheck.types import Axis, Density, Event, Judged, VerdictName
@@ -47,7 +48,8 @@ def falls(graph: LossGraph, joint: Joint, wide: Trace, loss: float, answer: Dens
         )
         at = f"the loss is {exact.loss:.4g} at {place:.4g}"
         reason = f"exact arithmetic: {at} and still falling (slope {exact.slope:.3g})"
-        verdict: VerdictName = "wrong-formula" if answer.claims else "undecided"
+        is_alarm = answer.claims and not _is_signed(graph, wide.axis.node)
+        verdict: VerdictName = "wrong-formula" if is_alarm else "undecided"
         found.append(Judged(event, verdict, 1.0, reason, exact.loss, exact.slope, "exact"))
     return found[:1]
 
@@ -75,14 +77,15 @@ def _is_falling(points: torch.Tensor, values: torch.Tensor, loss: float) -> bool
 
 def _rate(points: torch.Tensor, values: torch.Tensor) -> str:
     """How fast: like its square, linearly, like a logarithm, exponentially."""
-    a, b = 0, min(len(points) - 1, int((points.abs() <= 30 * FAR).sum()) - 1)
-    fall = torch.log((values[0] - values).abs() + values[0].abs())
-    power = float((fall[b] - fall[a]) / torch.log(points[b] / points[a]))
+    far = min(len(points) - 1, int((points.abs() <= 30 * FAR).sum()) - 1)
+    half = min(far - 1, max(1, int((points.abs() <= 8 * FAR).sum()) - 1))
+    steps, falls = (points - points[0]).abs(), values[0] - values  # from the first point on: a constant says nothing
+    power = float(torch.log(falls[far] / falls[half]) / torch.log(steps[far] / steps[half]))
     if power > 6:
         return "exponentially"
-    if power < 0.3:
-        return "slowly, like its logarithm"
-    return "linearly" if abs(power - 1) < 0.3 else f"like its power {round(power)}"
+    if power < 0.8:
+        return "slowly, like its logarithm" if power < 0.45 else "slower than linearly"
+    return "linearly" if power < 1.3 else f"like its power {round(power)}"
 
 
 def _culprit(graph: LossGraph, axis: Axis) -> int:
@@ -98,3 +101,23 @@ def _reached(graph: LossGraph, sources: set[int]) -> set[int]:
         if any(r in found for r in refs(node)):
             found.add(node.index)
     return found
+
+
+def _is_signed(graph: LossGraph, moved: int) -> bool:
+    """Are samples weighed by a target of either sign, as policy gradients do by an advantage? Then none is held."""
+    values = {t: graph.values[t] for t in graph.graph.targets}
+    signed = [t for t, v in values.items() if v.is_floating_point() and v.numel() and v.min() < 0 < v.max()]
+    along = depends_on(graph.graph, {moved})
+    return any(_is_factor(graph, t, along) for t in signed)
+
+
+def _is_factor(graph: LossGraph, target: int, along: set[int]) -> bool:
+    """Is the target only ever multiplied, and with something that moves?"""
+    shown, factors = {target}, []
+    for node in graph.graph.nodes:
+        if shown & set(refs(node)):
+            if is_transparent(node.op):
+                shown.add(node.index)
+            else:
+                factors.append(node)
+    return all(n.op == "mul" for n in factors) and any(set(refs(n)) & along for n in factors)

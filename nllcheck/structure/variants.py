@@ -11,7 +11,7 @@ import torch
 from nllcheck.axes.masks import is_mask
 from nllcheck.capture.trace import Leaf
 
-_LENGTHS = re.compile(r"(^|_|\.)(len|lens|length|lengths)(_|$|\.|\d)", re.I)
+_LENGTHS = re.compile(r"(^|_|\.)(len|lens|lengths?|frames|steps|durations)(_|$|\.|\d)", re.I)
 
 
 @dataclass(frozen=True, slots=True)

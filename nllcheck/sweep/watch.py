@@ -91,7 +91,7 @@ def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch
         "zero row": lambda: torch.zeros_like(rows[0]),
         "constant row": lambda: rows[0].mean().expand_as(rows[0]),
         "equal rows": lambda: rows[1],
-        "equal row": lambda: (rows if other is None else other.to(base.dtype).reshape(rows.shape))[0],
+        "equal row": lambda: (rows if other is None else other.to(base.dtype).reshape(-1, rows.shape[-1]))[0],
     }[axis.goal]()
     return torch.cat([special[None], rows[1:]]).reshape(base.shape)
 

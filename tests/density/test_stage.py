@@ -82,6 +82,54 @@ def test_minus_a_divergence_has_no_minimum():
     assert "log_var" in found[0].message
 
 
+def test_an_advantage_of_either_sign_may_take_the_loss_anywhere():
+    """A policy gradient pushes away from bad actions without end; a weight that only scales is no such thing."""
+
+    def policy(mu, y, advantage):
+        log_prob = -0.5 * (y - mu) ** 2 - losses.HALF_LOG
+        return -(log_prob * advantage).mean()
+
+    for advantage, severities in ((losses.MU - losses.MU.mean() - 0.1, ["note"]), (losses.MU.abs() - 10, ["warning"])):
+        tensors = {"mu": losses.MU, "y": losses.Y, "advantage": advantage}
+        report = check_function(policy, tensors, target=("y", "advantage"), points=200)
+        assert [f.severity for f in report.findings if f.kind == "unbounded"] == severities
+
+
+def test_shares_of_classes_are_no_density_over_the_simplex():
+    """A cross entropy with soft labels is the mean of each class' own: Z is summed over the classes."""
+
+    def cross_entropy(logits, share):
+        return -(share * torch.log_softmax(logits, -1)).sum(-1).mean()
+
+    def not_normalised(logits, share):
+        return -(share * logits).sum(-1).mean()
+
+    generator = torch.Generator().manual_seed(3)
+    tensors = {n: torch.randn(6, 4, generator=generator) for n in ("logits", "share")}
+    tensors["share"] = torch.softmax(tensors["share"], -1)
+    for fn, alarms in ((cross_entropy, 0), (not_normalised, 1)):
+        report = check_function(fn, tensors, target="share", points=40, nll=True)
+        assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
+
+
+def test_the_risk_of_a_posterior_claims_no_likelihood():
+    """E[-log p] under a Dirichlet is a bound; a KL beside a likelihood leaves that what it is."""
+
+    def dirichlet_risk(raw, y):
+        alpha = torch.nn.functional.softplus(raw) + 1
+        return (y * (torch.digamma(alpha.sum(1, keepdim=True)) - torch.digamma(alpha))).sum(1).mean()
+
+    def dirichlet_nll_of_probabilities(raw, y):
+        alpha = torch.nn.functional.softplus(raw) + 1
+        return -(y * torch.softmax(raw, 1)).sum(1).mean() + 0.1 * (alpha * torch.digamma(alpha)).sum()
+
+    raw = torch.randn(6, 4, generator=torch.Generator().manual_seed(3))
+    tensors = {"raw": raw, "y": torch.eye(4)[torch.arange(6) % 4]}
+    for fn, alarms in ((dirichlet_risk, 0), (dirichlet_nll_of_probabilities, 1)):
+        report = check_function(fn, tensors, target="y", points=40)
+        assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"support": "simplx"}, "unknown support 'simplx'"),
     ({"base_measure": "1/z!"}, "unknown base measure '1/z!'"),

@@ -30,6 +30,13 @@ from benchmarks.detect.cases import (
     structure,
     styles,
     training,
+    unseen_density,
+    unseen_detection,
+    unseen_layers,
+    unseen_models,
+    unseen_policy,
+    unseen_second,
+    unseen_tutorials,
 )
 
 FAMILIES = (
@@ -59,5 +66,12 @@ FAMILIES = (
     heldout_programs,
     heldout_divergence,
     heldout_statistics,
+    unseen_tutorials,
+    unseen_models,
+    unseen_layers,
+    unseen_detection,
+    unseen_policy,
+    unseen_density,
+    unseen_second,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)

@@ -1,16 +1,14 @@
-"""Losses that take a gradient themselves (a gradient penalty), and functions that bring their own backward."""
+"""Functions that bring their own backward."""
 
 from __future__ import annotations
 
 import contextlib
-import linecache
 import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import fx
 
 from nllcheck.capture.sites import Frame, Mark, freeze, is_own, own_forward
 
@@ -36,24 +34,6 @@ def custom_functions() -> Iterator[list[str]]:
         yield met
     finally:
         torch.autograd.Function.apply = plain  # type: ignore[method-assign]
-
-
-def without_saved(module: fx.GraphModule) -> fx.GraphModule:
-    """The graph of a loss with a gradient inside, without the `detach`es by which autograd keeps values for later.
-
-    They cut the second derivative off in the graph, as they do not in torch; those that the source spells stay.
-    """
-    for node in list(module.graph.nodes):
-        if node.target is torch.ops.aten.detach.default and not _is_spelled(node):
-            node.replace_all_uses_with(node.args[0])
-    return module
-
-
-def _is_spelled(node: fx.Node) -> bool:
-    mark: Mark | None = (node.meta.get("custom") or {}).get("mark")
-    frames = mark.frames[:1] if mark else ()
-    lines = [linecache.getline(f.path, n) for f in frames for n in range(f.span[0], f.span[1] + 1)]
-    return any(word in line for line in lines for word in ("detach", ".data"))
 
 
 def mark_in_backward() -> Mark | None:

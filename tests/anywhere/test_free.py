@@ -1,0 +1,98 @@
+"""What may move and what may not: layers of weights freely, buffers only if they are asked for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import nllcheck
+from nllcheck.axes.boundary import boundary
+from nllcheck.axes.inside import inside_axes
+from nllcheck.capture import capture
+from nllcheck.capture.trace import Leaf
+from nllcheck.structure.variants import variants
+from nllcheck.target import Target, split_batch
+
+X, Y = (torch.randn(8, 4, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
+
+
+class Sharpened(nn.Module):
+    """The exponent comes from a layer whose outputs all start with one sign."""
+
+    def __init__(self, bias: float) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.scores, self.power, self.head = nn.Linear(4, 5), nn.Linear(4, 1), nn.Linear(5, 1)
+        nn.init.constant_(self.power.weight, 0.01)
+        nn.init.constant_(self.power.bias, bias)
+
+    def forward(self, x):
+        w = torch.softmax(self.scores(x), -1) ** F.softplus(self.power(x))
+        return self.head(w / w.sum(-1, keepdim=True))
+
+
+def error(output, target):
+    return ((output[:, 0] - target[:, 0]) ** 2).mean()
+
+
+@pytest.mark.parametrize("bias", [-3.0, 3.0])
+def test_a_layer_of_weights_is_free_whatever_the_sign_of_the_batch(bias):
+    batch = split_batch((X, Y))
+    graph = capture(Target("t", error, "error", Sharpened(bias), (batch,)), batch)
+    free = [a for a in inside_axes(graph)[0] if a.mode == "set" and "power" in a.label]
+    assert [a.domain for a in free] == [(-math.inf, math.inf)]
+
+
+class Standardising(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.net = nn.Linear(4, 1)
+        self.register_buffer("centre", torch.tensor([0.4]))
+        self.register_buffer("spread", torch.tensor([1.7]))
+
+    def forward(self, x):
+        return self.net(x)[:, 0]
+
+
+def standardised(model, batch):
+    inputs, target = batch
+    return ((model(inputs) - (target[:, 0] - model.centre) / model.spread) ** 2).mean()
+
+
+def test_a_buffer_is_no_axis_and_draws_no_alarm_unless_it_is_asked_for():
+    report = nllcheck.check(standardised, model=Standardising(), batch=(X, Y), points=60)
+    assert [f for f in report.findings if f.severity != "note"] == []
+    assert not {"spread", "centre"} & {s.axis.label for s in report.sweeps}
+    asked = nllcheck.check(standardised, model=Standardising(), batch=(X, Y), sweep={"spread": (-1, 1)}, points=60)
+    assert {s.axis.label for s in asked.sweeps} == {"spread"}
+
+
+def test_a_buffer_is_no_weight():
+    batch = split_batch((X, Y))
+    graph = capture(Target("t", standardised, "standardised", Standardising(), (batch,), "model"), batch)
+    names = {graph.graph.nodes[n].name for n in boundary(graph.graph).all}
+    assert {graph.graph.nodes[n].name for n in graph.graph.buffers} == {"spread", "centre"}
+    assert not {"spread", "centre"} & names
+
+
+@pytest.mark.parametrize("name", ["lengths", "input_lens", "frames", "durations"])
+def test_lengths_go_by_many_names(name):
+    leaves = [Leaf("x", "input", torch.zeros(3, 4)), Leaf(name, "target", torch.tensor([4, 2, 3]))]
+    assert [one.value.tolist() for one in variants(leaves, has_model=False)] == [[1, 2, 3], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(("epsilon", "alarms"), [(0.0, 1), (1e-6, 0)])
+def test_a_row_may_meet_a_row_of_a_tensor_with_another_number_of_rows(epsilon, alarms):
+    def distance(x, centres):
+        gaps = ((x[:, None] - centres) ** 2).sum(-1)
+        return torch.sqrt(gaps + epsilon).min(1).values.mean()
+
+    report = nllcheck.check_function(distance, {"x": X, "centres": Y[:3]}, points=60)
+    found = [f for f in report.findings if f.severity != "note"]
+    assert len([f for f in found if f.op == "sqrt" and f.phase == "backward"]) == len(found) == alarms
+    assert all("first rows of x and centres are equal" in str(f.axis) for f in found)
