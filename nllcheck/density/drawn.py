@@ -27,7 +27,7 @@ LARGEST = 0.05  # share of the integral that one point may carry
 HEAVIEST = 0.5  # tail index of the weights from which on their variance is infinite, and the spread no error bar
 PILOTS = 2
 MOST_POINTS = 8192
-MOST_WORK = 5e6
+MOST_WORK = 2e6
 
 
 @dataclass(frozen=True)
