@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from typing import Annotated
@@ -54,6 +56,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on busy cores threads that spin cost ten times the work
     sys.stdout = sys.stdout or nowhere()  # None where the caller has closed it
     sys.stderr = sys.stderr or nowhere()
+    atexit.register(gc.freeze)  # the last collection would walk all of torch, to free what ends anyway: 0.8 s
     try:
         with remembering_ctrl_c():
             app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -45,7 +46,30 @@ def loaded(job: Job) -> tuple[Target, Options]:
     settings = settings.updated(Settings(**job.given))
     values = {name: getattr(settings, name) for name in OPTIONS if getattr(settings, name) is not None}
     check_values(values)
+    _thread(target, Options(**values))
     return replace(target, command=target.command + spelled(job.given)), Options(**values)
+
+
+LARGE = 2**20  # elements of batch and weights from which on several threads are worth it,
+POINTWISE = 10  # or a tenth as many points on an axis
+
+
+def _thread(target: Target, options: Options) -> None:
+    """One thread for a small problem: thousands of small ops lose more by waking another than it does for them.
+
+    Decided by the job alone, since how work is divided can move a last bit; OMP_NUM_THREADS decides before.
+    """
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    from nllcheck.axes.spec import parse
+
+    weights = [*target.model.parameters(), *target.model.buffers()] if target.model else []
+    given = tree_leaves([(b.args, b.kwargs, b.targets) for b in target.batches])
+    elements = sum(t.numel() for t in (*weights, *given) if isinstance(t, torch.Tensor))
+    points = [options.points or 0, *(parse(text).count or 0 for text in options.sweep)]
+    if max(elements, POINTWISE * max(points)) <= LARGE and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def packed(job: Job, key: str) -> str:
