@@ -154,9 +154,10 @@ def _severity(graph: Graph, judged: Judged, explanation: Explanation | None) -> 
 
 
 def _lead(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[bool, bool, int, bool, float]:
-    """Alarms before notes; then what the model can reach by itself, the firmer verdict, one channel, the nearest."""
+    """Alarms before notes; then what the model can reach by itself, the firmer verdict, one channel with its threshold
+    before a scale or a point that a search has found, the nearest."""
     axis = judged.event.axis
     inner = axis is not None and not axis.is_boundary
-    scaled = axis is not None and axis.mode == "scale"
+    many = axis is not None and (axis.mode == "scale" or bool(axis.moves))
     quiet = _severity(graph, judged, explanation) == "note"
-    return quiet, inner, _VERDICTS.index(judged.verdict), scaled, judged.reach
+    return quiet, inner, _VERDICTS.index(judged.verdict), many, judged.reach
