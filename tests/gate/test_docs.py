@@ -74,6 +74,21 @@ def test_every_command_line_runs(line, folder, call, monkeypatch):
     assert out
 
 
+def test_the_array_job_of_the_scale_page_makes_a_report(folder, call, monkeypatch):
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith("nllcheck run")]
+    monkeypatch.chdir(folder)
+    for index in ("0", "1"):
+        names = {"ID": index, "MIN": "0", "STEP": "1", "COUNT": "2"}
+        for name, value in names.items():
+            monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+        code, _, err = call(*shlex.split(line)[1:])
+        assert code == 0, err
+    code, out, err = call("merge", "pieces", "--loss", "losses.py:nll", "--model", "model.py:build")
+    assert code in (0, 1), err
+    assert "losses.py" in out
+
+
 def test_the_case_studies_are_among_the_fixtures_that_are_checked():
     """tests/test_fixtures.py runs what each `expected.yaml` names."""
     named = [line.split()[-1] for line in commands() if "fixtures/" in line]
