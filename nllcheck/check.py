@@ -148,7 +148,7 @@ def _by_graph(
     clock.start("exceptions")
     refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")
-    edges, bits = breaks(graph, swept), line_bits(graph, swept)
+    edges, bits = breaks(graph, swept), line_bits(graph, swept, memory)
     clock.start("diagnose")
     findings = diagnose(
         graph.graph,

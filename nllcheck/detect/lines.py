@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import fx
+from torch.utils._pytree import tree_map
 
 from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
@@ -20,9 +22,10 @@ from nllcheck.capture.interpret import promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.bits import bits_of
 from nllcheck.sweep import Part, Swept
+from nllcheck.sweep.compare import Difference, comparing
+from nllcheck.sweep.heap import HEAP
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.program import valued
-from nllcheck.sweep.watch import affordable, placements
+from nllcheck.sweep.watch import affordable, chunk_size, placements
 from nllcheck.types import Axis, LineBits, Phase
 
 NEAR = 10.0  # times the batch's range
@@ -31,7 +34,7 @@ WORK = 2e6
 WORN = 0.5  # of the dtype's bits: where fewer are left is told as a stretch of the axis
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
 
-Table = torch.Tensor  # (P, N) bits that N ops have right at P points; NaN where there is nothing to compare
+Table = torch.Tensor  # (P, N) bits that N ops have right at P points; inf where there is nothing to compare
 Key = tuple[tuple[str, int], Phase]  # a line of a file, forward or backward
 
 
@@ -47,14 +50,16 @@ class _Looked:
     given: Table
 
 
-def line_bits(graph: LossGraph, swept: Swept) -> tuple[LineBits, ...]:
+def line_bits(graph: LossGraph, swept: Swept, memory: int = 2**30) -> tuple[LineBits, ...]:
     """One entry for each source line and phase that the boundary axes reach, those that keep least first.
 
-    None for a loss in float64: there is nothing to compare with.
+    None for a loss in float64: there is nothing to compare with. Holds at most about `memory` bytes at a time.
     """
     if graph.loss.dtype == torch.float64:
         return ()
-    looked = [found for part in swept.parts if _is_told(part) for found in _looked(swept, part)]
+    parts = [part for part in swept.parts if _is_told(part)]
+    programs = {j: comparing(swept.joints[j], swept.names[j]) for j in {part.joint for part in parts}}
+    looked = [found for part in parts for found in _looked(swept, part, programs[part.joint], memory)]
     lines: dict[Key, list[tuple[_Looked, int]]] = {}
     for one in looked:
         for k, name in enumerate(one.names):
@@ -72,7 +77,7 @@ def _is_told(part: Part) -> bool:
     return moves and part.wide is not None
 
 
-def _looked(swept: Swept, part: Part) -> Iterator[_Looked]:
+def _looked(swept: Swept, part: Part, program: fx.GraphModule, memory: int) -> Iterator[_Looked]:
     joint, axis, names = swept.joints[part.joint], part.trace.axis, swept.names[part.joint]
     near = torch.from_numpy(reaches(axis, part.trace.points.double()) <= NEAR) & torch.isfinite(part.trace.loss)
     chosen = part.trace.points[near]
@@ -80,38 +85,41 @@ def _looked(swept: Swept, part: Part) -> Iterator[_Looked]:
     if count < 3:
         return
     points = chosen[torch.linspace(0, len(chosen) - 1, count).long()].to(joint.base[0].device)
-    kept = _table(_values(joint, axis, points, names, None), _values(joint, axis, points, names, torch.float64))
+    kept = _table(_differences(joint, axis, points, program, memory))
     yield _Looked(axis, points.cpu(), joint, names, kept, _read(joint, names, kept))
 
 
-def _values(
-    joint: Joint, axis: Axis, points: torch.Tensor, names: tuple[str, ...], dtype: torch.dtype | None
-) -> tuple[Any, ...]:
-    """(P, ...) outputs of the named ops."""
-    bases, program = [promoted(b, dtype) for b in joint.base], valued(joint, names, dtype)
+def _differences(
+    joint: Joint, axis: Axis, points: torch.Tensor, program: fx.GraphModule, memory: int
+) -> list[tuple[Difference, ...]]:
+    """For each op its outputs' differences, (P,) each, in chunks that stay within `memory` bytes."""
+    wide = [promoted(b, torch.float64) for b in joint.base]
+
+    def at(point: torch.Tensor) -> Any:
+        moved = [t for bases in (joint.base, wide) for t, _ in placements(joint, axis, bases, point.to(bases[0].dtype))]
+        return program(*moved)
+
+    run, found = torch.func.vmap(at, randomness="same"), []
     with torch.no_grad(), plain_kernels():
-        run = torch.func.vmap(lambda p: program(*(t for t, _ in placements(joint, axis, bases, p))), randomness="same")
-        return run(points.to(dtype or points.dtype))  # type: ignore[no-any-return]
+        for some in points.split(chunk_size(joint, memory // 2, torch.float64)):  # beside it half as much again
+            found.append(run(some))
+            HEAP.tidy(memory // 2)
+    return tree_map(lambda *parts: torch.cat(parts).cpu(), found[0], *found[1:])  # type: ignore[no-any-return]
 
 
-def _table(computed: tuple[Any, ...], exact: tuple[Any, ...]) -> Table:
-    return torch.stack([_kept(a, b) for a, b in zip(computed, exact, strict=True)], dim=1).cpu()
+def _table(ops: list[tuple[Difference, ...]]) -> Table:
+    """Of several outputs the worst."""
+    return torch.stack([torch.stack([_kept(d) for d in op]).amin(0) for op in ops], dim=1)
 
 
-def _kept(computed: Any, exact: Any) -> torch.Tensor:
-    """(P,) bits that an op's output has right; of several outputs the worst."""
-    if not isinstance(computed, torch.Tensor):
-        floats = [(a, b) for a, b in zip(computed, exact, strict=True) if a.is_floating_point() and a.numel()]
-        return torch.stack([_kept(a, b).nan_to_num(math.inf) for a, b in floats]).amin(0)
-    most, tiny = bits_of(computed.dtype), torch.finfo(computed.dtype).tiny * _SMALLEST
-    exact = exact.double().reshape(len(exact), -1)
-    error = (computed.double().reshape(exact.shape) - exact).abs().amax(1)
-    size = exact.abs().amax(1)
-    if bool((exact > 0).any() & (exact < 0).any()):
+def _kept(found: Difference) -> torch.Tensor:
+    """(P,) bits that an op's output has right."""
+    size = torch.maximum(found.low.abs(), found.high.abs())
+    if bool((found.high > 0).any() & (found.low < 0).any()):
         size = torch.maximum(size, size[torch.isfinite(size)].nanmedian())
-    bits = torch.log2(size / error).clamp(0, most)
-    known = torch.isfinite(error) & torch.isfinite(size) & (size > tiny)
-    return torch.where(known, bits, math.nan)
+    bits = torch.log2(size / found.error).clamp(min=0).minimum(1 - torch.log2(found.eps))
+    known = torch.isfinite(found.error) & torch.isfinite(size) & (size > found.tiny * _SMALLEST)
+    return torch.where(known, bits, math.inf)
 
 
 def _read(joint: Joint, names: tuple[str, ...], kept: Table) -> Table:
@@ -122,7 +130,7 @@ def _read(joint: Joint, names: tuple[str, ...], kept: Table) -> Table:
     for name, k in column.items():
         read = [column[n.name] for n in nodes[name].all_input_nodes if n.name in column]
         if read:
-            given[:, k] = kept[:, read].nan_to_num(math.inf).amin(1)
+            given[:, k] = kept[:, read].amin(1)
     return given
 
 
@@ -130,14 +138,14 @@ def _told(graph: LossGraph, phase: Phase, ops: list[tuple[_Looked, int]]) -> Lin
     """Worst and typical over all axes; the op that loses most, and the stretch where little is left, on the worst."""
     axes = {id(one): one for one, _ in ops}
     rows = {i: torch.stack([one.kept[:, k] for one, k in ops if id(one) == i], dim=1) for i in axes}
-    least = {i: row.nan_to_num(math.inf).amin(1) for i, row in rows.items()}
+    least = {i: row.amin(1) for i, row in rows.items()}
     every = torch.cat([v[torch.isfinite(v)] for v in least.values()])
     if not every.numel():
         return None
     i = min(least, key=lambda i: float(least[i].min()))
     one, at = axes[i], int(least[i].argmin())
     own = [k for o, k in ops if o is one]
-    lost = {k: float(one.given[at, k].clamp(max=_most(graph)) - one.kept[at, k].nan_to_num(math.inf)) for k in own}
+    lost = {k: float(one.given[at, k].clamp(max=_most(graph)) - one.kept[at, k]) for k in own}
     k = max(own, key=lambda k: lost[k])
     node = graph.graph.nodes[one.joint.ops[one.names[k]].origin]
     assert node.site

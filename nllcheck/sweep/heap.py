@@ -2,7 +2,8 @@
 
 Every chunk of a sweep makes large tensors and leaves small ones. The C library cannot return what lies below the small
 ones by itself: 300,000 points in float64 that hold 30 MiB at a time grew a process by 690 MiB. To hand back after every
-chunk doubles the time of the sweep, since the pages must be had anew; now and then costs nothing that can be measured.
+chunk doubles the time of the sweep, since the pages must be had anew. Now and then costs nothing that can be measured
+at a budget of 1 GiB and a fifth of the processor's time at 256 MiB.
 """
 
 from __future__ import annotations

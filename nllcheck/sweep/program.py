@@ -17,7 +17,7 @@ from nllcheck.capture.interpret import HALVES, promoted
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
 
-Key = tuple[tuple[str, ...], torch.dtype | None, bool]
+Key = tuple[tuple[str, ...], torch.dtype | None]
 _MADE: WeakKeyDictionary[Joint, dict[Key, fx.GraphModule]] = WeakKeyDictionary()
 
 
@@ -27,43 +27,35 @@ def watching(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) ->
     `dtype` stands in for hard-coded floating dtypes and constants; None leaves them. To be run without gradients:
     it does not keep the user's `no_grad` regions apart.
     """
-    return _made(joint, names, dtype, True)
-
-
-def valued(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
-    """`module(*moved) -> values`: what each of `names` gives, as it is; otherwise like `watching`."""
-    return _made(joint, names, dtype, False)
-
-
-def _made(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None, ranges: bool) -> fx.GraphModule:
     made = _MADE.setdefault(joint, {})
-    key = names, dtype, ranges
+    key = names, dtype
     if key not in made:
-        made[key] = _built(joint.module, *key)
+        made[key] = _built(joint.module, names, dtype)
     return made[key]
 
 
-def _built(
-    source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | None, with_ranges: bool
-) -> fx.GraphModule:
-    graph, watched = fx.Graph(), set(names if with_ranges else ())
+def _built(source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
+    graph, watched = fx.Graph(), set(names)
     copies: dict[fx.Node, fx.Node] = {}
     ranges: dict[str, fx.Node] = {}
     for node in source.graph.nodes:
         if node.op == "output":
-            results, values = fx.map_arg(node.args[0], copies.__getitem__), {n.name: c for n, c in copies.items()}
-            told = tuple((ranges if with_ranges else values)[name] for name in names)
-            graph.output((tuple(results), told) if with_ranges else told)
+            results = fx.map_arg(node.args[0], copies.__getitem__)
+            graph.output((tuple(results), tuple(ranges[name] for name in names)))
             continue
-        copies[node] = _copied(graph, node, copies, dtype)
+        copies[node] = copied(graph, node, copies, dtype)
         if node.name in watched:
             same = ranges.get(node.all_input_nodes[0].name) if _is_rearranged(node) else None
             ranges[node.name] = same or graph.call_function(extent, (copies[node],))
-    constants = {str(n.target): operator.attrgetter(str(n.target))(source) for n in graph.nodes if n.op == "get_attr"}
-    return fx.GraphModule({name: promoted(value, dtype) for name, value in constants.items()}, graph)
+    return fx.GraphModule({name: promoted(value, dtype) for name, value in constants_of(source).items()}, graph)
 
 
-def _copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node], dtype: torch.dtype | None) -> fx.Node:
+def constants_of(source: fx.GraphModule) -> dict[str, Any]:
+    names = [str(n.target) for n in source.graph.nodes if n.op == "get_attr"]
+    return {name: operator.attrgetter(name)(source) for name in names}
+
+
+def copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node], dtype: torch.dtype | None) -> fx.Node:
     copy = graph.node_copy(node, copies.__getitem__)
     if dtype is not None and copy.kwargs.get("dtype") in HALVES:
         copy.update_kwarg("dtype", dtype)
@@ -87,14 +79,14 @@ def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     tensors = [p for p in dense if p.is_floating_point() and p.numel()]
     if not tensors:
         return None
-    pairs = [_extent(t) for t in tensors]
+    pairs = [extremes(t) for t in tensors]
     low, high = pairs[0]
     for other in pairs[1:]:
         low, high = torch.minimum(low, other[0]), torch.maximum(high, other[1])
     return low, high
 
 
-def _extent(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def extremes(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Smallest and largest element, NaN if there is one. What is expanded is looked at once.
 
     On a GPU one `aminmax` reads the data once. On CPU its kernel is not vectorised, nor are those of `amin` and `amax`
