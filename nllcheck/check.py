@@ -31,6 +31,7 @@ from nllcheck.eager import by_hand
 from nllcheck.eager.raises import raises
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.judge import signs, verdicts
+from nllcheck.judge.sample import sampler
 from nllcheck.judge.series import Reading, read_all
 from nllcheck.options import Clock, Options, bytes_of, effort_of, options_of, settings_of
 from nllcheck.pairs import pairs
@@ -141,7 +142,7 @@ def _by_graph(
         nll=options.nll,
     )
     clock.start("judge")
-    judged = verdicts(found, swept, graph.loss.dtype)
+    judged = verdicts(found, swept, graph.loss.dtype, sampler(target, batch, graph))
     judged += signs(graph, swept, *_readings(target, graph), answer)
     clock.start("variations")
     other = structure(target, batch, options.seed, "quick" if specs else effort)

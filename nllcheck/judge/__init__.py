@@ -10,6 +10,7 @@ from nllcheck.detect import Located
 from nllcheck.judge.collapse import collapses
 from nllcheck.judge.flips import flips_along
 from nllcheck.judge.noise import over_noise
+from nllcheck.judge.sample import Sampler
 from nllcheck.judge.series import Reading, over_readings, over_samples
 from nllcheck.judge.signs import negative_loss
 from nllcheck.judge.silent import silent
@@ -19,8 +20,8 @@ from nllcheck.sweep import Swept
 from nllcheck.types import Density, Event, Judged
 
 
-def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Judged]:
-    """Every failure with its verdict, judged on the joint graph that shows it."""
+def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype, sample: Sampler) -> list[Judged]:
+    """Every failure with its verdict, judged on the joint graph that shows it, or on the sample that decides."""
     judged = []
     for event, k in found:
         if event.kind in ("precision", "dead-gradient"):
@@ -31,7 +32,7 @@ def verdicts(found: list[Located], swept: Swept, dtype: torch.dtype) -> list[Jud
             reach = 1.0 if event.axis is None else reach_of(event.axis, event.witness)
             judged.append(Judged(event, "limit", reach, "no alignment fits: the likelihood is exactly 0"))
         else:
-            judged.append(judge(event, swept.joints[k], dtype))
+            judged.append(judge(event, swept.joints[k], dtype, sample))
     return judged
 
 

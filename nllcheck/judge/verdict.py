@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
 from nllcheck.exact import Certain, SingularError, certain, work_of
+from nllcheck.judge.sample import Sampler
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Judged, VerdictName
@@ -75,30 +76,40 @@ def _largest(one: Trace) -> float:
     return math.nan if math.isnan(low) or math.isnan(high) else max(abs(low), abs(high))
 
 
-def judge(event: Event, joint: Joint, dtype: torch.dtype) -> Judged:
-    """The verdict on one failure (NaN or Inf): by exact arithmetic where that is affordable and decides."""
+def judge(event: Event, joint: Joint, dtype: torch.dtype, sample: Sampler) -> Judged:
+    """The verdict on one failure (NaN or Inf): by exact arithmetic where that is affordable and decides.
+
+    Of a large batch the sample that decides is judged alone; the numbers told are the whole batch's in float64.
+    """
     axis = event.axis or batch_axis(joint)
     if work_of(joint) <= AFFORDABLE:
-        exact = judged_by(exact_reference(joint, event.phase == "backward"), event, axis, dtype)
-        if exact.verdict != "undecided":
-            return exact
+        exact = _exactly(event, axis, joint, dtype)
+        return exact if exact.verdict != "undecided" else judged_by(float64_reference(joint), event, axis, dtype)
     judged = judged_by(float64_reference(joint), event, axis, dtype)
-    if judged.verdict != "undecided" or work_of(joint) <= AFFORDABLE:
+    alone = sample(event, axis, joint, _places(event, axis))
+    if alone is not None and work_of(alone.joint) <= AFFORDABLE:
+        exact = _exactly(event, alone.axis, alone.joint, dtype)
+        if exact.verdict != "undecided":
+            return replace(judged, verdict=exact.verdict, reason=f"{exact.reason} ({alone.name})")
+    if judged.verdict != "undecided":
         return judged
-    exact = judged_by(exact_reference(joint, event.phase == "backward"), event, axis, dtype)
+    exact = _exactly(event, axis, joint, dtype)
     return exact if exact.verdict != "undecided" or not math.isfinite(judged.reference_loss) else judged
+
+
+def _exactly(event: Event, axis: Axis, joint: Joint, dtype: torch.dtype) -> Judged:
+    return judged_by(exact_reference(joint, event.phase == "backward"), event, axis, dtype)
 
 
 def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype) -> Judged:
     """The verdict of one reference, taken nearest to the threshold and once more deeper inside."""
-    at = event.threshold[1] if event.threshold else event.witness
+    at, *deeper = _places(event, axis)
     reach = 1.0 if event.on_batch else reach_of(axis, at)
     here = reference(axis, at)
     verdict, reason = _verdict_at(event, axis, at, here, reference, dtype)
-    deeper = _deeper(event, axis)
-    if deeper is not None and (verdict != "defect" or event.phase == "forward"):
-        inside, why = _verdict_at(event, axis, deeper, reference(axis, deeper), reference, dtype)
-        verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper:.6g})"))
+    if deeper and (verdict != "defect" or event.phase == "forward"):
+        inside, why = _verdict_at(event, axis, deeper[0], reference(axis, deeper[0]), reference, dtype)
+        verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper[0]:.6g})"))
     shown = here if at == event.witness else reference(axis, event.witness)
     return Judged(
         event, verdict, reach, reason, shown.loss, shown.slope, "exact" if shown.name == EXACT else shown.name
@@ -125,14 +136,14 @@ def _verdict_at(
     return verdict, reason
 
 
-def _deeper(event: Event, axis: Axis) -> float | None:
-    """A value a tenth further into the failing region than its threshold, if it fails there, too."""
+def _places(event: Event, axis: Axis) -> list[float]:
+    """The threshold and a value a tenth further into the failing region, if it fails there, too; else the witness."""
     if not event.threshold:
-        return None
+        return [event.witness]
     good, bad = event.threshold
     seen = max((abs(v) for v in axis.observed if math.isfinite(v)), default=1.0)
     value = bad + math.copysign(DEEPER * (abs(bad) or seen), bad - good)
-    return value if any(low <= value <= high for low, high in event.region) else None
+    return [bad, value] if any(low <= value <= high for low, high in event.region) else [bad]
 
 
 def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:

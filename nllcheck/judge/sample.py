@@ -1,0 +1,162 @@
+"""The sample that decides a failure: the same program on two rows of the batch, small enough for exact arithmetic.
+
+A loss over 512 samples fails because one of them does. The program is captured again on that sample and one beside it
+(a batch of one is a special case to many formulas); where it fails there as it does on the batch, exact arithmetic on
+these two rows says what the failure is. A loss that cannot be had of two rows, or does not fail on them, is left alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.utils._pytree as pytree
+
+from nllcheck.capture import LossGraph
+from nllcheck.capture.attempt import captured
+from nllcheck.detect.chain import values_at
+from nllcheck.sweep.joint import Joint, joint_graph
+from nllcheck.sweep.watch import run_one
+from nllcheck.target import Batch, Target
+from nllcheck.types import Axis, Event, Move
+
+FEWEST = 5  # samples of a batch that is worth cutting
+MADE_OF: dict[str, list[int]] = {
+    "zero row": [0],
+    "constant row": [0],
+    "equal row": [0],
+    "equal rows": [0, 1],
+}  # they read
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The program on two rows of the batch, `row` being the one that fails, and the axis that moves the same there."""
+
+    joint: Joint
+    axis: Axis
+    row: int
+    count: int  # rows of the batch
+
+    @property
+    def name(self) -> str:
+        return f"judged on sample {self.row} of the batch's {self.count}"
+
+
+Sampler = Callable[[Event, Axis, Joint, Sequence[float]], Sample | None]
+
+
+def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
+    """`sample(event, axis, joint, places)`: the program cut to the sample that decides the event; None if none does.
+
+    It must fail at one of the `places` on the axis, at all of which the batch does: at the threshold itself it may not,
+    since torch rounds a long row otherwise than a short one (its vectorised kernels and the rest they leave).
+    """
+
+    @functools.lru_cache(maxsize=8)
+    def joint_on(rows: tuple[int, int], moved: tuple[int, ...]) -> Joint | None:
+        small, _ = captured(target, _rows_of(batch, rows), graph.seed)
+        if small is None or [n.op for n in small.graph.nodes] != [n.op for n in graph.graph.nodes]:
+            return None
+        return joint_graph(small, moved, graph.seed)
+
+    def sample(event: Event, axis: Axis, joint: Joint, places: Sequence[float]) -> Sample | None:
+        rows = _deciding(event, axis, joint, places[0], count_of(batch))
+        if rows is None or axis.mode == "noise":
+            return None
+        try:
+            small = joint_on((min(rows), max(rows)), joint.moved)
+        except Exception:  # whatever the user's code or the tracer says to a batch of two
+            return None
+        if small is None:
+            return None
+        way = _same_way(axis, joint, small, sorted(rows))
+        if way is None or not any(_fails(small, way, at, event) for at in places):
+            return None
+        return Sample(small, way, rows[0], count_of(batch))
+
+    return sample
+
+
+def count_of(batch: Batch) -> int:
+    """Rows of a batch: the first dimension that most of its tensors share."""
+    sizes = Counter(t.shape[0] for t in pytree.tree_leaves(_parts(batch)) if isinstance(t, torch.Tensor) and t.dim())
+    return max(sizes, key=lambda n: (sizes[n], n), default=0)
+
+
+def _parts(batch: Batch) -> tuple[Any, ...]:
+    return batch.args, dict(batch.kwargs), batch.targets, batch.whole
+
+
+def _rows_of(batch: Batch, rows: tuple[int, ...]) -> Batch:
+    count, chosen = count_of(batch), list(rows)
+
+    def cut(leaf: Any) -> Any:
+        has_rows = isinstance(leaf, torch.Tensor) and leaf.dim() and leaf.shape[0] == count
+        return leaf[chosen].detach().requires_grad_(leaf.requires_grad) if has_rows else leaf
+
+    args, kwargs, targets, whole = pytree.tree_map(cut, _parts(batch))
+    return replace(batch, args=args, kwargs=kwargs, targets=targets, whole=whole)
+
+
+def _deciding(event: Event, axis: Axis, joint: Joint, at: float, count: int) -> tuple[int, int] | None:
+    """(the first row that fails at the op to blame, a row that does not); None where it has no rows, or all fail."""
+    if count < FEWEST:
+        return None
+    values, wide = values_at(joint, axis, at, None), values_at(joint, axis, at, torch.float64)
+    for name, op in joint.ops.items():
+        if op.origin == event.node and op.phase == event.phase:
+            for own, reference in zip(_tensors(values[name]), _tensors(wide[name]), strict=True):
+                bad = _bad_rows(own, reference, count)
+                if bad is not None and bool(bad.any()):
+                    first = int(bad.nonzero()[0])
+                    return first, int((~bad).nonzero()[0]) if bool((~bad).any()) else (first + 1) % count
+    return None
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [v for v in pytree.tree_leaves(value) if isinstance(v, torch.Tensor) and v.is_floating_point()]
+
+
+def _bad_rows(own: torch.Tensor, reference: torch.Tensor, count: int) -> torch.Tensor | None:
+    """(count,) rows with a value that is not finite, though it is in float64 where that tells them apart."""
+    if not own.dim() or not own.numel() or own.shape[0] % count:
+        return None
+    bad = ~torch.isfinite(own)
+    only_here = bad & torch.isfinite(reference)
+    return (only_here if bool(only_here.any()) else bad).reshape(count, -1).any(1)
+
+
+def _same_way(axis: Axis, joint: Joint, small: Joint, rows: list[int]) -> Axis | None:
+    """The axis on the two rows; None where it moves rows that are not among them."""
+    if axis.mode != "toward":
+        return axis
+    if axis.goal == "equal" or (axis.goal in MADE_OF and rows[: len(MADE_OF[axis.goal])] == MADE_OF[axis.goal]):
+        return axis
+    if not axis.moves:
+        return None
+    bases = dict(zip(joint.moved, zip(joint.base, small.base, strict=True), strict=True))
+    moves = [_moved(move, *bases[move.node], rows) for move in axis.moves]
+    kept = tuple(move for move in moves if move is not None)
+    return replace(axis, moves=kept) if kept else None
+
+
+def _moved(move: Move, base: torch.Tensor, small: torch.Tensor, rows: list[int]) -> Move | None:
+    if base.shape == small.shape:
+        return move
+    wide = base[0].numel()
+    row, rest = divmod(move.position, wide)
+    return replace(move, position=rows.index(row) * wide + rest) if row in rows else None
+
+
+def _fails(joint: Joint, axis: Axis, at: float, event: Event) -> bool:
+    """Does the program fail there in the same way?"""
+    one = run_one(joint, axis, at, ())
+    if event.phase == "forward" and "loss" in event.reaches:
+        return not math.isfinite(float(one.loss[0]))
+    return not (math.isfinite(float(one.gradient_low[0])) and math.isfinite(float(one.gradient_high[0])))
