@@ -150,6 +150,11 @@ class Axis:
         """Does the label say all (a row that vanishes, a batch of one class), and a value nothing?"""
         return self.mode in ("toward", "batch")
 
+    def is_speck(self, value: float) -> bool:
+        """Just next to a 0 inside the range (a billionth of it)? No value is so small unless it is 0."""
+        low, high = self.observed
+        return low < 0 < high and abs(value) < 1e-9 * (high - low)
+
     @property
     def is_boundary(self) -> bool:
         """Can the model (or the data) put this value there by itself? An intermediate only locates."""

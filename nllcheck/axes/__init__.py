@@ -13,6 +13,7 @@ from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
 from nllcheck.capture import LossGraph
+from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
 from nllcheck.types import Axis, Graph, Node, Ref
 
@@ -238,16 +239,3 @@ def depends_on(graph: Graph, sources: set[int]) -> set[int]:
 
 def _by_shape_only(node: Node) -> bool:
     return ops.row(node.op).kind in ("create", "random") and node.aten.split(".")[1:2] != ["fill"]
-
-
-def refs(node: Node) -> tuple[int, ...]:
-    """Indices of the nodes that `node` reads, in argument order."""
-    found: list[int] = []
-    stack = list(reversed([*node.args, *(v for _, v in node.kwargs)]))
-    while stack:
-        arg = stack.pop()
-        if isinstance(arg, Ref):
-            found.append(arg.index)
-        elif isinstance(arg, tuple):
-            stack.extend(reversed(arg))
-    return tuple(found)

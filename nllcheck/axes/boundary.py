@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 from nllcheck import ops
+from nllcheck.graphs import refs
 from nllcheck.types import Graph, Node, Ref
 
 MOST_HEADS = 8  # an output fed by more linear layers than this (an unrolled recurrent cell) is cut at itself
@@ -129,18 +130,8 @@ def _source(graph: Graph, index: int) -> int:
     return node.index
 
 
-def _variable_refs(graph: Graph, node: Node) -> list[int]:
-    if ops.row(node.op).kind in ("create", "random"):
-        return []
-    stack = [*node.args, *(v for _, v in node.kwargs)]
-    found = []
-    while stack:
-        arg = stack.pop()
-        if isinstance(arg, Ref):
-            found.append(arg.index)
-        elif isinstance(arg, tuple):
-            stack.extend(arg)
-    return found
+def _variable_refs(graph: Graph, node: Node) -> tuple[int, ...]:
+    return () if ops.row(node.op).kind in ("create", "random") else refs(node)
 
 
 def value_bounds(graph: Graph, index: int) -> tuple[float, float]:

@@ -11,11 +11,12 @@ import math
 from dataclasses import replace
 
 from nllcheck import ops
-from nllcheck.axes import _channel_axes, _is_float, _moves, _whole, depends_on, label_of, refs
+from nllcheck.axes import _channel_axes, _is_float, _moves, _whole, depends_on, label_of
 from nllcheck.axes.boundary import Boundary, boundary, raw_values_before, value_bounds
 from nllcheck.axes.goals import row_goals
 from nllcheck.axes.selection import steering
 from nllcheck.capture import LossGraph
+from nllcheck.graphs import ancestors, refs
 from nllcheck.types import Axis, Effort, Graph, Node, Ref
 
 MOST: dict[Effort, int] = {"quick": 0, "default": 6, "thorough": 24}  # raw values that are moved
@@ -54,14 +55,8 @@ def hidden(graph: LossGraph, edges: Boundary) -> tuple[int, ...]:
 
 def interior(graph: Graph, edges: Boundary) -> frozenset[int]:
     """Nodes upstream of the boundary's raw outputs: they are computed before what the default axes move."""
-    seen: set[int] = set()
-    stack = list(edges.outputs)
-    while stack:
-        for ref in refs(graph.nodes[stack.pop()]):
-            if ref not in seen:
-                seen.add(ref)
-                stack.append(ref)
-    return frozenset(seen)
+    read = (r for output in edges.outputs for r in refs(graph.nodes[output]))
+    return frozenset(ancestors(graph, *read))
 
 
 def levels(graph: Graph, nodes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

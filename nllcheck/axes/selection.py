@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nllcheck.axes.boundary import boundary
+from nllcheck.graphs import ancestors
 from nllcheck.types import Graph, Node, Ref
 
 
@@ -13,22 +14,10 @@ def steering(graph: Graph) -> frozenset[int]:
     """
     edges = boundary(graph)
     masks = [i for node in graph.nodes if node.op in ("index", "masked_select") for i in _masks(graph, node)]
-    found = set().union(*(_ancestors(graph, mask) for mask in masks)) if masks else set()
-    return frozenset(found & {*edges.targets, *edges.inputs})
+    return frozenset(ancestors(graph, *masks) & {*edges.targets, *edges.inputs})
 
 
 def _masks(graph: Graph, node: Node) -> list[int]:
     """Indices of the boolean tensors that the node selects with."""
     flat = [part for arg in node.args[1:] for part in (arg if isinstance(arg, tuple) else (arg,))]
     return [p.index for p in flat if isinstance(p, Ref) and graph.nodes[p.index].dtype == "bool"]
-
-
-def _ancestors(graph: Graph, node: int) -> set[int]:
-    seen, stack = {node}, [node]
-    while stack:
-        for arg in graph.nodes[stack.pop()].args:
-            for part in arg if isinstance(arg, tuple) else (arg,):
-                if isinstance(part, Ref) and part.index not in seen:
-                    seen.add(part.index)
-                    stack.append(part.index)
-    return seen

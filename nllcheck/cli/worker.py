@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -68,8 +69,17 @@ def _thread(target: Target, options: Options) -> None:
     given = tree_leaves([(b.args, b.kwargs, b.targets) for b in target.batches])
     elements = sum(t.numel() for t in (*weights, *given) if isinstance(t, torch.Tensor))
     points = [options.points or 0, *(parse(text).count or 0 for text in options.sweep)]
-    if max(elements, POINTWISE * max(points)) <= LARGE and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
+    small, own = max(elements, POINTWISE * max(points)) <= LARGE, _threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1 if small else own)
+
+
+@functools.cache
+def _threads() -> int:
+    """How many torch takes by itself: several targets may follow each other in one process."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def packed(job: Job, key: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from nllcheck.axes import default_axes, depends_on, label_of, refs
+from nllcheck.axes import default_axes, depends_on, label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
@@ -26,6 +26,7 @@ from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
 from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.graphs import refs
 from nllcheck.types import Axis, Density
 
 __all__ = ["check_options", "density"]

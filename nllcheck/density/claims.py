@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from nllcheck.axes import depends_on, refs
+from nllcheck.axes import depends_on
+from nllcheck.graphs import refs
 from nllcheck.types import Graph, Ref
 
 _YES = re.compile(

@@ -9,7 +9,6 @@ import torch
 from torch import fx
 
 from nllcheck import ops
-from nllcheck.axes import refs
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
@@ -17,6 +16,7 @@ from nllcheck.capture.trace import plain_kernels
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.shares import shares_of
 from nllcheck.density.terms import Term, tail_of, unreduced
+from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import cut, out_of_place
 
 MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken for one sample's row
@@ -60,20 +60,11 @@ def _target(graph: LossGraph) -> int:
     """The one target that the loss reads."""
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... (a bare function) or give a batch")
-    read = [n for n in graph.graph.targets if n in _read(graph) and graph.values[n].numel() > 0]
+    reads = ancestors(graph.graph, graph.graph.loss)
+    read = [n for n in graph.graph.targets if n in reads and graph.values[n].numel() > 0]
     if len(read) != 1:
         raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one")
     return read[0]
-
-
-def _read(graph: LossGraph) -> set[int]:
-    """Nodes that the loss is made of."""
-    found, stack = {graph.graph.loss}, [graph.graph.loss]
-    while stack:
-        new = set(refs(graph.graph.nodes[stack.pop()])) - found
-        found |= new
-        stack += new
-    return found
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from nllcheck.axes import label_of, refs
+from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
@@ -26,6 +26,7 @@ from nllcheck.density.cut import samples_of
 from nllcheck.density.latent import Latent, latents
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.terms import Term
+from nllcheck.graphs import refs
 from nllcheck.types import Divergence, Node
 
 SETTINGS = 48  # of mu and sigma

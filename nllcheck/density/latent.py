@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from nllcheck.axes import depends_on, refs
+from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import is_fixed
+from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent, row
 from nllcheck.types import Node
 

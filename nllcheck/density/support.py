@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from nllcheck.axes import depends_on, refs
+from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
+from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent
 
 SUPPORTS = (

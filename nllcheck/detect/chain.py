@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from nllcheck import ops
-from nllcheck.axes import refs
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Births, Culprit
+from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, placements
 from nllcheck.types import Axis, ChainStep, Graph, Phase
@@ -46,21 +46,12 @@ def _loss_site(graph: Graph) -> Any:
     return next((n.site for n in reversed(graph.nodes[: graph.loss + 1]) if n.site), None)
 
 
-def ancestors(graph: Graph, node: int) -> list[int]:
-    """Plain indices that `node` depends on, itself included, in program order."""
-    seen = {node}
-    for index in range(node, -1, -1):
-        if index in seen:
-            seen.update(refs(graph.nodes[index]))
-    return sorted(seen)
-
-
 def _harm_before(
     graph: Graph, joint: Joint, culprit: Culprit, computed: dict[str, Any], reference: dict[str, Any]
 ) -> list[ChainStep]:
     """The first ancestor of the birth whose rounded value left the reference behind."""
     by_origin = {op.origin: op.name for op in reversed(joint.ops.values()) if op.phase == "forward"}
-    for index in ancestors(graph, culprit.origin):
+    for index in sorted(ancestors(graph, culprit.origin)):
         name = by_origin.get(index)
         if name is None or index == culprit.origin:
             continue

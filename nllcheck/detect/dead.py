@@ -27,7 +27,6 @@ from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event
 
 NEAR = 10.0  # looked at up to this factor of the batch's range
-SPECK = 1e-9  # of the batch's range
 RELEVANT = 1e-3  # a gradient below this share of what is typical near the batch is no loss when it is 0
 
 
@@ -65,7 +64,7 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
         if not places:
             continue
         k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
-        apart = [j for j in places if not _is_speck(axis, float(values[j]))]
+        apart = [j for j in places if not axis.is_speck(float(values[j]))]
         gate = min(apart, key=lambda j: abs(j - k), default=None)
         event = _located(graph, joint, trace, wide, dead, k, gate)
         if event:
@@ -75,12 +74,6 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
 
 def _dead(trace: Trace) -> torch.Tensor:
     return (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
-
-
-def _is_speck(axis: Axis, value: float) -> bool:
-    """Just next to a 0 inside the range? No value is so small unless it is 0, where the slope of what is even goes."""
-    low, high = axis.observed
-    return low < 0 < high and abs(value) < SPECK * (high - low)
 
 
 def _side(axis: Axis, value: float) -> int:

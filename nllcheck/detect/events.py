@@ -10,8 +10,9 @@ import numpy.typing as npt
 from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools, Culprit, births, culprits, intervals
-from nllcheck.detect.chain import ancestors, chain_at
+from nllcheck.detect.chain import chain_at
 from nllcheck.detect.threshold import Pair, Question, Single, bisect_all, failing_at, simplest
+from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Kind, Phase
@@ -114,7 +115,7 @@ def _without_fringes(graph: LossGraph, found: list[Culprit]) -> list[Culprit]:
     """Drop an op that fails only on the rim of where an op before it fails: a sum overflows just before its terms."""
     kept = []
     for culprit in found:
-        before = set(ancestors(graph.graph, culprit.origin)) - {culprit.origin}
+        before = ancestors(graph.graph, culprit.origin) - {culprit.origin}
         rims = [c for c in found if c.origin in before and c.phase == culprit.phase and _is_rim(culprit, c)]
         kept += [] if rims else [culprit]
     return kept

@@ -6,10 +6,11 @@ import math
 
 import torch
 
-from nllcheck.axes import depends_on, refs
+from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.clamps import LOWEST_LOG, Clamp, library_clamp
 from nllcheck.detect.gates import Stuck
+from nllcheck.graphs import refs
 from nllcheck.types import Node, Ref
 
 

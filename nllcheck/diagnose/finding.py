@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.wording import is_library, number
+from nllcheck.graphs import ancestors
 from nllcheck.types import Event, Finding, Graph, Judged, Node, Ref, Severity, Site
 
 
@@ -51,29 +50,9 @@ def _term(graph: Graph, event: Event) -> str | None:
     """Of several terms those that fail: by their values, else those that the op leads to, unless that is all."""
     ends = {node: (low, high) for node, low, high in event.ranges}
     broken = [name for name, node in graph.terms if not all(map(math.isfinite, ends.get(node, (0.0, 0.0))))]
-    fed = [name for name, node in graph.terms if event.node in _before(graph, node)]
+    fed = [name for name, node in graph.terms if event.node in ancestors(graph, node)]
     told = broken or fed
     return ", ".join(told) if 0 < len(told) < len(graph.terms) else None
-
-
-def _before(graph: Graph, node: int) -> set[int]:
-    """Everything that the node is computed from, itself included."""
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        at = stack.pop()
-        if at not in seen:
-            seen.add(at)
-            stack += [r.index for r in _refs(graph.nodes[at].args)]
-    return seen
-
-
-def _refs(args: tuple[Any, ...]) -> Iterator[Ref]:
-    for arg in args:
-        if isinstance(arg, Ref):
-            yield arg
-        elif isinstance(arg, tuple):
-            yield from _refs(arg)
 
 
 _BOUNDS = ("clamp", "relu", "maximum", "minimum", "hardtanh")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from nllcheck.diagnose.builtin import IDLE
 from nllcheck.diagnose.texts import built
 from nllcheck.diagnose.wording import is_library, sentence, spelled
+from nllcheck.graphs import ancestors
 from nllcheck.types import Discarded, Event, Finding, Graph, Ref
 
 
@@ -31,7 +32,7 @@ def thrown_away(graph: Graph) -> Iterable[Finding]:
 
 def with_idle_guards(graph: Graph, finding: Finding, events: Sequence[Event]) -> Finding:
     """The finding of a failure, with the thrown-away guards of the values that it is computed from."""
-    read = set().union(*(_ancestors(graph, e.node) for e in events))
+    read = ancestors(graph, *(e.node for e in events))
     lines = dict.fromkeys(f"the {g.op} on line {g.site.line}" for g in _own(graph) if g.guarded in read and g.site)
     if not lines or finding.kind not in ("nan", "inf"):
         return finding
@@ -42,16 +43,3 @@ def with_idle_guards(graph: Graph, finding: Finding, events: Sequence[Event]) ->
 
 def _own(graph: Graph) -> list[Discarded]:
     return [g for g in graph.discarded if g.site and not is_library(g.site)]
-
-
-def _ancestors(graph: Graph, node: int) -> set[int]:
-    """Indices that `node` depends on."""
-    found: set[int] = set()
-    stack = [node]
-    while stack:
-        for arg in graph.nodes[stack.pop()].args:
-            for one in arg if isinstance(arg, tuple) else (arg,):
-                if isinstance(one, Ref) and one.index not in found:
-                    found.add(one.index)
-                    stack.append(one.index)
-    return found

@@ -12,7 +12,6 @@ LOST = 1e12  # where the exact loss is this large training is lost already, what
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
-SPECK = 1e-9  # of it: none does, unless 0 itself is among them
 
 
 def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -> Severity:
@@ -90,10 +89,11 @@ def _is_sliver(event: Event) -> bool:
 
 
 def _is_speck(event: Event) -> bool:
-    """Does it fail at tiny values only, and not at 0? No value is so small unless it is 0."""
-    low, high = event.axis.observed if event.axis else (0.0, 0.0)
-    tiny = all(max(abs(a), abs(b)) < SPECK * (high - low) and not a <= 0 <= b for a, b in event.region)
-    return bool(event.region) and low < 0 < high and tiny
+    """Does it fail at tiny values only, and not at 0?"""
+    axis, ends = event.axis, event.region
+    if axis is None or not ends:
+        return False
+    return all(axis.is_speck(max(abs(a), abs(b))) and not a <= 0 <= b for a, b in ends)
 
 
 def _is_ordinary(axis: Axis, value: float) -> bool:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from nllcheck.axes import refs
 from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, Single, bisect
+from nllcheck.graphs import refs
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Density, Event, Graph, Judged

@@ -10,9 +10,10 @@ import math
 
 import torch
 
-from nllcheck.axes import depends_on, refs
+from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.exact import Certain, certain
+from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace

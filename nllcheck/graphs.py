@@ -1,0 +1,28 @@
+"""Walks over the plain graph: what a node reads, and what it is computed from."""
+
+from __future__ import annotations
+
+from nllcheck.types import Graph, Node, Ref
+
+
+def refs(node: Node) -> tuple[int, ...]:
+    """Indices of the nodes that `node` reads, in argument order."""
+    found: list[int] = []
+    stack = list(reversed([*node.args, *(v for _, v in node.kwargs)]))
+    while stack:
+        arg = stack.pop()
+        if isinstance(arg, Ref):
+            found.append(arg.index)
+        elif isinstance(arg, tuple):
+            stack.extend(reversed(arg))
+    return tuple(found)
+
+
+def ancestors(graph: Graph, *nodes: int) -> set[int]:
+    """Indices of all nodes that `nodes` are computed from, themselves included."""
+    found, stack = set(nodes), list(nodes)
+    while stack:
+        new = set(refs(graph.nodes[stack.pop()])) - found
+        found |= new
+        stack += new
+    return found
