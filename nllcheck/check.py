@@ -2,8 +2,8 @@
 
     load -> capture -> axes -> sweep -> search -> pairs -> detect -> density -> judge -> diagnose -> report
 
-Every stage is a function from one frozen value to the next; `run` calls them. `load` has happened before: it
-makes the `Target` from files, `check` and `check_function` make it from live objects.
+Every stage is a function from one frozen value to the next; `stages.by_graph` calls them. `load` has happened before:
+it makes the `Target` from files, `check` and `check_function` make it from live objects.
 """
 
 from __future__ import annotations
@@ -14,40 +14,25 @@ from typing import Any
 
 import torch
 
-from nllcheck.axes import default_axes
-from nllcheck.axes.inside import inside_axes
-from nllcheck.axes.selection import steering
-from nllcheck.axes.spec import Spec, parse, requested_axis
+from nllcheck.axes.spec import Spec, parse
 from nllcheck.callable_module import make_callable
-from nllcheck.capture import LossGraph
-from nllcheck.capture.attempt import captured, guarded_branches
-from nllcheck.density import check_options, density
-from nllcheck.density.words import told, untold
-from nllcheck.detect import detect
-from nllcheck.detect.breaks import breaks
-from nllcheck.detect.lines import line_bits
+from nllcheck.capture.attempt import captured
+from nllcheck.density import check_options
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
-from nllcheck.eager.raises import raises
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.judge import signs, verdicts
-from nllcheck.judge.sample import sampler
-from nllcheck.judge.series import Reading, read_all
-from nllcheck.options import Clock, Options, bytes_of, effort_of, options_of, settings_of
-from nllcheck.pairs import pairs
+from nllcheck.options import Clock, Options, effort_of, options_of, settings_of
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet, with_terms
 from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
 from nllcheck.rules import load as load_rules
-from nllcheck.search import search
+from nllcheck.stages import by_graph, first_line, plan_on
 from nllcheck.structure import structure
-from nllcheck.summary import complex_steps, facts_of, summed_terms, sweep_table
-from nllcheck.sweep import Swept, extended, planned, sweep
+from nllcheck.summary import facts_of
 from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target, split_batch, style_of
-from nllcheck.types import Axis, Candidate, Effort, PairMap
 
 
 def run(target: Target, options: Options | None = None) -> Report:
@@ -74,11 +59,11 @@ def _checked(
     if graph is None:
         return _by_hand(target, batch, options, rules, remarks)
     try:
-        return _by_graph(target, batch, graph, options, specs, rules, clock)
+        return by_graph(target, batch, graph, options, specs, rules, clock)
     except NllcheckError:
         raise
     except Exception as error:  # an op that cannot be run at many points, or one that no stage expects
-        return _by_hand(target, batch, options, rules, (_first_line(error),))
+        return _by_hand(target, batch, options, rules, (first_line(error),))
 
 
 def _ready(target: Target, options: Options) -> tuple[Target, Batch]:
@@ -99,110 +84,10 @@ def plan_of(target: Target, options: Options) -> Plan:
     try:
         if graph is None:
             raise UnsweepableError("; ".join(remarks))
-        effort = effort_of(options.effort)
-        axes, named, _ = _axes(graph, specs, effort)
-        return planned(graph, axes, named, count=options.points, effort=effort, memory=bytes_of(options.memory))
+        return plan_on(graph, options, specs)
     except UnsweepableError as error:
         hint = "run it without --shard: it is run op by op"
         raise NllcheckError(f"this loss cannot be shared out: {error}", where=target.name, hint=hint) from None
-
-
-def _by_graph(
-    target: Target,
-    batch: Batch,
-    graph: LossGraph,
-    options: Options,
-    specs: list[Spec],
-    rules: tuple[Rule, ...],
-    clock: Clock,
-) -> Report:
-    """The stages after capture, in their order."""
-    clock.start("axes")
-    effort = effort_of(options.effort)
-    axes, named, skipped = _axes(graph, specs, effort)
-    if steering(graph.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
-        raise UnsweepableError("what could move decides which elements are selected")
-    clock.start("sweep")
-    memory = bytes_of(options.memory)
-    swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
-                  engine=options.engine)  # fmt: skip
-    clock.start("search")
-    swept, searched, unsearched = _searched(graph, swept, options)
-    clock.start("pairs")
-    swept, maps, unmapped = _mapped(graph, swept, options)
-    clock.start("detect")
-    found, seen = detect(graph, swept, options.min_bits)
-    clock.start("density")
-    answer = density(
-        graph,
-        tuple(a for a in axes if a.role != "hidden"),
-        target.loss_name,
-        support=options.support,
-        base_measure=options.base_measure,
-        nll=options.nll,
-    )
-    clock.start("judge")
-    judged = verdicts(found, swept, graph.loss.dtype, sampler(target, batch, graph))
-    judged += signs(graph, swept, *_readings(target, graph), answer)
-    clock.start("variations")
-    other = structure(target, batch, options.seed, "quick" if specs else effort)
-    clock.start("exceptions")
-    refused = raises(target, batch, options.seed, bool(graph.branches))
-    clock.start("margins")
-    edges, bits = breaks(graph, swept), line_bits(graph, swept, memory)
-    clock.start("diagnose")
-    findings = diagnose(
-        graph.graph,
-        tuple(judged),
-        rules,
-        answer,
-        ((other.graph, other.judged), (refused.graph, refused.judged)),
-        command=target.command,
-    )
-    clock.end()
-    drawn = {finding.axis for finding in findings if finding.axis}
-    tables = tuple(sweep_table(part, drawn) for part in swept.parts)
-    facts = facts_of(
-        target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
-    )
-    return Report(
-        facts=facts,
-        findings=findings,
-        sweeps=tables,
-        notes=(*seen, *summed_terms(target), *guarded_branches(graph), *told(answer, (f.message for f in findings))),
-        skipped=(*skipped, *complex_steps(graph.graph), *unsearched, *unmapped, *other.skipped, *untold(answer)),
-        fail_on=options.fail_on,
-        breaks=edges,
-        searched=searched,
-        bits=bits,
-        densities=answer.curves,
-        pairs=maps,
-    )
-
-
-def _searched(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, tuple[Candidate, ...], tuple[str, ...]]:
-    """The sweeps with the ways to what a guided search found. It comes on top: what stops it is told, no more."""
-    memory = bytes_of(options.memory)
-    try:
-        ways, told = search(graph, swept, effort=effort_of(options.effort), memory=memory)
-        return extended(swept, ways, memory), told, ()
-    except Exception as error:  # an op without a derivative, or without a rule for many points at once
-        return swept, (), (f"guided search: because {_first_line(error)}",)
-
-
-def _mapped(graph: LossGraph, swept: Swept, options: Options) -> tuple[Swept, tuple[PairMap, ...], tuple[str, ...]]:
-    """The sweeps with the ways to what fails only at two values at once, and the maps. On top, too."""
-    memory = bytes_of(options.memory)
-    try:
-        ways, maps = pairs(graph, swept, effort=effort_of(options.effort), memory=memory)
-        return extended(swept, ways, memory), maps, ()
-    except Exception as error:  # the same that stop a search
-        return swept, (), (f"maps of two axes: because {_first_line(error)}",)
-
-
-def _first_line(error: Exception) -> str:
-    text = (str(error).strip() or "no message").splitlines()[0][:200]
-    return text if isinstance(error, UnsweepableError) else f"{type(error).__name__}: {text}"
 
 
 def check(
@@ -263,26 +148,6 @@ def _most_telling(batches: tuple[Batch, ...], losses: list[torch.Tensor]) -> Bat
     """The first batch whose loss is not finite, else the first."""
     broken = [b for b, loss in zip(batches, losses, strict=True) if not bool(torch.isfinite(loss))]
     return (broken or list(batches))[0]
-
-
-def _axes(
-    graph: LossGraph, specs: list[Spec], effort: Effort
-) -> tuple[tuple[Axis, ...], dict[str, Spec], tuple[str, ...]]:
-    """The axes to sweep, the requested ranges by label, and what is left out."""
-    if not specs:
-        axes, skipped = default_axes(graph)
-        inside, left = inside_axes(graph, effort)
-        return (*axes, *inside), {}, (*skipped, *left)
-    asked = [requested_axis(graph, spec) for spec in specs]
-    return tuple(asked), {axis.label: spec for axis, spec in zip(asked, specs, strict=True)}, ()
-
-
-Pair = tuple[list[Reading], list[Reading]]
-
-
-def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
-    """Loss and gradient of every batch and of every checkpoint, in the training dtype and in float64."""
-    return read_all(graph, target.batches, ()), read_all(graph, (), target.checkpoints)
 
 
 def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, ...], why: tuple[str, ...]) -> Report:

@@ -1,0 +1,175 @@
+"""The stages of a check after capture, in their order: what moves, what failed, what it means, what is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nllcheck.axes import default_axes
+from nllcheck.axes.inside import inside_axes
+from nllcheck.axes.selection import steering
+from nllcheck.axes.spec import Spec, requested_axis
+from nllcheck.capture import LossGraph
+from nllcheck.capture.attempt import guarded_branches
+from nllcheck.density import density
+from nllcheck.density.words import told, untold
+from nllcheck.detect import detect
+from nllcheck.detect.breaks import breaks
+from nllcheck.detect.lines import line_bits
+from nllcheck.diagnose import diagnose
+from nllcheck.eager.raises import raises
+from nllcheck.judge import signs, verdicts
+from nllcheck.judge.sample import sampler
+from nllcheck.judge.series import Reading, read_all
+from nllcheck.options import Clock, Options, bytes_of, effort_of, settings_of
+from nllcheck.pairs import pairs
+from nllcheck.report import Report
+from nllcheck.rules import Rule
+from nllcheck.search import search
+from nllcheck.structure import structure
+from nllcheck.summary import complex_steps, facts_of, summed_terms, sweep_table
+from nllcheck.sweep import Swept, extended, planned, sweep
+from nllcheck.sweep.plan import Plan
+from nllcheck.sweep.watch import UnsweepableError
+from nllcheck.target import Batch, Target
+from nllcheck.types import Axis, Candidate, Density, Effort, PairMap
+
+
+@dataclass(frozen=True, slots=True)
+class _Swept:
+    """What was evaluated: the sweeps with the ways that the search and the maps have found, and what was left out."""
+
+    swept: Swept
+    axes: tuple[Axis, ...]
+    searched: tuple[Candidate, ...]
+    maps: tuple[PairMap, ...]
+    skipped: tuple[str, ...]
+
+
+def by_graph(
+    target: Target,
+    batch: Batch,
+    graph: LossGraph,
+    options: Options,
+    specs: list[Spec],
+    rules: tuple[Rule, ...],
+    clock: Clock,
+) -> Report:
+    """Everything that is found on a captured loss. Raises whatever an op does that cannot be run at many points."""
+    had = _evaluated(graph, options, specs, clock)
+    clock.start("detect")
+    found, seen = detect(graph, had.swept, options.min_bits)
+    answer = _density(target, graph, had.axes, options, clock)
+    clock.start("judge")
+    judged = verdicts(found, had.swept, graph.loss.dtype, sampler(target, batch, graph))
+    judged += signs(graph, had.swept, *_readings(target, graph), answer)
+    clock.start("variations")
+    other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort))
+    clock.start("exceptions")
+    refused = raises(target, batch, options.seed, bool(graph.branches))
+    clock.start("margins")
+    edges, bits = breaks(graph, had.swept), line_bits(graph, had.swept, bytes_of(options.memory))
+    clock.start("diagnose")
+    others = ((other.graph, other.judged), (refused.graph, refused.judged))
+    findings = diagnose(graph.graph, tuple(judged), rules, answer, others, command=target.command)
+    clock.end()
+    drawn = {finding.axis for finding in findings if finding.axis}
+    tables = tuple(sweep_table(part, drawn) for part in had.swept.parts)
+    return Report(
+        facts=facts_of(
+            target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
+        ),
+        findings=findings,
+        sweeps=tables,
+        notes=(*seen, *summed_terms(target), *guarded_branches(graph), *told(answer, (f.message for f in findings))),
+        skipped=(*had.skipped, *complex_steps(graph.graph), *other.skipped, *untold(answer)),
+        fail_on=options.fail_on,
+        breaks=edges,
+        searched=had.searched,
+        bits=bits,
+        densities=answer.curves,
+        pairs=had.maps,
+    )
+
+
+def _evaluated(graph: LossGraph, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
+    """The axes swept, then the guided search, then the maps of pairs."""
+    clock.start("axes")
+    effort, memory = effort_of(options.effort), bytes_of(options.memory)
+    axes, named, skipped = _axes(graph, specs, effort)
+    if steering(graph.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
+        raise UnsweepableError("what could move decides which elements are selected")
+    clock.start("sweep")
+    swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
+                  engine=options.engine)  # fmt: skip
+    clock.start("search")
+    swept, searched, unsearched = _searched(graph, swept, effort, memory)
+    clock.start("pairs")
+    swept, maps, unmapped = _mapped(graph, swept, effort, memory)
+    return _Swept(swept, axes, searched, maps, (*skipped, *unsearched, *unmapped))
+
+
+def _density(target: Target, graph: LossGraph, axes: tuple[Axis, ...], options: Options, clock: Clock) -> Density:
+    clock.start("density")
+    return density(
+        graph,
+        tuple(a for a in axes if a.role != "hidden"),
+        target.loss_name,
+        support=options.support,
+        base_measure=options.base_measure,
+        nll=options.nll,
+    )
+
+
+def _searched(
+    graph: LossGraph, swept: Swept, effort: Effort, memory: int
+) -> tuple[Swept, tuple[Candidate, ...], tuple[str, ...]]:
+    """The sweeps with the ways to what a guided search found. It comes on top: what stops it is told, no more."""
+    try:
+        ways, told = search(graph, swept, effort=effort, memory=memory)
+        return extended(swept, ways, memory), told, ()
+    except Exception as error:  # an op without a derivative, or without a rule for many points at once
+        return swept, (), (f"guided search: because {first_line(error)}",)
+
+
+def _mapped(
+    graph: LossGraph, swept: Swept, effort: Effort, memory: int
+) -> tuple[Swept, tuple[PairMap, ...], tuple[str, ...]]:
+    """The sweeps with the ways to what fails only at two values at once, and the maps. On top, too."""
+    try:
+        ways, maps = pairs(graph, swept, effort=effort, memory=memory)
+        return extended(swept, ways, memory), maps, ()
+    except Exception as error:  # the same that stop a search
+        return swept, (), (f"maps of two axes: because {first_line(error)}",)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short, with its kind where it is not one of ours."""
+    text = (str(error).strip() or "no message").splitlines()[0][:200]
+    return text if isinstance(error, UnsweepableError) else f"{type(error).__name__}: {text}"
+
+
+def plan_on(graph: LossGraph, options: Options, specs: list[Spec]) -> Plan:
+    """The sweep of a check, planned and not run. Raises UnsweepableError."""
+    effort = effort_of(options.effort)
+    axes, named, _ = _axes(graph, specs, effort)
+    return planned(graph, axes, named, count=options.points, effort=effort, memory=bytes_of(options.memory))
+
+
+def _axes(
+    graph: LossGraph, specs: list[Spec], effort: Effort
+) -> tuple[tuple[Axis, ...], dict[str, Spec], tuple[str, ...]]:
+    """The axes to sweep, the requested ranges by label, and what is left out."""
+    if not specs:
+        axes, skipped = default_axes(graph)
+        inside, left = inside_axes(graph, effort)
+        return (*axes, *inside), {}, (*skipped, *left)
+    asked = [requested_axis(graph, spec) for spec in specs]
+    return tuple(asked), {axis.label: spec for axis, spec in zip(asked, specs, strict=True)}, ()
+
+
+Pair = tuple[list[Reading], list[Reading]]
+
+
+def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
+    """Loss and gradient of every batch and of every checkpoint, in the training dtype and in float64."""
+    return read_all(graph, target.batches, ()), read_all(graph, (), target.checkpoints)
