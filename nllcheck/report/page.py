@@ -10,15 +10,14 @@ import math
 from typing import TYPE_CHECKING
 
 from nllcheck.report import Report, digits, maps, margins, source, spelling, strip, words
+from nllcheck.report.sheet import INDENT, Sheet, styled
 from nllcheck.types import Facts, Finding, SweepTable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
-LABEL = 9  # "instead" and two blanks
-INDENT = 2
 BADGES = {"error": "bold white on red", "warning": "black on yellow", "note": "black on cyan"}
+BRIEF = ("reach", "also")  # what differs where an offence is met again
 SEARCHED = {
     "found": "made to fail",
     "safe": "safe",
@@ -28,65 +27,23 @@ SEARCHED = {
 STYLES = {strip.NAN: "bold red", strip.INFINITE: "bold red", strip.FIRST_BAD: "bold red"}
 
 
-def console(width: int) -> Console:
-    from rich.console import Console
-
-    return Console(
-        width=width,
-        color_system="standard",
-        force_terminal=True,
-        force_jupyter=False,  # in a notebook it would display instead of returning text
-        no_color=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-
-
-def styled(*parts: str | Text | tuple[str, str]) -> Text:
-    from rich.text import Text
-
-    return Text.assemble(*parts)
-
-
-class Page:
+class Page(Sheet):
     """The lines of one report; every method returns lines that fit `width`."""
 
     def __init__(self, report: Report, width: int, verbose: bool) -> None:
-        self.report, self.width, self.verbose = report, width, verbose
-        self.room = width - INDENT - LABEL - 1  # cells for what stands beside a label; one stays free
-        self.console = console(width)
+        super().__init__(width)
+        self.report, self.verbose = report, verbose
         self.shown: dict[str, str] = {}  # every symbol of the strips so far, a row each
 
     def lines(self) -> list[Text]:
         loud = [finding for finding in self.report.findings if finding.severity != "note" or self.verbose]
         quiet = [finding for finding in self.report.findings if finding not in loud]
         body = self.head()
-        for finding in loud:
-            body += self.finding(finding)
+        for k, finding in enumerate(loud):
+            told = not self.verbose and any(_is_same(finding, other) for other in loud[:k])
+            body += self.again(finding) if told else self.finding(finding)
         body += self.notes(quiet) + self.maps() + self.margins() + self.digits() + self.remarks()
         return body + self.legend() + self.summary()
-
-    # --- building blocks
-
-    def wrap(self, text: str | Text, room: int) -> list[Text]:
-        body = styled(text) if isinstance(text, str) else text
-        return list(body.wrap(self.console, room, overflow="fold", tab_size=1))
-
-    def block(self, label: str, *texts: str | Text) -> list[Text]:
-        """A dim label and, hanging beside it, the texts: each on lines of its own, wrapped."""
-        wrapped = [line for text in texts for line in self.wrap(text, self.room)]
-        heads = [label, *[""] * len(wrapped)]
-        margin = " " * INDENT
-        return [styled((margin + head.ljust(LABEL), "dim"), line) for head, line in zip(heads, wrapped, strict=False)]
-
-    def paragraph(self, text: str) -> list[Text]:
-        return [styled(" " * INDENT).append_text(line) for line in self.wrap(text, self.width - INDENT - 1)]
-
-    def rule(self, head: Text) -> Text:
-        head.truncate(self.width - 4, overflow="ellipsis")
-        return head.append(" " + "─" * (self.width - head.cell_len - 1), "dim")
 
     # --- head
 
@@ -115,6 +72,21 @@ class Page:
         head = [self.rule(_title(finding)), *self.paragraph(spelling.prose(finding.message))]
         groups = [head, self.where(finding), self.when(finding, table), self.what(finding, table)]
         return [line for group in groups if group for line in (styled(""), *group)]
+
+    def again(self, finding: Finding) -> list[Text]:
+        """The same offence at another op or by another way: only what differs, in short."""
+        table = next((t for t in self.report.sweeps if t.axis.label == finding.axis), None)
+        sentence = words.when(finding, self.report.facts, table)
+        place = (
+            f"{words.place(finding.site)}; the advice is the one above"
+            if finding.site
+            else "the advice is the one above"
+        )
+        rows = [(label, said) for label, said in words.rows(finding, self.report.facts, table, False) if label in BRIEF]
+        told = [*self.block("at", place), *self.block("how", *source.chain_rows(finding, self.room))]
+        told += self.block("when", styled((sentence, "bold"))) if sentence else []
+        told += [line for label, said in rows for line in self.block(label, said)]
+        return [styled(""), self.rule(_title(finding)), *told]
 
     def where(self, finding: Finding) -> list[Text]:
         """The line to edit, and the lines the failure passes."""
@@ -234,6 +206,13 @@ def _title(finding: Finding) -> Text:
     return styled(
         badge, (f" {spelling.clean(finding.rule)} {spelling.clean(finding.name)}", "bold"), f" · {finding.verdict}"
     )
+
+
+def _is_same(finding: Finding, other: Finding) -> bool:
+    """One rule's offence in one function, with one remedy?"""
+    places = [one.site and (one.site.path, one.site.function) for one in (finding, other)]
+    remedies = [(one.rule, one.severity, one.advice, one.fix) for one in (finding, other)]
+    return places[0] == places[1] and remedies[0] == remedies[1] and bool(finding.advice or finding.fix)
 
 
 def _on_batch(facts: Facts) -> Text:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from nllcheck.report import Report, exit_code, words
 from nllcheck.report.identity import place_of
-from nllcheck.report.page import Page, console
+from nllcheck.report.page import Page
+from nllcheck.report.sheet import console
 from nllcheck.report.spelling import count, prose
 
 if TYPE_CHECKING:

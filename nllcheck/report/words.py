@@ -140,7 +140,7 @@ def reach(finding: Finding) -> str:
         return f"inside the batch's own range{span}"
     if math.isinf(finding.reach):
         return f"not reached by stretching the batch's own range{span}"
-    return f"at {number(finding.reach, 2 if finding.reach < 100 else 3)} x the batch's own range{span}"
+    return f"at {number(finding.reach, 3)} x the batch's own range{span}"
 
 
 def _span(finding: Finding) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from report_cases import REPORTS, hostile
+from report_cases import REPORTS, RHO_NEAR_ONE, hostile, realistic
 from rich.cells import cell_len
 
 from nllcheck.report import Report
@@ -115,3 +115,28 @@ def test_nothing_heavy_is_imported() -> None:
     code = f"import sys, nllcheck.report.formats, nllcheck.report.notebook, nllcheck.report.frames; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_short"),
+    [
+        ({"site": replace(RHO_NEAR_ONE.site, line=25)}, True),
+        ({"phase": "backward"}, True),
+        ({"advice": "something else"}, False),
+        ({"rule": "NLL999"}, False),
+        ({"severity": "warning"}, False),
+        ({"site": replace(RHO_NEAR_ONE.site, function="another")}, False),
+    ],
+    ids=lambda changes: "-".join(changes) if isinstance(changes, dict) else "",
+)
+def test_an_offence_met_again_is_told_in_short(changes: dict[str, object], is_short: bool) -> None:
+    """What it shares with the first (source, sweep, advice) is said once; with `verbose` it is said again."""
+    twin = replace(RHO_NEAR_ONE, **changes)
+    once, twice = (replace(realistic(), findings=found) for found in [(RHO_NEAR_ONE,), (RHO_NEAR_ONE, twin)])
+    one, short, full = render(once, 120), render(twice, 120), render(twice, 120, verbose=True)
+    assert short.count("the advice is the one above") == is_short
+    assert "the advice is the one above" not in full
+    strips = [text.count("  loss     N") for text in (one, short, full)]
+    assert strips == [1, 1 if is_short else 2, 2]
+    for told in (twin.rule, f"{twin.site.path}:{twin.site.line}", "reach"):
+        assert short.count(told) > one.count(told) or told not in one

@@ -81,7 +81,7 @@ def test_when_says_where_it_is_finite_again() -> None:
 @pytest.mark.parametrize(
     ("reach", "on_batch", "text"),
     [
-        (2.31, False, "at 2.3 x the batch's own range [-1.1, 3.9]"),
+        (2.31, False, "at 2.31 x the batch's own range [-1.1, 3.9]"),
         (0.5, False, "inside the batch's own range [-1.1, 3.9]"),
         (math.inf, False, "not reached by stretching the batch's own range [-1.1, 3.9]"),
         (1.2e20, False, "at 1.2e+20 x the batch's own range [-1.1, 3.9]"),
