@@ -141,3 +141,28 @@ def test_remarks_that_nobody_can_read_change_nothing(tmp_path):
 def test_the_help_on_a_full_disk_is_an_error_as_any():
     done = shell(f"{sys.executable} -m nllcheck --help > /dev/full")
     assert (done.returncode, done.stderr) == (2, "error: cannot write: No space left on device\n")
+
+
+PRESSED_EARLY = """
+import signal, sys
+from nllcheck import __main__
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "nllcheck.cli":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+{before}
+sys.argv[1:] = ["--version"]
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "err"),
+    [("", 130, "interrupted\n"), ("signal.signal(signal.SIGINT, signal.SIG_IGN)", 0, "")],
+    ids=["pressed", "ignored on purpose"],
+)
+def test_ctrl_c_while_the_command_line_is_imported(before, code, err):
+    program = [sys.executable, "-c", PRESSED_EARLY.format(before=before)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, err)
