@@ -1,4 +1,4 @@
-"""The entry point, `nllcheck` and `python -m nllcheck`: Ctrl-C has an answer while the command line is imported, too."""
+"""The entry point, `nllcheck` and `python -m nllcheck`: Ctrl-C is answered while the command line is imported, too."""
 
 from __future__ import annotations
 
