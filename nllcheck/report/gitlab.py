@@ -1,4 +1,7 @@
-"""GitLab's code quality report: a list of issues with a path inside the repository; notes only where notes fail."""
+"""GitLab's code quality report: a list of issues with a path inside the repository; notes only where notes fail.
+
+The fields are those of GitLab's documentation and of the Code Climate specification (issues) that it is a part of.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from nllcheck.report.identity import fingerprints, place_of
 from nllcheck.report.spelling import clean, prose, short_path
 from nllcheck.types import Finding
 
+KIND: dict[str, Any] = {"type": "issue", "categories": ["Bug Risk"]}  # what Code Climate asks for and GitLab ignores
 SEVERITY = {"error": "critical", "warning": "major", "note": "info"}
 
 
@@ -28,24 +32,28 @@ def _issue(report: Report, finding: Finding, fingerprint: str) -> dict[str, Any]
     site = place_of(finding, report.facts)
     table = next((t for t in report.sweeps if t.axis.label == finding.axis), None)
     parts = (prose(finding.message), words.when(finding, report.facts, table))
-    return {
+    return KIND | {
         "check_name": clean(finding.rule),
         "description": ". ".join(part.rstrip(".") for part in parts if part),
         "fingerprint": _unique(report, fingerprint),
         "severity": SEVERITY[finding.severity],
-        "location": {"path": clean(short_path(site.path)), "lines": {"begin": max(site.line, 1)}},
+        "location": _location(clean(short_path(site.path)), max(site.line, 1)),
     }
 
 
 def _left(report: Report, text: str) -> dict[str, Any]:
     """What was not evaluated: an issue on the project's own file, where the target is named."""
-    return {
+    return KIND | {
         "check_name": "not-evaluated",
         "description": clean(f"{report.label}: not evaluated: {prose(text)}"),
         "fingerprint": _unique(report, text),
         "severity": "blocker",
-        "location": {"path": "pyproject.toml", "lines": {"begin": 1}},
+        "location": _location("pyproject.toml", 1),
     }
+
+
+def _location(path: str, line: int) -> dict[str, Any]:
+    return {"path": path, "lines": {"begin": line, "end": line}}
 
 
 def _unique(report: Report, text: str) -> str:

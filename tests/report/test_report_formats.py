@@ -134,14 +134,43 @@ def test_the_tenth_annotation_counts_the_rest() -> None:
     assert len(lines) == 10 and "16 more" in lines[-1]
 
 
+CODE_QUALITY = {  # GitLab, Code Quality report format, and Code Climate's engine specification, issues and locations
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["type", "check_name", "description", "categories", "location", "severity", "fingerprint"],
+        "properties": {
+            "type": {"const": "issue"},
+            "check_name": {"type": "string", "minLength": 1},
+            "description": {"type": "string", "pattern": r"^[^\n\r]+$"},
+            "categories": {"type": "array", "minItems": 1, "items": {"enum": ["Bug Risk"]}},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "fingerprint": {"type": "string", "minLength": 1},
+            "location": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "pattern": r"^(?!\./|/).+"},
+                    "lines": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["begin", "end"],
+                        "properties": {name: {"type": "integer", "minimum": 1} for name in ("begin", "end")},
+                    },
+                },
+            },
+        },
+    },
+}
+
+
 @every_run
-def test_gitlab_issues_have_what_gitlab_requires(run: Callable[[], tuple[Report, ...]]) -> None:
+def test_gitlab_issues_have_what_gitlab_and_code_climate_require(run: Callable[[], tuple[Report, ...]]) -> None:
     issues = json.loads(FORMATS["gitlab"](run()))
+    jsonschema.validate(issues, CODE_QUALITY)
     assert len({issue["fingerprint"] for issue in issues}) == len(issues)
-    for issue in issues:
-        assert {"description", "check_name", "fingerprint", "severity", "location"} == set(issue)
-        assert issue["severity"] in ("info", "minor", "major", "critical", "blocker")
-        assert isinstance(issue["location"]["lines"]["begin"], int) and issue["location"]["path"]
 
 
 @every_run
