@@ -47,7 +47,7 @@ def number_line(dtype: torch.dtype, count: int) -> torch.Tensor:
     """`count` finite values uniform in bit pattern, from -max to max, as float64."""
     largest = to_ordinal(torch.finfo(dtype).max, dtype)
     steps = torch.linspace(-1, 1, count, dtype=torch.float64)
-    return torch.tensor([from_ordinal(round(s * largest), dtype) for s in steps.tolist()], dtype=torch.float64)
+    return from_ordinals(torch.tensor([round(s * largest) for s in steps.tolist()]), dtype).double()
 
 
 def to_ordinal(value: float, dtype: torch.dtype) -> int:
@@ -60,6 +60,12 @@ def from_ordinal(rank: int, dtype: torch.dtype) -> float:
     """Inverse of `to_ordinal`."""
     value = torch.tensor(abs(rank), dtype=_ORDINAL[dtype]).view(dtype).item()
     return value if rank >= 0 else -value
+
+
+def from_ordinals(ranks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The same for many ranks (N,) int64 at once."""
+    values = ranks.abs().to(_ORDINAL[dtype]).view(dtype)
+    return torch.where(ranks < 0, -values, values)
 
 
 def _around(axis: Axis, count: int) -> torch.Tensor:

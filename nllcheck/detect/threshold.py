@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from nllcheck.axes.points import from_ordinal, to_ordinal
+from nllcheck.axes.points import from_ordinal, from_ordinals, to_ordinal
 from nllcheck.detect.births import Bools, Culprit, births, culprits
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, affordable, run_one, run_points
 from nllcheck.types import Axis, Phase
 
-_SECTIONS = 1024  # points tried at once when narrowing, fewer where they cost more elements than this:
+_SECTIONS = 256  # points tried at once when narrowing, fewer where they cost more elements than this:
 _WORK = 4e6
 _FRINGE = 1 << 12  # how far, in representable values, the two evaluations may disagree
 
@@ -71,6 +72,7 @@ def _failures(joint: Joint, trace: Trace) -> dict[tuple[int, Phase], Bools]:
 
 Pair = tuple[float, float]
 Span = tuple[int, int]  # the same as ranks among the numbers of the dtype
+Ranks = npt.NDArray[np.int64]
 
 
 def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> Pair | None:
@@ -99,25 +101,31 @@ def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype) 
     single, open_ = questions[0].single, list(dict.fromkeys(filter(_is_open, spans)))
     parts = affordable(single.joint, _WORK, 4, _SECTIONS)
     inner = {span: _between(span, parts) for span in open_}
-    ranks = sorted({rank for some in inner.values() for rank in some})
-    values = torch.tensor([from_ordinal(i, dtype) for i in ranks], dtype=dtype, device=single.joint.base[0].device)
-    trace, place = single.together(values), {rank: k for k, rank in enumerate(ranks)}
+    ranks = np.unique(np.concatenate(list(inner.values())))
+    trace = single.together(from_ordinals(torch.from_numpy(ranks), dtype).to(single.joint.base[0].device))
     found = []
     for question, span in zip(questions, spans, strict=True):
-        tried = inner.get(span, [])
-        shown = question.shows(trace)[[place[rank] for rank in tried]] if tried else np.zeros(0, dtype=bool)
+        tried = inner.get(span, ranks[:0])
+        shown = question.shows(trace)[np.searchsorted(ranks, tried)] if tried.size else np.zeros(0, dtype=bool)
         found.append(_section(span, tried, shown))
     return found
 
 
-def _between(span: Span, parts: int) -> list[int]:
-    """Ranks that cut a span into `parts`, from its first end to its second."""
-    low, width = span[0], span[1] - span[0]
-    return sorted({low + width * i // parts for i in range(1, parts)} - set(span), reverse=width < 0)
+def _between(span: Span, parts: int) -> Ranks:
+    """Ranks that cut a span into `parts`, from its first end to its second.
+
+    What exceeds 64 bits on the way (a span over all doubles times a part) wraps round, and back again with the sum.
+    """
+    low, width = min(span), abs(span[1] - span[0])
+    whole, rest = divmod(width, parts)
+    k = np.arange(1, parts)
+    found = np.unique(low + k * whole + k * rest // parts)
+    found = found[(found != span[0]) & (found != span[1])]
+    return found if span[1] > span[0] else found[::-1]
 
 
-def _section(span: Span, tried: list[int], shown: Bools) -> Span:
-    ends = [span[0], *tried, span[1]]
+def _section(span: Span, tried: Ranks, shown: Bools) -> Span:
+    ends = [span[0], *tried.tolist(), span[1]]
     first = int(shown.argmax()) if shown.any() else len(tried)
     return ends[first], ends[first + 1]
 
