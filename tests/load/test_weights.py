@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -41,13 +43,15 @@ def test_prefixes_are_taken_off(case):
 
 def test_compiled_submodules():
     model = torch.nn.ModuleDict({"body": net(), "head": torch.nn.Linear(2, 1)})
-    state = {k.replace("body.", "body._orig_mod."): v for k, v in model.state_dict().items()}
-    loaded(state, torch.nn.ModuleDict({"body": net(), "head": torch.nn.Linear(2, 1)}))
+    state = {k.replace("body.", "body._orig_mod."): v + 1 for k, v in model.state_dict().items()}
+    found = loaded(state, torch.nn.ModuleDict({"body": net(), "head": torch.nn.Linear(2, 1)}))
+    assert torch.equal(found["body"][0].weight, model["body"][0].weight + 1)
 
 
 def test_a_model_whose_own_names_look_like_a_prefix():
     model = torch.nn.ModuleDict({"model": torch.nn.ModuleDict({"model": torch.nn.Linear(2, 1)})})
-    loaded(model.state_dict(), model)
+    found = loaded({k: v + 1 for k, v in model.state_dict().items()}, copy.deepcopy(model))
+    assert torch.equal(found["model"]["model"].weight, model["model"]["model"].weight + 1)
 
 
 WRAPPED = {

@@ -153,4 +153,4 @@ def test_any_text_is_a_pattern_or_a_user_error(text):
 def test_a_node_without_arguments_is_no_trouble():
     graph = Graph((Node(0, "log", ()), Node(1, "add", (Ref(0),)), Node(2, "mul", ())), 1)
     for text in ("log(x)", "a + b", "a * b", "x ** 2"):
-        find(parse(text), graph)
+        assert not list(find(parse(text), graph))
