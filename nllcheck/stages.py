@@ -10,6 +10,7 @@ from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
 from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import guarded_branches
+from nllcheck.capture.rows import count_of, on_some_rows
 from nllcheck.density import density
 from nllcheck.density.words import told, untold
 from nllcheck.detect import detect
@@ -32,6 +33,8 @@ from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Candidate, Density, Effort, PairMap
+
+MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ def by_graph(
     had = _evaluated(graph, options, specs, clock)
     clock.start("detect")
     found, seen = detect(graph, had.swept, options.min_bits)
-    answer = _density(target, graph, had.axes, options, clock)
+    clock.start("density")
+    answer, fewer = _density(target, batch, graph, had.axes, options)
     clock.start("judge")
     judged = verdicts(found, had.swept, graph.loss.dtype, sampler(target, batch, graph))
     judged += signs(graph, had.swept, *_readings(target, graph), answer)
@@ -80,7 +84,13 @@ def by_graph(
         ),
         findings=findings,
         sweeps=tables,
-        notes=(*seen, *summed_terms(target), *guarded_branches(graph), *told(answer, (f.message for f in findings))),
+        notes=(
+            *seen,
+            *summed_terms(target),
+            *guarded_branches(graph),
+            *fewer,
+            *told(answer, (f.message for f in findings)),
+        ),
         skipped=(*had.skipped, *complex_steps(graph.graph), *other.skipped, *untold(answer)),
         fail_on=options.fail_on,
         breaks=edges,
@@ -108,16 +118,20 @@ def _evaluated(graph: LossGraph, options: Options, specs: list[Spec], clock: Clo
     return _Swept(swept, axes, searched, maps, (*skipped, *unsearched, *unmapped))
 
 
-def _density(target: Target, graph: LossGraph, axes: tuple[Axis, ...], options: Options, clock: Clock) -> Density:
-    clock.start("density")
-    return density(
-        graph,
+def _density(
+    target: Target, batch: Batch, graph: LossGraph, axes: tuple[Axis, ...], options: Options
+) -> tuple[Density, tuple[str, ...]]:
+    """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
+    tested, count = on_some_rows(target, batch, graph, TESTED) if count_of(batch) > MANY else None, count_of(batch)
+    answer = density(
+        tested or graph,
         tuple(a for a in axes if a.role != "hidden"),
         target.loss_name,
         support=options.support,
         base_measure=options.base_measure,
         nll=options.nll,
     )
+    return answer, (f"density test: made on {TESTED} of the batch's {count:,} samples",) if tested else ()
 
 
 def _searched(

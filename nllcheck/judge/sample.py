@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.capture import LossGraph
-from nllcheck.capture.attempt import captured
+from nllcheck.capture.rows import count_of, on_rows
 from nllcheck.detect.chain import values_at
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
@@ -60,19 +59,14 @@ def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
 
     @functools.lru_cache(maxsize=8)
     def joint_on(rows: tuple[int, int], moved: tuple[int, ...]) -> Joint | None:
-        small, _ = captured(target, _rows_of(batch, rows), graph.seed)
-        if small is None or [n.op for n in small.graph.nodes] != [n.op for n in graph.graph.nodes]:
-            return None
-        return joint_graph(small, moved, graph.seed)
+        small = on_rows(target, batch, graph, rows)
+        return None if small is None else joint_graph(small, moved, graph.seed)
 
     def sample(event: Event, axis: Axis, joint: Joint, places: Sequence[float]) -> Sample | None:
         rows = _deciding(event, axis, joint, places[0], count_of(batch))
         if rows is None or axis.mode == "noise":
             return None
-        try:
-            small = joint_on((min(rows), max(rows)), joint.moved)
-        except Exception:  # whatever the user's code or the tracer says to a batch of two
-            return None
+        small = joint_on((min(rows), max(rows)), joint.moved)
         if small is None:
             return None
         way = _same_way(axis, joint, small, sorted(rows))
@@ -81,27 +75,6 @@ def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
         return Sample(small, way, rows[0], count_of(batch))
 
     return sample
-
-
-def count_of(batch: Batch) -> int:
-    """Rows of a batch: the first dimension that most of its tensors share."""
-    sizes = Counter(t.shape[0] for t in pytree.tree_leaves(_parts(batch)) if isinstance(t, torch.Tensor) and t.dim())
-    return max(sizes, key=lambda n: (sizes[n], n), default=0)
-
-
-def _parts(batch: Batch) -> tuple[Any, ...]:
-    return batch.args, dict(batch.kwargs), batch.targets, batch.whole
-
-
-def _rows_of(batch: Batch, rows: tuple[int, ...]) -> Batch:
-    count, chosen = count_of(batch), list(rows)
-
-    def cut(leaf: Any) -> Any:
-        has_rows = isinstance(leaf, torch.Tensor) and leaf.dim() and leaf.shape[0] == count
-        return leaf[chosen].detach().requires_grad_(leaf.requires_grad) if has_rows else leaf
-
-    args, kwargs, targets, whole = pytree.tree_map(cut, _parts(batch))
-    return replace(batch, args=args, kwargs=kwargs, targets=targets, whole=whole)
 
 
 def _deciding(event: Event, axis: Axis, joint: Joint, at: float, count: int) -> tuple[int, int] | None:

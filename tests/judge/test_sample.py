@@ -7,9 +7,10 @@ import torch
 
 from nllcheck.axes import default_axes
 from nllcheck.capture.attempt import captured
+from nllcheck.capture.rows import count_of
 from nllcheck.detect import detect
 from nllcheck.judge import verdict
-from nllcheck.judge.sample import count_of, sampler
+from nllcheck.judge.sample import sampler
 from nllcheck.sweep import sweep
 from nllcheck.target import Batch, Target
 
