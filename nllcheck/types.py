@@ -144,6 +144,12 @@ class Axis:
     requested: bool = False  # asked for by the user
     moves: tuple[Move, ...] = ()  # to the point that a search found; `found alone`: no other point near it fails
     remark: str = ""  # how it was found
+    with_it: tuple[int, ...] = ()  # further nodes that are scaled, or get noise, together with `node`
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All nodes that move, the first being `node`; what a search has found moves those of its `moves`."""
+        return self.node, *self.with_it
 
     @property
     def is_special(self) -> bool:

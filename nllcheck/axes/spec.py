@@ -14,6 +14,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.inside import inside_axes
 from nllcheck.capture import LossGraph
 from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.graphs import ancestors
 from nllcheck.types import Axis
 
 _FORM = "NAME=LOW:HIGH, NAME=LOW:HIGH:COUNT or NAME=LOW:HIGH:COUNT:log, for example rho=-1:1:1001"
@@ -90,12 +91,21 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
         raise NllcheckError(f"there is no way '*{how}' to move '{wanted}'", hint="write NAME, NAME*scale or NAME*noise")
     channel = _CHANNEL.match(wanted)
     name = channel["name"] if channel else wanted
-    node = _named_node(graph, name, edges)
+    group = _module(graph, name) if how and not channel else ()
+    node, *with_it = group or (_named_node(graph, name, edges),)
     role = "weight" if node in graph.graph.buffers else _role(node, edges)  # asked for, a buffer moves, too
     axis = replace(_whole(graph, node, role), requested=True, domain=(-math.inf, math.inf))
     axis = _on_channel(graph, axis, channel) if channel else axis
+    axis = replace(axis, label=name, selector=name, with_it=tuple(with_it)) if group else axis
     label = {"": axis.label, "scale": f"{axis.label} × scale", "noise": f"{axis.label} + noise"}[how]
     return replace(axis, label=label, selector=f"{axis.selector}*{how}".removesuffix("*"), **_MODES[how])
+
+
+def _module(graph: LossGraph, name: str) -> tuple[int, ...]:
+    """The parameters of the model's part of that name ("head", "body.0") that the loss depends on."""
+    read, weights = ancestors(graph.graph, graph.graph.loss), graph.graph.weights
+    own = (n for n in graph.graph.nodes if n.name in weights and n.name.startswith(f"{name}."))
+    return tuple(n.index for n in own if n.index in read and "float" in n.dtype)
 
 
 def _on_channel(graph: LossGraph, axis: Axis, channel: re.Match[str]) -> Axis:

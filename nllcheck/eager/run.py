@@ -122,8 +122,15 @@ def _on_batch(bench: Bench, base: Record, offence: Offence, event: Event) -> Jud
 def axes_of(bench: Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
     view: Any = _View(bench.book.graph, tuple(bench.book.values))
     if specs:
-        return [(requested_axis(view, spec), spec) for spec in specs]
+        return [(_alone(requested_axis(view, spec)), spec) for spec in specs]
     return [(axis, None) for axis in default_axes(view, steered=True)[0] if axis.is_boundary and axis.mode != "toward"]
+
+
+def _alone(axis: Axis) -> Axis:
+    if axis.with_it:
+        message = f"'{axis.selector}' moves several tensors, and this loss is run op by op, with one at a time"
+        raise NllcheckError(message, hint="name one of its parameters", exit_code=4)
+    return axis
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def planned(
         raise UnsweepableError((str(error).strip() or type(error).__name__).splitlines()[0][:200]) from error
     lanes = []
     for axis in axes:
-        k = which[axis.node]
+        k = which[axis.nodes]
         points = _points(joints[k], axis, specs.get(axis.label), count, effort)
         lanes.append(Lane(k, axis, points, names[k], None))
         if axis.is_boundary and axis.mode != "toward" and axis.role != "hidden":
@@ -103,22 +103,23 @@ def extended(swept: Swept, ways: Sequence[Axis], memory: int = 2**30) -> Swept:
     return replace(swept, parts=parts, seen=_seen(swept.joints, parts))
 
 
-def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], dict[int, int]]:
-    """One joint graph for the whole boundary, one for each layer of raw values inside, one for each other node."""
+def _joints(graph: LossGraph, axes: Sequence[Axis]) -> tuple[tuple[Joint, ...], dict[tuple[int, ...], int]]:
+    """One joint graph for the whole boundary, one for each layer of raw values inside, one for each other node or
+    group of nodes that moves; and which of them an axis is of, by the axis' nodes."""
     edges = boundary(graph.graph)
     fixed = steering(graph.graph)
     free = [n for n in edges.all if n not in fixed]
     together = [n for n in free if "float" in graph.graph.nodes[n].dtype and graph.values[n].numel()]
     groups = [together] if together else []
-    which = dict.fromkeys(together, 0)
+    which: dict[tuple[int, ...], int] = dict.fromkeys(((n,) for n in together), 0)
     inside = tuple(dict.fromkeys(a.node for a in axes if a.role == "hidden"))
     for level in levels(graph.graph, inside):
-        which.update(dict.fromkeys(level, len(groups)))
+        which.update(dict.fromkeys(((n,) for n in level), len(groups)))
         groups.append(list(level))
     for axis in axes:
-        if axis.node not in which:
-            which[axis.node] = len(groups)
-            groups.append([axis.node])
+        if axis.nodes not in which:
+            which[axis.nodes] = len(groups)
+            groups.append(list(axis.nodes))
     return tuple(joint_graph(graph, group, graph.seed) for group in groups), which
 
 

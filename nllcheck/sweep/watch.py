@@ -32,6 +32,9 @@ def placements(
     joint: Joint, axis: Axis, bases: Sequence[torch.Tensor], point: torch.Tensor
 ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
     """Every moved tensor at a point, with the direction in which the axis moves it; None where it stays."""
+    if axis.with_it:
+        return [place(axis, b, point, seed=axis.nodes.index(n)) if n in axis.nodes else (b, None)
+                for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
     if not axis.moves:
         return [placed(joint, axis, bases, point) if n == axis.node else (b, None)
                 for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
@@ -56,9 +59,12 @@ def on_the_way(base: torch.Tensor, goal: torch.Tensor, point: torch.Tensor) -> t
 
 
 def place(
-    axis: Axis, base: torch.Tensor, point: torch.Tensor, other: torch.Tensor | None = None
+    axis: Axis, base: torch.Tensor, point: torch.Tensor, other: torch.Tensor | None = None, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same from the moved tensor itself; `other` is what an axis with the goal `equal` goes to."""
+    """The same from the moved tensor itself; `other` is what an axis with the goal `equal` goes to.
+
+    `seed`: of the noise, another for each tensor that gets some.
+    """
     point = point.to(base.dtype)
     if axis.mode == "toward":
         return on_the_way(base, goal_of(axis, base, other), point)
@@ -69,14 +75,14 @@ def place(
     if axis.mode == "scale":
         return torch.where(mask, base * point, base), torch.where(mask, base, 0)
     if axis.mode == "noise":
-        noise = torch.where(mask, noise_like(base), 0)
+        noise = torch.where(mask, noise_like(base, seed), 0)
         return base + point * noise, noise
     return torch.where(mask, point, base), mask.to(base.dtype)
 
 
-def noise_like(base: torch.Tensor) -> torch.Tensor:
-    """Normal noise of the tensor's own size (root mean square, 1 where that is 0); always the same."""
-    generator = torch.Generator().manual_seed(0)
+def noise_like(base: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Normal noise of the tensor's own size (root mean square, 1 where that is 0); always the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(base.shape, generator=generator, dtype=torch.float64).to(base)
     size = base.detach().square().mean().sqrt()
     return normal * torch.where(size > 0, size, torch.ones_like(size))

@@ -38,11 +38,13 @@ def moved(net: Net, x: torch.Tensor, name: str, value: float) -> tuple[Net, torc
     net, x = copy.deepcopy(net), x.clone()
     state = dict(net.named_parameters())
     with torch.no_grad():
+        parts = [p for n, p in state.items() if f"{n}.".startswith(f"{name.partition('*')[0]}.")]
         if name.endswith("*noise"):
-            part = state[name.removesuffix("*noise")]
-            part.add_(value * noise_like(part))
+            for seed, part in enumerate(parts):
+                part.add_(value * noise_like(part, seed))
         elif name.endswith("*scale"):
-            state[name.removesuffix("*scale")].mul_(value)
+            for part in parts:
+                part.mul_(value)
         elif name.startswith("input"):
             x[..., 1] = value
         else:
@@ -50,7 +52,10 @@ def moved(net: Net, x: torch.Tensor, name: str, value: float) -> tuple[Net, torc
     return net, x
 
 
-@pytest.mark.parametrize("name", ["head.weight*noise", "norm.weight*scale", "body.bias", "input[...,1]"])
+NAMES = ["head.weight*noise", "norm.weight*scale", "body.bias", "input[...,1]", "body*noise", "head*scale"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_named_axis_moves_what_it_names(name):
     torch.manual_seed(0)
     net = Net()
@@ -69,6 +74,35 @@ def test_a_failure_under_noise_is_found_and_its_reach_is_that_of_the_noise():
     found = [f for f in report.findings if f.op == "log" and f.kind in ("nan", "inf")]
     assert found and found[0].axis == "head.weight + noise"
     assert found[0].reach == pytest.approx(1 + found[0].threshold)
+
+
+def test_a_failure_of_a_whole_layer_is_judged_by_exact_arithmetic():
+    torch.manual_seed(0)
+    report = nllcheck.check(loss, model=Net(), batch=BATCH, sweep={"head*scale": (0, 3000)}, points=31)
+    found = [f for f in report.findings if f.op == "log" and f.kind in ("nan", "inf") and f.phase == "forward"]
+    assert [(f.axis, f.verdict, f.reference) for f in found] == [("head × scale", "defect", "exact")]
+    sound, failing = (float(loss(*_run(found[0], v))) for v in (found[0].last_good, found[0].threshold))
+    assert math.isfinite(sound) and math.isinf(failing)
+
+
+def _run(finding, value):
+    torch.manual_seed(0)
+    net, x = moved(Net(), BATCH[0], "head*scale", value)
+    return net(x).detach(), BATCH[1]
+
+
+@pytest.mark.parametrize("name", ["heads*noise", "hea*noise", "head"])
+def test_what_is_no_part_of_the_model_is_refused(name):
+    with pytest.raises(NllcheckError, match=f"nothing named '{name.partition('*')[0]}'"):
+        nllcheck.check(loss, model=Net(), batch=BATCH, sweep={name: (0, 1)})
+
+
+def test_several_tensors_at_once_need_a_graph():
+    def by_way_of_numpy(output, target):
+        return loss(torch.tensor(output.detach().numpy()) + output - output.detach(), target)
+
+    with pytest.raises(NllcheckError, match="one at a time"):
+        nllcheck.check(by_way_of_numpy, model=Net(), batch=BATCH, sweep={"head*noise": (0, 1)}, points=5)
 
 
 def test_an_unknown_way_to_move_is_refused():
