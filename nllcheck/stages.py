@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from nllcheck.axes import default_axes
 from nllcheck.axes.inside import inside_axes
@@ -112,9 +114,9 @@ def _evaluated(graph: LossGraph, options: Options, specs: list[Spec], clock: Clo
     swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
                   engine=options.engine)  # fmt: skip
     clock.start("search")
-    swept, searched, unsearched = _searched(graph, swept, effort, memory)
+    swept, searched, unsearched = _on_top(search, "guided search", graph, swept, effort, memory)
     clock.start("pairs")
-    swept, maps, unmapped = _mapped(graph, swept, effort, memory)
+    swept, maps, unmapped = _on_top(pairs, "maps of two axes", graph, swept, effort, memory)
     return _Swept(swept, axes, searched, maps, (*skipped, *unsearched, *unmapped))
 
 
@@ -134,26 +136,15 @@ def _density(
     return answer, (f"density test: made on {TESTED} of the batch's {count:,} samples",) if tested else ()
 
 
-def _searched(
-    graph: LossGraph, swept: Swept, effort: Effort, memory: int
-) -> tuple[Swept, tuple[Candidate, ...], tuple[str, ...]]:
-    """The sweeps with the ways to what a guided search found. It comes on top: what stops it is told, no more."""
+def _on_top(
+    stage: Callable[..., Any], name: str, graph: LossGraph, swept: Swept, effort: Effort, memory: int
+) -> tuple[Swept, Any, tuple[str, ...]]:
+    """The sweeps with the ways that a further stage has found, and what it tells; what stops it is told, no more."""
     try:
-        ways, told = search(graph, swept, effort=effort, memory=memory)
+        ways, told = stage(graph, swept, effort=effort, memory=memory)
         return extended(swept, ways, memory), told, ()
     except Exception as error:  # an op without a derivative, or without a rule for many points at once
-        return swept, (), (f"guided search: because {first_line(error)}",)
-
-
-def _mapped(
-    graph: LossGraph, swept: Swept, effort: Effort, memory: int
-) -> tuple[Swept, tuple[PairMap, ...], tuple[str, ...]]:
-    """The sweeps with the ways to what fails only at two values at once, and the maps. On top, too."""
-    try:
-        ways, maps = pairs(graph, swept, effort=effort, memory=memory)
-        return extended(swept, ways, memory), maps, ()
-    except Exception as error:  # the same that stop a search
-        return swept, (), (f"maps of two axes: because {first_line(error)}",)
+        return swept, (), (f"{name}: because {first_line(error)}",)
 
 
 def first_line(error: Exception) -> str:
