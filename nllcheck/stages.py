@@ -124,16 +124,17 @@ def _density(
     target: Target, batch: Batch, graph: LossGraph, axes: tuple[Axis, ...], options: Options
 ) -> tuple[Density, tuple[str, ...]]:
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
-    tested, count = on_some_rows(target, batch, graph, TESTED) if count_of(batch) > MANY else None, count_of(batch)
+    count = count_of(batch)
+    some = on_some_rows(target, batch, graph, TESTED) if count > MANY else None
     answer = density(
-        tested or graph,
+        some or graph,
         tuple(a for a in axes if a.role != "hidden"),
         target.loss_name,
         support=options.support,
         base_measure=options.base_measure,
         nll=options.nll,
     )
-    return answer, (f"density test: made on {TESTED} of the batch's {count:,} samples",) if tested else ()
+    return answer, (f"density test: made on {TESTED} of the batch's {count:,} samples",) if some else ()
 
 
 def _on_top(

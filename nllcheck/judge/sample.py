@@ -25,12 +25,7 @@ from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Event, Move
 
 FEWEST = 5  # samples of a batch that is worth cutting
-MADE_OF: dict[str, list[int]] = {
-    "zero row": [0],
-    "constant row": [0],
-    "equal row": [0],
-    "equal rows": [0, 1],
-}  # they read
+MADE_OF = {"zero row": [0], "constant row": [0], "equal row": [0], "equal rows": [0, 1]}  # the rows a goal is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +61,13 @@ def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
         rows = _deciding(event, axis, joint, places[0], count_of(batch))
         if rows is None or axis.mode == "noise":
             return None
-        small = joint_on((min(rows), max(rows)), joint.moved)
-        if small is None:
+        try:
+            small = joint_on((min(rows), max(rows)), joint.moved)
+            way = _same_way(axis, joint, small, sorted(rows)) if small else None
+            fails = small and way and any(_fails(small, way, at, event) for at in places)
+        except Exception:  # on two rows the user's own code, or a derivative, may do what it does not on all
             return None
-        way = _same_way(axis, joint, small, sorted(rows))
-        if way is None or not any(_fails(small, way, at, event) for at in places):
-            return None
-        return Sample(small, way, rows[0], count_of(batch))
+        return Sample(small, way, rows[0], count_of(batch)) if small and way and fails else None
 
     return sample
 
