@@ -371,6 +371,7 @@ class Density:
     text: str  # the answer in one or two sentences
     support: str = ""  # "real", "simplex", "class", ...
     why_support: str = ""
+    by_step: bool = False  # of sequences: Z is the last step's, given those before it
     samples: int = 0  # samples times parameter settings at which Z was decided
     undecided: int = 0  # of them, where the error bar was too wide
     low: float = float("nan")  # smallest and largest Z over the settings
@@ -388,4 +389,5 @@ class Density:
     epsilon: float = float("nan")  # beside the target inside a log, from which on downwards Z no longer changes
     claims: bool = False  # does the loss present itself as a likelihood?
     curves: tuple[ZCurve, ...] = ()  # Z along the axes that were moved, the one it changes most along first
+    undrawn: str = ""  # what stopped them
     divergences: tuple[Divergence, ...] = ()  # KL terms, one a reparameterised sample

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 FAR = 340.0  # exp(340) is 1e147: its square still fits float64
+TINY = 1e-13
 NEAR_ONE = 30.0  # 1 - sigmoid(30) is 1e-13, of which float64 keeps three digits
 
 
@@ -81,3 +82,28 @@ CHARTS = {
     "circle": Chart("circle", -math.pi, math.pi, _on_circle, _turn, _flat, is_closed=True),
     "simplex": Chart("simplex", -FAR, FAR, _softmax, _log_ratio, _log_simplex_volume),
 }  # fmt: skip
+
+
+def between(low: torch.Tensor, high: torch.Tensor) -> Chart:
+    """The numbers between two ends, (P, N) each, infinite where there is none; one coordinate each."""
+    has_low, has_high = (bool(torch.isfinite(end).all()) for end in (low, high))
+
+    def to_target(x: torch.Tensor) -> torch.Tensor:
+        a, b = low.reshape(-1, 1), high.reshape(-1, 1)
+        if has_low and has_high:
+            return a + (b - a) * torch.sigmoid(x)
+        return a + torch.exp(x) if has_low else b - torch.exp(-x)
+
+    def from_target(y: torch.Tensor) -> torch.Tensor:
+        a, b = low[..., None], high[..., None]
+        if has_low and has_high:
+            return _logit((y - a) / (b - a))
+        return torch.log((y - a).clamp(min=TINY)) if has_low else -torch.log((b - y).clamp(min=TINY))
+
+    def log_jacobian(x: torch.Tensor) -> torch.Tensor:
+        if has_low and has_high:
+            return (logsigmoid(x) + logsigmoid(-x)).sum(-1) + torch.log(high - low).reshape(-1)
+        return x.sum(-1) if has_low else -x.sum(-1)
+
+    lowest, highest = (-NEAR_ONE if has_low else -FAR), (NEAR_ONE if has_high else FAR)
+    return Chart("interval", lowest, highest, to_target, from_target, log_jacobian)

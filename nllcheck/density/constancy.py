@@ -11,6 +11,7 @@ import torch
 TOLERANCE = 1e-3  # of log Z: below a thousandth no fit is bent
 NAMED = 2e-3  # of log Z: how near to a constant other than 1 it must be to be called by its name
 FEW = 0.02  # share of settings that may stand out before Z is said to vary
+HUGE = 60.0  # of log Z: no likelihood is off by so much; the formula overflows where the density ends
 MOST_TERMS = 8
 MOST_FIXED = 5
 
@@ -52,7 +53,7 @@ def constancy(
     A loss is read with all of its terms first; only if that gives no Z = 1 is a term without target taken for a
     penalty (a KL term, a weight decay).
     """
-    everything = _read(log_z, error, free, fixed, decided, (True,) * free.shape[-1], (True,) * len(fixed))
+    everything = as_written(log_z, error, free, fixed, decided)
     if everything.constant == "1" or free.shape[-1] == 0 or free.shape[-1] > MOST_TERMS:
         return everything
     found = [everything]
@@ -65,6 +66,13 @@ def constancy(
             choices = itertools.product((True, False), repeat=len(fixed)) if len(fixed) <= MOST_FIXED else ()
             found += [_read(log_z, error, free, fixed, decided, kept, some) for some in choices]
     return min(found, key=_rank)
+
+
+def as_written(
+    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[float, ...], decided: torch.Tensor
+) -> Constancy:
+    """The reading with every term."""
+    return _read(log_z, error, free, fixed, decided, (True,) * free.shape[-1], (True,) * len(fixed))
 
 
 def _rank(reading: Constancy) -> tuple[bool, bool, bool, int, int]:
@@ -85,7 +93,7 @@ def _read(
     tolerance = TOLERANCE + 2 * error + 1e-9 * (log_z.abs() + free.abs().sum(-1))
     off = usable & ((total - level).abs() > tolerance)
     outliers = int(off.sum())
-    is_constant = outliers <= FEW * int(usable.sum()) and outliers < max(2, int(usable.sum()))
+    is_constant = abs(level) < HUGE and outliers <= FEW * int(usable.sum()) and outliers < max(2, int(usable.sum()))
     blur = 2 * float(error[usable].median())  # one set of points serves all settings: errors do not average out
     name = name_of(level, blur) if is_constant else ""
     return Constancy(is_constant, total, level, kept, kept_fixed, name, outliers)

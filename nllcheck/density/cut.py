@@ -15,10 +15,13 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.shares import shares_of
+from nllcheck.density.step import last_step, models_every_step, shares_of_steps
 from nllcheck.density.terms import Term, tail_of, unreduced
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import cut, out_of_place
 
+MOST_WIDE = 16  # numbers of one target that are integrated over
+MATRIX = 2  # dimensions of the largest target
 MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken for one sample's row
 
 
@@ -37,9 +40,43 @@ def samples_of(graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] |
     dependent = [t for t in tail.terms if tail.reads_target(t)]
     if not dependent:
         raise UndecidedError("the loss does not depend on the target through anything that can be moved")
+    if not by_rows and not _has_parts(module, base, dependent):
+        stepped = _by_step(module, f"moved_{target}", (*moved, target), base)
+        if stepped is not None:
+            return stepped
     shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
     shares, counted = shares_of(values, module, tail, shape)
     return Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
+
+
+def _has_parts(module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term]) -> bool:
+    """Is the loss a sum over numbers, or of a sequence (N, T, D) over its steps?"""
+    shape = tuple(base[-1].shape)
+    cuts = (0, 1) if len(shape) > 2 else (0,)
+    return any(_is_local(module, base, dependent, shape[: len(shape) - k], shape[len(shape) - k :]) for k in cuts)
+
+
+def _by_step(
+    module: fx.GraphModule, name: str, moved: tuple[int, ...], base: tuple[torch.Tensor, ...]
+) -> Samples | None:
+    """The samples of a sequence that is read step by step: its last steps; None where it is not."""
+    whole, made = base[-1], last_step(module, name, base[-1])
+    if made is None:
+        return None
+    base = (*base[:-1], base[-1][:, -1:])
+    values = _run(made, base)
+    tail = tail_of(made, name, values)
+    dependent = [t for t in tail.terms if tail.reads_target(t)]
+    modelled = bool(dependent) and models_every_step(tail, values, whole)
+    if not dependent or (modelled and whole[0].numel() <= MOST_WIDE):
+        return None  # rows that are integrated over as a whole
+    other = base[-1].roll(1, 0)
+    after = _run(made, (*base[:-1], torch.where(other == base[-1], _nudged(base[-1]), other)))
+    found = shares_of_steps(made, tail, values, after, len(other))
+    if found is None:
+        return None
+    shape, event = _layout(made, base, dependent, 0)
+    return Samples(made, tail, moved, base, len(moved) - 1, shape, event, found[0], values, found[1], True)
 
 
 def _edges(graph: LossGraph) -> tuple[int, ...]:
@@ -62,7 +99,9 @@ def _target(graph: LossGraph) -> int:
         raise UndecidedError("the loss has no target; name it with target=... (a bare function) or give a batch")
     reads = ancestors(graph.graph, graph.graph.loss)
     read = [n for n in graph.graph.targets if n in reads and graph.values[n].numel() > 0]
-    if len(read) != 1:
+    if not read:
+        raise UndecidedError("the loss does not read its target")
+    if len(read) > 1:
         raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one")
     return read[0]
 
@@ -84,14 +123,27 @@ def _run(module: fx.GraphModule, base: tuple[torch.Tensor, ...]) -> dict[fx.Node
 def _layout(
     module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term], fewest: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(samples' shape, event shape): numbers if each element of every term reads one element, else rows."""
+    """(samples' shape, event shape): numbers if each element of every term reads one element, else rows or matrices."""
     shape = tuple(base[-1].shape)
-    for event in range(fewest, 2 if len(shape) > 1 or 0 < base[-1].numel() <= MOST_ALONE else 1):
-        if _is_local(module, base, dependent, shape[: len(shape) - event], shape[len(shape) - event :]):
-            return shape[: len(shape) - event], shape[len(shape) - event :]
+    most = min(len(shape) - 1, MATRIX) if len(shape) > 1 else int(0 < base[-1].numel() <= MOST_ALONE)
+    for event in range(fewest, 1 + most):
+        lead, own = shape[: len(shape) - event], shape[len(shape) - event :]
+        if _is_local(module, base, dependent, lead, own):
+            _check_matrices(base[-1], event)
+            return lead, own
     origin = (dependent[0].node.meta.get("custom") or {}).get("origin")
     text = f"the loss is no sum over samples: '{_name(dependent[0].node)}' mixes the targets of several of them"
     raise UndecidedError(text, () if origin is None else (origin,))
+
+
+def _check_matrices(target: torch.Tensor, event: int) -> None:
+    """Raise UndecidedError for matrices whose entries depend on one another."""
+    if event < MATRIX:
+        return
+    if target.shape[-1] == target.shape[-2] and torch.equal(target, target.mT):
+        raise UndecidedError("the targets are symmetric matrices, over which the test cannot integrate")
+    if bool((target == target[:1]).all(0).any()) and len(target) > 1:
+        raise UndecidedError("the targets are matrices of which some entries are always the same")
 
 
 def _name(node: fx.Node) -> str:

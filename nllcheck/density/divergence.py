@@ -70,6 +70,8 @@ def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple
 
 def _checked(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -> Divergence | None:
     samples = samples_of(graph, moved=(latent.raw_mean, latent.raw_scale, latent.noise))
+    if any(node not in _by_origin(samples) for node in (latent.sample, latent.mean, latent.scale)):
+        return None  # the loss does not read what is drawn
     size = graph.values[latent.sample].numel()
     terms, noisy = _terms(samples, size, beside)
     draws = DRAWS if noisy else 1
@@ -130,8 +132,7 @@ def _evaluated(
     samples: Samples, latent: Latent, terms: list[Term], raw: tuple[torch.Tensor, torch.Tensor], draws: int
 ) -> Evaluated:
     """(S, n) mu, sigma and the mean of the terms over the noise, and the (S, n) variance of one draw."""
-    nodes = {(n.meta.get("custom") or {}).get("origin"): n for n in samples.module.graph.nodes}
-    nodes |= {i: n for n in samples.module.graph.nodes for i in samples.moved if n.name == f"moved_{i}"}
+    nodes = _by_origin(samples)
 
     def at(noise: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
         runner = Runner(samples.module, WIDE)
@@ -148,6 +149,13 @@ def _evaluated(
     weights = (weights / weights.sum())[:, None, None]
     mean = (weights * each[2]).sum(0)
     return each[0][0], each[1][0], mean, (weights * (each[2] - mean) ** 2).sum(0)
+
+
+def _by_origin(samples: Samples) -> dict[int, torch.fx.Node]:
+    """Nodes of the cut graph by their plain index."""
+    nodes = {n.name: n for n in samples.module.graph.nodes}
+    made = {(n.meta.get("custom") or {}).get("origin"): n for n in nodes.values()}
+    return made | {i: nodes[f"moved_{i}"] for i in samples.moved if f"moved_{i}" in nodes}
 
 
 def _fitted(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> _Fit:

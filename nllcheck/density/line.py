@@ -23,6 +23,8 @@ _GAUSS = (0.0, 0.129484966168869693, 0.0, 0.279705391489276668, 0.0, 0.381830050
 
 ROUNDS = 24  # of splitting: a jump is enclosed to 2**-24 of a panel
 CLIMBS = 6
+LOOKED = 40  # points a side where an infinite density is looked for
+NOTHING = 25.0  # nats below Z
 MOST_GUESSED = 0.1  # share of an integral that may be extrapolated
 GOOD = 1e-6  # relative error at which an integral is left alone
 
@@ -56,7 +58,20 @@ def integrate(log_density: LogDensity, starts: torch.Tensor, unit: torch.Tensor,
     whole = _closed(panels) if is_closed else _with_tails(line, panels, low, high)
     blurred = scale < 1e-11 * centre.abs()  # the peak is narrower than the floats around it can show
     grows = ((centre == low) | (centre == high)) & torch.isfinite(line.height) & torch.tensor(not is_closed)
+    grows = grows | _rises_to_infinity(line, whole.log_z, low, high)
     return replace(whole, error=torch.where(blurred, math.inf, whole.error), diverges=whole.diverges | grows)
+
+
+def _rises_to_infinity(line: _Line, log_z: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """(M,) is the density infinite beyond a place where it still matters? So it is where y**3 underflows in log(y**3).
+
+    Where it is nothing already, an infinity further out is the formula's own rounding.
+    """
+    ends = [torch.asinh((end - line.centre) / line.scale) for end in (low, high)]
+    u = torch.cat([torch.linspace(0, 1, LOOKED, dtype=log_z.dtype)[:, None] * end for end in ends])
+    value = line.log_density(line.centre + line.scale * torch.sinh(u)).reshape(2, LOOKED, -1)
+    matters = value + line.log_stretch(u).reshape(value.shape) > log_z - NOTHING
+    return ((value[:, 1:] == math.inf) & matters[:, :-1] & torch.isfinite(value[:, :-1])).any(1).any(0)
 
 
 def climb(

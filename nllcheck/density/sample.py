@@ -42,6 +42,7 @@ class Samples:
     shares: dict[Term, torch.Tensor]  # what one sample's loss multiplies a term's elements with, in the term's shape
     values: dict[fx.Node, Any]  # every node's value on the batch
     counted: torch.Tensor  # (N,) which samples the loss counts at all: a mask leaves others out
+    by_step: bool = False  # a sample is the last step of a sequence, given those before it
 
     @property
     def count(self) -> int:
@@ -54,6 +55,22 @@ class Samples:
         return self.base[self.which].reshape(self.count, *self.event)
 
     @property
+    def rows(self) -> torch.Tensor:
+        """The targets of the batch, flat: (N, d)."""
+        return self.target.reshape(self.count, -1)
+
+    def node_at(self, theta: tuple[torch.Tensor, ...], node: fx.Node) -> torch.Tensor:
+        """(P, N) a node with one number a sample that does not depend on the target."""
+
+        def at(*tensors: torch.Tensor) -> torch.Tensor:
+            runner = Runner(self.module, WIDE)
+            runner.run(*tensors)
+            return runner.env[node].reshape(-1)  # type: ignore[no-any-return]
+
+        with torch.no_grad(), plain_kernels():
+            return torch.func.vmap(at)(*theta)
+
+    @property
     def free(self) -> tuple[Term, ...]:
         """The terms of single samples that depend on the model and not on the target."""
         return tuple(t for t in self._own if not self.tail.reads_target(t) and self.tail.reads_model(t))
@@ -62,6 +79,12 @@ class Samples:
         """(N,) each sample's whole loss, penalties left out, at other values of the placeholders; differentiable."""
         return sum(self._terms(tensors, self._own))  # type: ignore[return-value]
 
+    def nats_at(self, theta: tuple[torch.Tensor, ...], wanted: tuple[Term, ...] | None) -> torch.Tensor:
+        """(P, N) the sum of the `wanted` terms of each sample (None: all but penalties), at P settings."""
+        terms = self._own if wanted is None else wanted
+        with torch.no_grad(), plain_kernels():
+            return torch.func.vmap(lambda *t: torch.stack(self._terms(t, terms)).sum(0))(*theta)
+
     @property
     def _own(self) -> tuple[Term, ...]:
         return tuple(t for t in self.tail.terms if t not in self.penalties)
@@ -69,7 +92,9 @@ class Samples:
     @property
     def penalties(self) -> tuple[Term, ...]:
         """Terms that belong to no sample, as a penalty on the weights does."""
-        loose = [t for t in self.tail.terms if not self.tail.reads_target(t) and not t.shared]
+        if self.by_step:
+            return tuple(t for t in self.tail.terms if not bool(self.shares[t].any()))
+        loose = [t for t in self.tail.terms if not (self.tail.reads_target(t) or t.shared or t.repeated)]
         return tuple(t for t in loose if not _is_aligned(tuple(self.shares[t].shape), self.shape))
 
     @property
@@ -119,14 +144,22 @@ class Samples:
 
     def _by_sample(self, term: Term, value: Any) -> torch.Tensor:
         whole = value * self.shares[term]
-        return whole.sum().expand(self.count) / self.count if term.shared else by_sample(whole, self.shape)
+        if term.shared:
+            return whole.sum().expand(self.count) / self.count
+        return by_sample(whole, self.shape, term.repeated)
 
 
-def by_sample(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """A term's elements summed by sample, (N,); one that spans several samples is shared out evenly."""
+def by_sample(value: torch.Tensor, shape: tuple[int, ...], repeated: bool = False) -> torch.Tensor:
+    """A term's elements summed by sample, (N,); one that spans several samples is shared out evenly.
+
+    Of two readings, one number a row or one a column (`repeated`), the first is taken unless the loss says otherwise.
+    """
     count = math.prod(shape)
     if value.numel() % count == 0 and value.numel():
         return value.reshape(count, -1).sum(-1)
+    if leads(tuple(value.shape), shape) and not repeated:
+        each = value.reshape(*value.shape, *(1 for _ in shape[value.dim() :])) * (value.numel() / count)
+        return each.expand(shape).reshape(-1)
     if _spreads(tuple(value.shape), shape):
         return (value * (value.numel() / count)).expand(shape).reshape(-1)
     return value.sum().expand(count) / count
@@ -135,8 +168,13 @@ def by_sample(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 def _is_aligned(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     """Can a term of this shape be read by sample?"""
     count = math.prod(shape)
-    leads = own[: len(shape)] == shape or (bool(own) and own[0] == count) or math.prod(own) == count
-    return leads or _spreads(own, shape)
+    whole = own[: len(shape)] == shape or (bool(own) and own[0] == count) or math.prod(own) == count
+    return whole or leads(own, shape) or _spreads(own, shape)
+
+
+def leads(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Is it one number for each row of several samples, as a scale that the pixels of an image share?"""
+    return bool(own) and own == shape[: len(own)]
 
 
 def _spreads(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:

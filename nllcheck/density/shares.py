@@ -10,7 +10,7 @@ from torch import fx
 
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
-from nllcheck.density.sample import WIDE, UndecidedError
+from nllcheck.density.sample import WIDE, UndecidedError, leads
 from nllcheck.density.terms import Tail, Term
 
 
@@ -28,7 +28,7 @@ def shares_of(
     shares = {t: adjoint[t] / reduced for t in tail.terms}
     if _is_common(tail, adjoint, weights, count):
         each = torch.where(counted, weights[:, 0], 1.0)
-        shares = {t: _unweighted(s, each, count) for t, s in shares.items()}
+        shares = {t: _unweighted(s, each.reshape(shape)) for t, s in shares.items()}
     return shares, counted
 
 
@@ -43,19 +43,21 @@ def _is_common(tail: Tail, adjoint: dict[Term, torch.Tensor], weights: torch.Ten
     return True
 
 
-def _unweighted(share: torch.Tensor, each: torch.Tensor, count: int) -> torch.Tensor:
-    if share.numel() % count:
-        return share
-    return (share.reshape(count, -1) / each[:, None]).reshape(share.shape)
+def _unweighted(share: torch.Tensor, each: torch.Tensor) -> torch.Tensor:
+    """A term's share without the samples' weights `each`, in the samples' shape."""
+    if share.numel() % each.numel() == 0:
+        return (share.reshape(each.numel(), -1) / each.reshape(-1, 1)).reshape(share.shape)
+    if leads(tuple(share.shape), tuple(each.shape)):
+        return share / each.reshape(*share.shape, -1).mean(-1)
+    return share
 
 
 def _adjoints(module: fx.GraphModule, tail: Tail, values: dict[fx.Node, Any]) -> dict[Term, torch.Tensor]:
     """d loss / d term, elementwise: constant, since the tail is linear; checked against the loss itself."""
-    runner = _Opened(module, {t.node for t in tail.terms if t.constant is None}, values)
+    runner, loss = opened(module, tail, values)
+    nodes = list(dict.fromkeys(t.node for t in tail.terms))
+    wanted = [runner.env[n] for n in nodes]
     with torch.enable_grad(), plain_kernels():
-        loss = runner.run()
-        nodes = list(dict.fromkeys(t.node for t in tail.terms))
-        wanted = [runner.env[n] for n in nodes]
         grads = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     by_node = dict(zip(nodes, grads, strict=True))
     found = {t: by_node[t.node].detach() for t in tail.terms}
@@ -65,6 +67,13 @@ def _adjoints(module: fx.GraphModule, tail: Tail, values: dict[fx.Node, Any]) ->
     ):
         raise UndecidedError("the loss could not be read as a sum of terms")
     return found
+
+
+def opened(module: fx.GraphModule, tail: Tail, values: dict[fx.Node, Any]) -> tuple[Runner, torch.Tensor]:
+    """The tail run from the terms' values on, which are leaves, and the loss."""
+    runner = _Opened(module, {t.node for t in tail.terms if t.constant is None}, values)
+    with torch.enable_grad(), plain_kernels():
+        return runner, runner.run()
 
 
 class _Opened(Runner):

@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 
 from nllcheck.density.chart import FAR, Chart
+from nllcheck.density.cut import MOST_WIDE
 from nllcheck.density.drawn import drawn
 from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals
@@ -24,7 +25,6 @@ REACH = 6.0  # of the grid in u: sinh(6) is 200 scales
 STARTS = 3  # from which peaks are looked for
 ENOUGH = 0.9  # share of integrals that the grid must decide; else all are drawn
 MOST_WORK = 4e8  # target elements in all
-MOST_WIDE = 16  # coordinates
 
 
 def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: LogFactor | None) -> Integrals:
@@ -33,7 +33,7 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     count = points * samples.count
     check_work(samples, points, width)
     at = log_density(samples, theta, chart, factor)
-    seen = chart.from_target(samples.target)
+    seen = chart.from_target(samples.rows)
     tries = 1 if chart.name == "simplex" else min(STARTS, samples.count)  # there densities have one peak in the chart
     starts = [seen.roll(k * (samples.count // STARTS), 0) for k in range(tries)]
     starts += _given(samples, theta, chart, width)

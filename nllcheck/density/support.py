@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+from torch import fx
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
@@ -37,11 +39,26 @@ class Support:
     why: str  # "the target is used as an index"
     classes: int = 0  # of class and one-hot targets; of a multinomial one the total of a row
     is_folded: bool = False  # a clamp (or the like) maps several class indices to one
+    ends: tuple[float, float] = (-math.inf, math.inf)  # of an interval
+    begins: fx.Node | None = None  # one number a sample where the interval begins, in place of its lower end
+
+
+def ends_of(text: str) -> tuple[float, float] | None:
+    """`-1:3` as an interval's ends; None if it is none. `0:` and `:1` are open to one side."""
+    low, colon, high = text.partition(":")
+    try:
+        ends = float(low or -math.inf), float(high or math.inf)
+    except ValueError:
+        return None
+    is_one = bool(colon) and ends[0] < ends[1] and any(map(math.isfinite, ends))
+    return ends if is_one else None
 
 
 def support_of(graph: LossGraph, target: int, asked: str | None) -> Support | None:
     """The support of the target (a plain index): as asked, else inferred; None where nothing fits."""
     value = graph.values[target]
+    if asked is not None and (ends := ends_of(asked)):
+        return Support("interval", f"as asked, {asked}", ends=ends)
     found = _inferred(graph, target, value)
     if asked is None or (found and found.name == asked):
         return found
@@ -64,6 +81,12 @@ def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | N
     if total > 1 and not _is_shifted(graph, views, ("sub", *_ERRORS)):
         return Support("multinomial", f"rows of counts that sum to {total}", total)
     return _of_numbers(graph, views, value, used)
+
+
+def as_shares(support: Support, value: torch.Tensor) -> Support:
+    """Rows of whole numbers that the loss takes together are shares of a total, if all have the same one."""
+    total = _total(value) if support.name == "count" else 0
+    return Support("multinomial", f"rows of counts that sum to {total}", total) if total > 1 else support
 
 
 def _total(value: torch.Tensor) -> int:

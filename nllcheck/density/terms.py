@@ -33,9 +33,9 @@ class Term:
     factor: float  # what the formula multiplies it with
     reduced: float  # what the reduction multiplies it with: 1/n of a mean, 1 of a sum
     constant: float | None = None  # a plain number, standing in a sum of the node's shape
-    shared: bool = (
-        False  # a single number that is added to every sample's part: in each sample's loss, whatever it sums
-    )
+    shared: bool = False  # one number, added to every sample's part: in each sample's loss, whatever it sums
+    summed: fx.Node | None = None  # what the innermost sum or mean around it goes over
+    repeated: bool = False  # rows of it are added to rows of something larger, as a scale of each feature is
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ class _Walk:
             yield from self.terms(node.args[0], -factor, reduced)  # type: ignore[arg-type]
         elif name in ("sum", "mean"):
             shrink = self._size(node.args[0]) / self._size(node) if name == "mean" else 1.0
-            yield from self.terms(node.args[0], factor, reduced / shrink)  # type: ignore[arg-type]
+            for term in self.terms(node.args[0], factor, reduced / shrink):  # type: ignore[arg-type]
+                yield replace(term, summed=term.summed or node.args[0])  # type: ignore[arg-type]
         elif name in ("mul", "div") and (way := self._scaled(node, name, factor, reduced)):
             yield from self._within(node, *way)
         elif name == "masked_fill" and node.args[1] not in self.varying and self._number(node.args[2]) == 0:
@@ -187,10 +188,11 @@ class _Walk:
                 yield from self._within(node, part, factor * sign, reduced)
 
     def _within(self, node: fx.Node, part: Any, factor: float, reduced: float) -> Iterator[Term]:
-        """The terms below `part`, marked where it is one number that `node` spreads over several elements."""
-        spread = self._size(part) == 1 < self._size(node)
+        """The terms below `part`, marked where `node` spreads it over more elements than it has."""
+        spread = self._size(part) < self._size(node)
+        is_single = self._size(part) == 1
         for term in self.terms(part, factor, reduced):
-            yield replace(term, shared=True) if spread else term
+            yield replace(term, shared=is_single, repeated=not is_single) if spread else term
 
     def _scaled(self, node: fx.Node, name: str, factor: float, reduced: float) -> tuple[fx.Node, float, float] | None:
         """Through a multiplication by what neither model nor target moves; None for any other."""

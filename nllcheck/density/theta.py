@@ -64,6 +64,18 @@ def thetas(samples: Samples, axes: Sequence[Axis]) -> Theta:
     return Theta(tuple(tensors), axis, value, usable)
 
 
+def far_along(samples: Samples, axes: Sequence[Axis], steps: Sequence[float]) -> Theta:
+    """Every axis moved in all samples at once, downwards and upwards by each step: P = axes x 2 x steps settings."""
+    moves = [(k, way * step) for k in range(len(axes)) for way in (-1.0, 1.0) for step in steps]
+    tensors = [b.expand(len(moves), *b.shape).clone() for b in samples.base]
+    axis = torch.full((len(moves), samples.count), -1)
+    value = torch.full((len(moves), samples.count), math.nan, dtype=torch.float64)
+    everyone = torch.ones(samples.count, dtype=torch.bool)
+    for p, (k, step) in enumerate(moves):
+        _move(samples, tuple(axes), k, step, tensors, p, everyone, axis, value)
+    return Theta(tuple(tensors), axis, value, tuple(axes))
+
+
 def _is_seen(axis: Axis) -> bool:
     return not math.isnan(axis.observed[0])
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from nllcheck.density.chart import CHARTS, Chart
+from nllcheck.density.chart import CHARTS, Chart, between
 from nllcheck.density.count import counted
 from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals, integrate
@@ -35,12 +35,21 @@ def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor |
     width = math.prod(samples.event) if samples.event else 1
     if support.name == "sphere" and width > 2:
         return on_sphere(samples, theta, factor)
-    chart = CHARTS["circle" if support.name == "sphere" else support.name]
+    chart = _chart(samples, theta, support)
     if support.name in ("simplex", "sphere"):
         width -= 1
     if width == 1:
         return _on_a_line(samples, theta, chart, factor)
     return in_space(samples, theta, chart, width, factor)
+
+
+def _chart(samples: Samples, theta: Theta, support: Support) -> Chart:
+    if support.name != "interval":
+        return CHARTS["circle" if support.name == "sphere" else support.name]
+    if samples.event:
+        raise UndecidedError("an interval is for targets that are numbers, and the loss takes whole rows")
+    low, high = (torch.full(theta.axis.shape, end, dtype=WIDE) for end in support.ends)
+    return between(low if support.begins is None else samples.node_at(theta.tensors, support.begins), high)
 
 
 def enumerated(samples: Samples, theta: Theta, support: Support) -> torch.Tensor:
@@ -87,8 +96,8 @@ def _shared_out(total: int, parts: int) -> torch.Tensor:
 def starts(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:
     """(K, M, d) where to look for peaks: the observed target, and every number that the model gives for the sample."""
     points, count = len(theta.axis), samples.count
-    seen = chart.from_target(samples.target if samples.event else samples.target[:, None])
-    first = seen.expand(points, *seen.shape).reshape(points * count, -1)
+    seen = chart.from_target(samples.rows)
+    first = seen.expand(points, count, -1).reshape(points * count, -1)
     found = [first]
     for tensor in theta.tensors[: samples.which]:
         width = tensor[0].numel()

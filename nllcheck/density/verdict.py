@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from nllcheck.density.constancy import FEW, Constancy, constancy
+from nllcheck.density.constancy import FEW, Constancy, as_written, constancy
 from nllcheck.density.factors import Factor, factors_for
 from nllcheck.density.line import Integrals
+from nllcheck.density.penalty import falls_on, without
 from nllcheck.density.sample import Samples
 from nllcheck.density.support import Support
+from nllcheck.density.terms import Term
 from nllcheck.density.theta import Theta
 from nllcheck.density.total import totals
 from nllcheck.types import Density, DensityName
@@ -32,6 +34,8 @@ class Measured:
     free: torch.Tensor  # (P, N, J)
     reading: Constancy
     factor: Factor | None = None
+    is_endless: bool = False  # the whole loss falls without end along with `contested`
+    contested: tuple[Term, ...] = ()  # without these alone Z is constant, and they fall without end as no penalty does
 
 
 def measured(samples: Samples, theta: Theta, support: Support, base_measure: str | None) -> Measured:
@@ -62,8 +66,13 @@ def _one(samples: Samples, theta: Theta, support: Support, free: torch.Tensor, f
     found = totals(samples, theta, support, factor.log if factor else None)
     decided = (found.error < WIDEST) & ~found.diverges & torch.isfinite(found.log_z) & samples.counted
     fixed = tuple(value for _, value in samples.fixed)
-    reading = constancy(found.log_z, found.error.clamp(max=WIDEST), free, fixed, decided)
-    return Measured(samples, theta, support, found, decided, free, reading, factor)
+    seen = (found.log_z, found.error.clamp(max=WIDEST), free, fixed, decided)
+    reading = constancy(*seen)
+    left = without(samples, reading.kept)
+    made = Measured(samples, theta, support, found, decided, free, reading, factor)
+    if not (reading.is_constant and left and falls_on(samples, theta, left)):
+        return made
+    return replace(made, reading=as_written(*seen), contested=left, is_endless=falls_on(samples, theta, None))
 
 
 def _share(mask: torch.Tensor) -> float:
@@ -73,7 +82,7 @@ def _share(mask: torch.Tensor) -> float:
 def verdict_of(found: Measured) -> Density:
     """The name of the answer and its numbers; `text` is left to the words."""
     reading, decided = found.reading, found.decided & torch.isfinite(found.reading.log_z)
-    base = Density(_name(found), "", found.support.name, found.support.why)
+    base = Density(_name(found), "", found.support.name, found.support.why, found.samples.by_step)
     counted = int(found.samples.counted.sum()) * len(found.theta.axis)
     values = reading.log_z[decided]
     if values.numel() == 0:
@@ -107,6 +116,8 @@ def _name(found: Measured) -> DensityName:
     if _share(diverges[:1]) > ENOUGH or _share(diverges) > ENOUGH:
         return "diverges"
     if _share(decided[:1] | ~found.samples.counted) < ENOUGH or _share(decided) < ENOUGH:
+        return "undecided"
+    if found.contested and not found.is_endless:
         return "undecided"
     if not found.reading.is_constant:
         return "varies" if found.reading.outliers > FEW * int(decided.sum()) else "undecided"

@@ -26,7 +26,8 @@ _WHERE = {
     "real": "over all reals", "positive": "over the positive numbers", "unit": "over (0, 1)",
     "simplex": "over the simplex", "count": "over 0, 1, 2, ...", "class": "over the classes",
     "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
-    "sphere": "over the unit sphere", "multinomial": "over the rows of counts with that total",
+    "sphere": "over the unit sphere", "interval": "over its interval",
+    "multinomial": "over the rows of counts with that total",
 }  # fmt: skip
 _DISCRETE = ("count", "class", "one-hot", "binary", "multinomial")
 
@@ -34,10 +35,11 @@ _DISCRETE = ("count", "class", "one-hot", "binary", "multinomial")
 def sentence(d: Density, loss: float) -> str:
     """What the density test found. `loss` is one sample's mean loss on the batch."""
     z = f"Z, {'the sum' if d.support in _DISCRETE else 'the integral'} of exp(-loss) {_WHERE.get(d.support, '')}"
+    z += " at the last step, given those before it" if d.by_step else ""
     tail = _left_out(d)
     match d.name:
         case "proper":
-            return f"A proper likelihood: {z}, is 1 at all {d.samples} settings tried{_bar(d)}.{tail}"
+            return f"A proper likelihood: {z}, is 1 at {_settings(d)}{_bar(d)}.{tail}"
         case "constant":
             missing = f" {_MISSING[d.constant][0].upper()}{_MISSING[d.constant][1:]}." if d.constant in _MISSING else ""
             name = f" = {d.constant}" if d.constant else ""
@@ -80,6 +82,12 @@ def _bent(d: Density) -> str:
     return f" With an epsilon of {d.epsilon:.0e} beside the target, Z would be the same for every sample of the batch."
 
 
+def _settings(d: Density) -> str:
+    if not d.undecided:
+        return f"all {d.samples} settings tried"
+    return f"{d.samples} of {d.samples + d.undecided} settings tried, the others undecided"
+
+
 def _bar(d: Density) -> str:
     return f" (error bar {max(d.error, 1e-12):.1g})"
 
@@ -87,7 +95,7 @@ def _bar(d: Density) -> str:
 def _left_out(d: Density) -> str:
     if not d.left_out:
         return ""
-    return f" Terms without the target are left out of this: {'; '.join(d.left_out)}."
+    return f" Terms without the target, taken for penalties, are left out of this: {'; '.join(d.left_out)}."
 
 
 def told(d: Density, said: Iterable[str]) -> tuple[str, ...]:
@@ -106,5 +114,6 @@ def _divergences(texts: list[str]) -> tuple[str, ...]:
 
 
 def untold(d: Density) -> tuple[str, ...]:
-    """Why the test was not made, or decided nothing."""
-    return (f"density test: {d.text}",) if d.name in ("undecided", "not-samples") else ()
+    """Why the test was not made, or decided nothing; and why there are no curves."""
+    curves = (f"curves of Z: because {d.undrawn}",) if d.undrawn else ()
+    return (f"density test: {d.text}", *curves) if d.name in ("undecided", "not-samples") else curves

@@ -37,7 +37,7 @@ MOST_WORK = 3e8  # elements computed, forward
 TINY = 1e-300
 NOISE = 0.05  # nats
 LIKELIHOODS = ("proper", "constant", "target-factor")
-CONTINUOUS = ("real", "positive", "unit", "simplex", "angle", "sphere")
+CONTINUOUS = ("real", "positive", "unit", "interval", "simplex", "angle", "sphere")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,15 @@ LOGITS = {"logits": rows(5, seed=5), "y": torch.arange(N) % 5}
 BITS = {"logits": rows(seed=6), "y": (torch.arange(N) % 3 == 0).float()}
 COUNTS = {"raw": rows(seed=7), "y": (torch.arange(N) % 7).float()}
 POSITIVE = {"raw": rows(2, seed=8), "y": torch.exp(rows(seed=9))}
+BOUNDED = {"mu": MU, "raw": RAW, "y": Y.clamp(-3.2, 4.2)}
+FOUR = {"raw": rows(3, seed=12), "y": torch.tensor([[4, 0, 0], [2, 1, 1], [0, 3, 1]])[torch.arange(N) % 3]}
+MATRICES = {"mu": rows(2, 2, seed=13), "raw": RAW, "y": rows(2, 2, seed=14)}
+SYMMETRIC = {"raw": RAW, "y": 4 * torch.eye(2) + rows(2, 1, seed=15) + rows(2, 1, seed=15).mT}
+TOKENS = {"logits": rows(5, 7, seed=16), "y": (torch.arange(5 * N).reshape(N, 5) * 3 + torch.arange(N)[:, None]) % 7}
+SERIES = {"mu": MU, "raw": RAW, "y": rows(5, seed=17)}
+TRACKS = {"out": rows(4, 5, seed=18)[:8], "y": rows(4, 2, seed=19)[:8]}
+SPACE = {"mu": rows(3, seed=10), "raw": RAW, "y": rows(3, seed=11)}
+SQUARE = {"mu": rows(N, seed=10)[:4, :4], "raw": RAW[:4], "y": rows(N, seed=11)[:4, :4]}
 HALF_LOG = 0.5 * math.log(2 * math.pi)
 
 
@@ -44,6 +53,27 @@ def gaussian_nll_weighted(mu, raw, y):
 
 def gaussian_nll_with_decay(mu, raw, y):
     return (0.5 * ((y - mu) / torch.exp(raw)) ** 2 + raw + HALF_LOG).mean() + 0.01 * (raw**2).sum()
+
+
+def isotropic_nll(mu, raw, y):
+    return (0.5 * (((y - mu) / torch.exp(raw)[:, None]) ** 2).sum(-1) + 3 * raw + 3 * HALF_LOG).mean()
+
+
+def isotropic_nll_weighted(mu, raw, y):
+    weights = torch.linspace(0.5, 2.0, N)
+    return (weights * (0.5 * (((y - mu) / torch.exp(raw)[:, None]) ** 2).sum(-1) + 3 * raw + 3 * HALF_LOG)).mean()
+
+
+def isotropic_nll_of_one_dimension(mu, raw, y):
+    return (0.5 * (((y - mu) / torch.exp(raw)[:, None]) ** 2).sum(-1) + raw + 3 * HALF_LOG).mean()
+
+
+def square_nll(mu, raw, y):
+    return (0.5 * (((y - mu) / torch.exp(raw)[:, None]) ** 2).sum(-1) + len(y) * (raw + HALF_LOG)).mean()
+
+
+def square_nll_by_feature(mu, raw, y):
+    return (0.5 * ((y - mu) / torch.exp(raw)) ** 2 + raw + HALF_LOG).sum(-1).mean()
 
 
 def torch_full(mu, raw, y):
@@ -250,6 +280,62 @@ def truncated_nll(raw, y):
     return -(normal.log_prob(y) - torch.log(1 - normal.cdf(torch.zeros(())))).mean()
 
 
+def truncated_to_an_interval(mu, raw, y):
+    sigma = torch.exp(0.3 * raw)
+    normal = torch.distributions.Normal(mu, sigma)
+    inside = normal.cdf(torch.tensor(4.5)) - normal.cdf(torch.tensor(-3.5))
+    return -(normal.log_prob(y.clamp(-3.5, 4.5)) - torch.log(inside)).mean()
+
+
+def truncated_nll_without_normaliser(mu, raw, y):
+    return -torch.distributions.Normal(mu, torch.exp(0.3 * raw)).log_prob(y.clamp(-3.5, 4.5)).mean()
+
+
+def counts_of_four(raw, y):
+    return -torch.distributions.Multinomial(4, logits=raw, validate_args=False).log_prob(y).mean()
+
+
+def matrix_nll(mu, raw, y):
+    square = torch.linalg.matrix_norm((y - mu) * torch.exp(-raw)[:, None, None]) ** 2
+    return (0.5 * square + 4 * raw + 4 * HALF_LOG).mean()
+
+
+def covariance_nll(raw, y):
+    made = torch.distributions.Wishart(torch.tensor(5.0), torch.eye(2) * torch.exp(raw)[:, None, None])
+    return -made.log_prob(y).mean()
+
+
+def next_token(logits, y):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), y[:, 1:].flatten())
+
+
+def next_token_nll_of_probabilities(logits, y):
+    return F.nll_loss(torch.softmax(logits[:, :-1], -1).flatten(0, 1), y[:, 1:].flatten())
+
+
+def autoregressive_nll(mu, raw, y):
+    z = (y[:, 1:] - torch.tanh(mu)[:, None] * y[:, :-1]) / torch.exp(raw)[:, None]
+    return (0.5 * z**2 + HALF_LOG + raw[:, None]).mean()
+
+
+def autoregressive_nll_without_log(mu, raw, y):
+    return (0.5 * ((y[:, 1:] - torch.tanh(mu)[:, None] * y[:, :-1]) / torch.exp(raw)[:, None]) ** 2 + HALF_LOG).mean()
+
+
+def autoregressive_nll_summed(mu, raw, y):
+    z = (y[:, 1:] - torch.tanh(mu)[:, None] * y[:, :-1]) / torch.exp(raw)[:, None]
+    return (0.5 * (z**2).sum(-1) + 4 * HALF_LOG + 4 * raw).mean()
+
+
+def arch_nll(raw, y):
+    variance = torch.exp(raw)[:, None] + 0.3 * y[:, :-1] ** 2
+    return F.gaussian_nll_loss(torch.zeros_like(y[:, 1:]), y[:, 1:], variance, full=True)
+
+
+def offsets_nll(out, y):
+    return bivariate_nll(out[:, :-1].flatten(0, 1), (y[:, 1:] - y[:, :-1]).flatten(0, 1))
+
+
 def infonce(out, y):
     scores = F.normalize(out[:, :2], dim=-1) @ F.normalize(y, dim=-1).T
     return F.cross_entropy(scores / 0.1, torch.arange(N))
@@ -260,6 +346,9 @@ CASES = (
     (gaussian_nll, GAUSS, "proper", "1"), (gaussian_nll_summed, GAUSS, "proper", "1"),
     (gaussian_nll_masked, GAUSS, "proper", "1"), (gaussian_nll_weighted, GAUSS, "proper", "1"),
     (gaussian_nll_with_decay, GAUSS, "proper", "1"),
+    (isotropic_nll, SPACE, "proper", "1"), (isotropic_nll_weighted, SPACE, "proper", "1"),
+    (isotropic_nll_of_one_dimension, SPACE, "varies", ""),
+    (square_nll, SQUARE, "proper", "1"), (square_nll_by_feature, SQUARE, "proper", "1"),
     (torch_full, GAUSS, "proper", "1"), (torch_not_full, GAUSS, "constant", "sqrt(2 pi)"),
     (nll_without_half, GAUSS, "constant", "1/sqrt(2)"),
     (nll_without_log_sigma, GAUSS, "varies", ""), (nll_sigma_for_log_sigma, GAUSS, "varies", ""),
@@ -282,5 +371,12 @@ CASES = (
     (exponential_nll_wrong_sign, POSITIVE, "varies", ""), (log_normal_nll_jacobian_sign, POSITIVE, "varies", ""),
     (laplace_nll, GAUSS, "proper", "1"), (laplace_nll_without_2, GAUSS, "constant", "2"),
     (laplace_nll_without_log, GAUSS, "varies", ""), (gaussian_nll_without_2_pi, GAUSS, "constant", "sqrt(2 pi)"),
+    (truncated_to_an_interval, BOUNDED, "proper", "1"), (truncated_nll_without_normaliser, BOUNDED, "diverges", ""),
+    (counts_of_four, FOUR, "proper", "1"), (matrix_nll, MATRICES, "proper", "1"),
+    (covariance_nll, SYMMETRIC, "undecided", ""),
+    (next_token, TOKENS, "proper", "1"), (next_token_nll_of_probabilities, TOKENS, "varies", ""),
+    (autoregressive_nll, SERIES, "proper", "1"), (autoregressive_nll_without_log, SERIES, "varies", ""),
+    (autoregressive_nll_summed, SERIES, "undecided", ""),
+    (arch_nll, {k: SERIES[k] for k in ("raw", "y")}, "proper", "1"), (offsets_nll, TRACKS, "proper", "1"),
     (infonce, PLANE, "not-samples", ""),
 )  # fmt: skip

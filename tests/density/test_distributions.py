@@ -94,16 +94,14 @@ ORDINARY |= {
                  {"loc": between(-2, 2, 3), "L": triangular(3)}, None),
     "independent-beta": (lambda a, b: D.Independent(D.Beta(a, b), 1),
                  {"a": spread(0.5, 5.0, 2), "b": spread(0.5, 5.0, 2, seed=1)}, "unit"),
+    "pareto": (D.Pareto, {"scale": spread(0.5, 2.0), "alpha": spread(1.0, 4.0, seed=1)}, None),
+    "generalised-pareto": (D.GeneralizedPareto, {"loc": between(-1, 1), "scale": spread(0.5, 2.0),
+                 "concentration": spread(0.1, 0.6, seed=1)}, None),
     "tanh-normal": (lambda loc, scale: D.TransformedDistribution(D.Normal(loc, scale), D.TanhTransform()),
                  {"loc": between(-1, 1), "scale": spread(0.3, 1.0, seed=1)}, None),
     "stick-breaking": (lambda loc, scale: D.TransformedDistribution(
                  D.Independent(D.Normal(loc, scale), 1), D.StickBreakingTransform()),
                  {"loc": between(-1, 1, 2), "scale": spread(0.3, 2.0, 2, seed=1)}, None),
-}  # fmt: skip
-MOVING = {  # the support begins at a parameter, which no loss tells: no answer is the only right one
-    "pareto": (D.Pareto, {"scale": spread(0.5, 2.0), "alpha": spread(1.0, 4.0, seed=1)}, None),
-    "generalised-pareto": (D.GeneralizedPareto, {"loc": between(-1, 1), "scale": spread(0.5, 2.0),
-                 "concentration": spread(0.1, 0.6, seed=1)}, None),
 }  # fmt: skip
 EXTREME = {
     "normal": (D.Normal, {"loc": between(-1e4, 1e4), "scale": spread(1e-4, 1e4, seed=1)}, None),
@@ -142,20 +140,13 @@ def test_every_distribution_integrates_to_one(name):
     assert found.samples >= 0.7 * (found.samples + found.undecided)
 
 
-@pytest.mark.parametrize("name", MOVING)
-def test_a_support_that_moves_with_a_parameter_is_left_alone(name):
-    assert asked(*MOVING[name]).name in ("diverges", "undecided")
-
-
-def test_ninety_five_percent_of_all_are_decided():
-    """Of one or more rows a distribution, all of `ORDINARY` decided by the test above. Matrices have more than three
-    numbers: they are out."""
-    tested = {type(_made(row)) for row in (*ORDINARY.values(), *MOVING.values())}
+def test_all_distributions_are_among_them():
+    """Matrices have more than three numbers: they are out."""
+    tested = {type(_made(row)) for row in ORDINARY.values()}
     known = {getattr(D, name) for name in D.__all__ if isinstance(getattr(D, name), type)}
     bases = {D.Distribution, D.ExponentialFamily, D.LKJCholesky, D.Wishart}
     left = {c for c in known if issubclass(c, D.Distribution)} - bases - tested
     assert left == set()
-    assert len(ORDINARY) >= 0.95 * (len(ORDINARY) + len(MOVING))
 
 
 def _made(row):

@@ -99,3 +99,12 @@ def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
     assert [(f.severity, f.verdict, f.site.path) for f in found] == [("warning", "wrong-formula", __file__)]
     assert [f for f in right.findings if f.rule == "NLL710"] == []
     assert any(note.startswith("KL term: The terms without target are the KL") for note in right.notes)
+
+
+def test_a_sample_that_the_loss_does_not_read_has_no_term():
+    def loss(mu, raw, y):
+        z = mu + half(raw) * torch.randn_like(raw)
+        shown = z.detach()  # for a log, as in training loops
+        return (0.5 * (y - mu) ** 2).sum(-1).mean() + closed(mu, raw, shown).sum(-1).mean()
+
+    assert divergences(captured(loss, BATCH)) == ()

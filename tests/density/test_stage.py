@@ -158,3 +158,13 @@ def test_a_stated_support_and_base_measure_are_taken():
 def test_the_same_answer_twice():
     first, second = (check_function(losses.bivariate_nll, losses.PLANE, target="y", points=40) for _ in range(2))
     assert first.to_json() == second.to_json()
+
+
+def test_what_stops_a_picture_is_told_and_takes_no_verdict_with_it(monkeypatch):
+    def broken(found):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("nllcheck.density.curves", broken)
+    report = check_function(losses.gaussian_nll, losses.GAUSS, target="y", points=9)
+    assert any("A proper likelihood" in note for note in report.notes)
+    assert "curves of Z: because KeyError: 'a bug'" in report.skipped

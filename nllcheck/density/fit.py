@@ -1,0 +1,129 @@
+"""Which support: the loss measured where its targets live.
+
+The batch and the graph show most supports. What they leave open is told by the loss itself: of the supports that fit
+the targets, the one on which it is a density.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from nllcheck.axes import default_axes, depends_on
+from nllcheck.capture import LossGraph
+from nllcheck.density.cut import samples_of
+from nllcheck.density.ends import ends
+from nllcheck.density.latent import latents
+from nllcheck.density.sample import UndecidedError
+from nllcheck.density.support import ROWS, Support, as_shares, is_on_sphere, support_of
+from nllcheck.density.theta import thetas
+from nllcheck.density.verdict import Measured, measured, verdict_of
+from nllcheck.graphs import refs
+from nllcheck.types import Axis
+
+
+def measured_on(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None) -> Measured:
+    """Z over the support that was asked for, else over the one that the batch shows or on which the loss is normalised.
+
+    Raises UndecidedError where there is none.
+    """
+    if not graph.graph.targets:
+        raise UndecidedError("the loss has no target; name it with target=... for a bare function")
+    samples = samples_of(graph, by_rows=asked in ROWS)
+    target = samples.moved[samples.which]
+    support = support_of(graph, target, asked)
+    if support is None:
+        raise UndecidedError("the target's support could not be inferred; state it with --support")
+    if support.name in ROWS and not samples.event:
+        samples = samples_of(graph, by_rows=True)
+    if asked is None and samples.event:
+        support = as_shares(support, graph.values[target])
+    moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
+    found = measured(samples, thetas(samples, moving), support, base_measure)
+    if found.contested and latents(graph):
+        found = replace(found, is_endless=False)  # a divergence with the wrong sign may be what falls
+    if asked is not None:
+        return found
+    found = _narrowed(found, base_measure)
+    if not _is_whole(found) and (between := ends(graph, found)) is not None:
+        return between
+    if is_on_sphere(graph.values[target]):
+        found = _on_sphere(graph, found, moving, base_measure)
+    if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_counted(graph, target):
+        raise UndecidedError("whole numbers may be counts or measurements; state the support with --support")
+    return found
+
+
+def _is_whole(found: Measured) -> bool:
+    """Is Z = 1 with every term of the loss?"""
+    return found.reading.constant == "1" and not found.contested and all(found.reading.kept)
+
+
+def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
+    """Rows of length 1 may be any vectors: they live on the sphere if only there the loss integrates to something."""
+    name = verdict_of(found).name
+    if name in ("proper", "constant", "target-factor"):
+        return found
+    samples = samples_of(graph, by_rows=True)
+    support = Support("sphere", "rows of length 1, over which the loss can be integrated")
+    other = measured(samples, thetas(samples, moving), support, base_measure)
+    return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found
+
+
+def _is_counted(graph: LossGraph, target: int) -> bool:
+    """Integers, or numbers of which the loss takes the factorial."""
+    reading = depends_on(graph.graph, {target})
+    factorials = any(n.op == "lgamma" and set(refs(n)) & reading for n in graph.graph.nodes)
+    return factorials or not graph.values[target].is_floating_point()
+
+
+def _narrowed(found: Measured, base_measure: str | None) -> Measured:
+    """Positive targets compared with a mean may live on the half line (a truncated density) and not on all reals: they
+    do if that alone makes Z = 1, or constant, with every term of the loss."""
+    if found.support.name == "positive" and not found.samples.event and _ends_at_one(found):
+        support = Support("unit", "targets between 0 and 1, and the loss has no value above 1")
+        return measured(found.samples, found.theta, support, base_measure)
+    if verdict_of(found).name == "varies":
+        return _elsewhere(found, base_measure)
+    left_out = bool(found.contested) or not all(found.reading.kept)
+    if found.support.name != "real" or _is_whole(found) or not bool((found.samples.target > 0).all()):
+        return found
+    support = Support("positive", "positive targets, over which the loss is normalised")
+    other = measured(found.samples, found.theta, support, base_measure)
+    reading = other.reading
+    fits = reading.is_constant and all(reading.kept) and other.factor is None
+    return other if fits and (left_out or reading.constant == "1") else found
+
+
+def _ends_at_one(found: Measured) -> bool:
+    samples = found.samples
+    beyond = torch.tensor([1.001, 1.5, 4.0, 30.0], dtype=samples.rows.dtype)
+    loss = samples.losses(beyond[:, None, None].expand(-1, 1, samples.count), tuple(b[None] for b in samples.base))
+    return bool((samples.target < 1).all()) and not bool(torch.isfinite(loss).any())
+
+
+def _elsewhere(found: Measured, base_measure: str | None) -> Measured:
+    """The support was only inferred: one on which the loss is a proper density is the better guess."""
+    target = found.samples.target.double()
+    if found.support.name == "simplex":
+        soft = Support("one-hot", "rows that sum to 1, as shares of classes", target.shape[-1])
+        other = measured(found.samples, found.theta, soft, base_measure)
+        return other if verdict_of(other).name == "proper" else found
+    fits = {
+        "unit": bool(((target > 0) & (target < 1)).all()),
+        "positive": bool((target >= 0).all()),
+        "count": bool(((target == target.round()) & (target >= 0)).all()),
+        "real": True,
+    }
+    if found.support.name not in fits or found.samples.event:
+        return found
+    for name in (n for n, possible in fits.items() if possible and n != found.support.name):
+        try:
+            other = measured(found.samples, found.theta, Support(name, "the loss is normalised there"), base_measure)
+        except UndecidedError:
+            continue
+        if verdict_of(other).name == "proper":
+            return other
+    return found

@@ -1,0 +1,24 @@
+"""Correct likelihoods and mutants by one symbol against brute force: a few of those that `benchmarks/mutants` asks."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.mutants.ask import asked, cases
+from benchmarks.mutants.losses import LOSSES
+
+QUICK = [n for n in LOSSES if LOSSES[n].support not in ("plane", "simplex")]  # one number each
+CHOSEN = random.Random(7).sample([c for n in QUICK for c in cases(n)], 24)
+
+
+@pytest.mark.parametrize(("name", "change", "fn"), CHOSEN, ids=[f"{n}: {c}" for n, c, _ in CHOSEN])
+def test_a_mutant_is_never_taken_for_what_it_is_not(name, change, fn):
+    found = asked(name, fn)
+    assert found.mark != "WRONG", (found.truth, found.text)
+    assert found.mark != "undecided" or found.text.startswith("Not decided: ")
