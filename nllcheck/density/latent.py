@@ -15,7 +15,7 @@ from nllcheck.ops import is_transparent, row
 from nllcheck.types import Node
 
 MOST = 8
-_LINEAR = ("mul", "add", "sub", "div", "neg")  # beside the elementwise functions of one value
+_PLAIN = ("mul", "add", "sub", "div", "neg", "clamp")  # beside the elementwise functions of one value
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ def _noise(graph: LossGraph) -> list[int]:
 def _drawn_with(graph: LossGraph, noise: int) -> Iterator[Latent]:
     nodes = graph.graph.nodes
     shown = _shown(nodes, noise)
+    for total in (n for n in nodes if n.op == "addcmul" and len(n.args) == 3 and len(refs(n)) == 3):
+        mean, *factors = refs(total)
+        if len(set(factors) & shown) == 1:
+            yield from _followed(graph, total.index, mean, next(r for r in factors if r not in shown), noise)
     for product in (n for n in nodes if n.op == "mul" and len(refs(n)) == 2 and set(refs(n)) & shown):
         scale = next((r for r in refs(product) if r not in shown), None)
         for total in (n for n in nodes if n.op == "add" and len(refs(n)) == 2 and product.index in refs(n)):
@@ -85,4 +89,4 @@ def _raw(graph: LossGraph, index: int) -> int:
 
 
 def _is_function(node: Node) -> bool:
-    return node.op in _LINEAR or row(node.op).kind == "elementwise"
+    return node.op in _PLAIN or row(node.op).kind == "elementwise"

@@ -88,8 +88,21 @@ def unreduced(module: fx.GraphModule) -> fx.GraphModule:
             with module.graph.inserting_after(head):
                 whole = module.graph.call_function((aten.mean if mode == 1 else aten.sum).default, (head,))
             head.replace_all_uses_with(whole, delete_user_cb=lambda user, whole=whole: user is not whole)
+        if ops.packet(str(node.target)) == "mse_loss":
+            _as_square(module, node)
     module.recompile()
     return module
+
+
+def _as_square(module: fx.GraphModule, node: fx.Node) -> None:
+    """The elements of a squared error written out: vmap inside vmap cannot batch one of two arguments of the op."""
+    with module.graph.inserting_after(node):
+        away = module.graph.call_function(aten.sub.Tensor, node.args[:2])
+    with module.graph.inserting_after(away):
+        square = module.graph.call_function(aten.pow.Tensor_Scalar, (away, 2))
+    away.meta, square.meta = dict(node.meta), dict(node.meta)
+    node.replace_all_uses_with(square)
+    module.graph.erase_node(node)
 
 
 def _reduction(node: fx.Node) -> int | None:

@@ -83,6 +83,29 @@ def test_its_size_on_the_batch_is_torchs_own(name):
     assert f"On the batch it is {float(exact):.4g} nats a sample" in text
 
 
+def by_hand(mu, raw):
+    return mu + torch.exp(raw / 2) * torch.randn_like(raw)
+
+
+def by_addcmul(mu, raw):
+    return torch.addcmul(mu, torch.exp(raw / 2), torch.randn_like(raw))
+
+
+def by_library(mu, raw):
+    return D.Independent(D.Normal(mu, torch.exp(raw.clamp(-8, 8) / 2)), 1).rsample()
+
+
+@pytest.mark.parametrize("sample", [by_hand, by_addcmul, by_library])
+@pytest.mark.parametrize(("sign", "name"), [(1, "kl"), (-1, "reversed")])
+def test_the_loss_of_a_variational_autoencoder_is_read_however_it_draws(sample, sign, name):
+    def loss(mu, raw, y):
+        kept = raw.clamp(-8, 8)
+        error = torch.nn.functional.mse_loss(sample(mu, raw), y, reduction="sum")
+        return (error - sign * 0.5 * torch.sum(1 + kept - mu.pow(2) - kept.exp())) / len(y)
+
+    assert [d.name for d in divergences(captured(loss, BATCH))] == [name]
+
+
 def test_mu_and_sigma_may_be_halves_of_one_tensor():
     def loss(out, y):
         mu, raw = out.chunk(2, -1)
