@@ -1,9 +1,9 @@
 """How long the density test takes: targets tried a second, and seconds a check, for supports of every kind.
 
-    python benchmarks/density.py [--markdown FILE]
+    python benchmarks/density.py [--device cuda] [--markdown FILE]
 
-One batch of 256 samples each, in float64 on the CPU, where the test always runs. A target tried is one evaluation of
-one sample's loss at one target.
+One batch of 256 samples each, in float64. The test runs on torch's default device: the CPU, unless `--device` says
+otherwise. A target tried is one evaluation of one sample's loss at one target.
 """
 
 from __future__ import annotations
@@ -82,23 +82,31 @@ def measured(fn, tensors: dict[str, torch.Tensor]) -> tuple[str, float, int]:  #
     Samples.losses = counting  # type: ignore[method-assign]
     start = time.perf_counter()
     answer = density(graph, axes, fn.__name__)
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     Samples.losses = plain  # type: ignore[method-assign]
     return answer.name, seconds, sum(tried)
 
 
+def _name_of(device: str) -> str:
+    return f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name(device)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markdown", type=Path)
-    out = parser.parse_args().markdown
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
     rows = ["| target | answer | seconds | targets tried | a second |", "|---|---|---|---|---|"]
     for name, fn, tensors in cases():
-        answer, seconds, tried = measured(fn, tensors)
+        with torch.device(args.device):
+            answer, seconds, tried = measured(fn, {k: v.to(args.device) for k, v in tensors.items()})
         rows.append(f"| {name} | {answer} | {seconds:.2f} | {tried:,} | {tried / seconds:.2g} |")
-    text = f"{N} samples, {torch.get_num_threads()} threads, torch {torch.__version__}\n\n" + "\n".join(rows)
+    text = f"{N} samples, {_name_of(args.device)}, torch {torch.__version__}\n\n" + "\n".join(rows)
     print(text)
-    if out:
-        out.write_text(text + "\n")
+    if args.markdown:
+        args.markdown.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def samples_of(graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] |
     """
     target = _target(graph)
     moved = _edges(graph) if moved is None else moved
-    module = _on_cpu(unreduced(out_of_place(cut(graph, (*moved, target)))))
-    base = tuple(_wide(graph.values[n].cpu()).detach() for n in (*moved, target))
+    module = _at_home(unreduced(out_of_place(cut(graph, (*moved, target)))))
+    base = tuple(_wide(graph.values[n].to(torch.get_default_device())).detach() for n in (*moved, target))
     values = _run(module, base)
     tail = tail_of(module, f"moved_{target}", values)
     dependent = [t for t in tail.terms if tail.reads_target(t)]
@@ -84,13 +84,15 @@ def _edges(graph: LossGraph) -> tuple[int, ...]:
     return tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
 
 
-def _on_cpu(module: fx.GraphModule) -> fx.GraphModule:
-    """Float64 on the CPU wherever the model lives: the same bytes everywhere, and a GPU's float64 gains little."""
+def _at_home(module: fx.GraphModule) -> fx.GraphModule:
+    """On torch's default device wherever the model lives. That is the CPU unless somebody set another: the same bytes
+    everywhere, and most GPUs gain little in float64."""
+    home = torch.get_default_device()
     for node in module.graph.nodes:
         if isinstance(node.kwargs.get("device"), torch.device):
-            node.kwargs = {**node.kwargs, "device": torch.device("cpu")}
+            node.kwargs = {**node.kwargs, "device": home}
     module.recompile()
-    return module.to("cpu")
+    return module.to(home)
 
 
 def _target(graph: LossGraph) -> int:

@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch.quasirandom import SobolEngine
 
 from nllcheck.density.chart import FAR
+from nllcheck.density.integrand import spread_evenly
 from nllcheck.density.line import Integrals
 from nllcheck.density.peaks import Density, Peaks, finite, log_volume
 from nllcheck.density.sample import WIDE
@@ -112,7 +112,7 @@ def _run(at: Density, parts: list[Peaks], points: int, blocks: int, low: float, 
 
 def _block(at: Density, parts: list[Peaks], points: int, low: float, high: float, seed: int) -> _Run:
     width = parts[0].place.shape[-1]
-    u = SobolEngine(width, scramble=True, seed=seed).draw(points, dtype=WIDE).clamp(1e-9, 1 - 1e-9)
+    u = spread_evenly(width, points, seed)
     z = torch.stack([quantile(u) for quantile in _QUANTILES])
     turn = torch.arange(points)  # each component gets a stretch of the sequence: every other point would be one half
     stretch = turn * len(parts) * len(_QUANTILES) // points

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch.quasirandom import SobolEngine
 
 from nllcheck.density.chart import Chart
-from nllcheck.density.sample import Samples
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.theta import Theta
 
+CPU = torch.device("cpu")
 LogFactor = Callable[[torch.Tensor], torch.Tensor]  # target (..., *event) -> log of a factor, (...)
 
 
@@ -26,3 +28,10 @@ def log_density(
         return value if factor is None else value + factor(y if samples.event else y[..., 0])
 
     return at
+
+
+def spread_evenly(width: int, count: int, seed: int) -> torch.Tensor:
+    """(count, width) scrambled Sobol points inside the unit cube. They are made on the CPU: torch has no other."""
+    with CPU:
+        u = SobolEngine(width, scramble=True, seed=seed).draw(count, dtype=WIDE).clamp(1e-9, 1 - 1e-9)
+    return u.to(torch.get_default_device())

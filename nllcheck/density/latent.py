@@ -46,9 +46,9 @@ def _drawn_with(graph: LossGraph, noise: int) -> Iterator[Latent]:
     nodes = graph.graph.nodes
     shown = _shown(nodes, noise)
     for total in (n for n in nodes if n.op == "addcmul" and len(n.args) == 3 and len(refs(n)) == 3):
-        mean, *factors = refs(total)
+        middle, *factors = refs(total)
         if len(set(factors) & shown) == 1:
-            yield from _followed(graph, total.index, mean, next(r for r in factors if r not in shown), noise)
+            yield from _followed(graph, total.index, middle, next(r for r in factors if r not in shown), noise)
     for product in (n for n in nodes if n.op == "mul" and len(refs(n)) == 2 and set(refs(n)) & shown):
         scale = next((r for r in refs(product) if r not in shown), None)
         for total in (n for n in nodes if n.op == "add" and len(refs(n)) == 2 and product.index in refs(n)):

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.quasirandom import SobolEngine
 
 from nllcheck.density.chart import CHARTS
-from nllcheck.density.integrand import LogFactor, log_density
+from nllcheck.density.integrand import LogFactor, log_density, spread_evenly
 from nllcheck.density.line import Integrals
 from nllcheck.density.peaks import Density, peak
 from nllcheck.density.sample import WIDE, Samples
@@ -38,8 +37,7 @@ def on_sphere(samples: Samples, theta: Theta, factor: LogFactor | None) -> Integ
 
 def _scattered(size: int) -> torch.Tensor:
     """(TRIED, D) directions, evenly."""
-    u = SobolEngine(size, scramble=True, seed=0).draw(TRIED, dtype=WIDE).clamp(1e-9, 1 - 1e-9)
-    return torch.nn.functional.normalize(torch.special.ndtri(u), dim=-1)
+    return torch.nn.functional.normalize(torch.special.ndtri(spread_evenly(size, TRIED, 0)), dim=-1)
 
 
 def _highest(at: Density, tried: torch.Tensor) -> torch.Tensor:
