@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -127,13 +128,25 @@ def _road_of(stations: list[Station], level: float = math.inf) -> Road | None:
     if not (drop > DEEP or (drop > SHALLOW and late > STEADY * early)):
         return None
     k = int((stations[-1][0] - half[0]).abs().argmax())
-    near, far = (_rate(a, b, k) for a, b in ((quarter, half), (half, three)))
-    sizes = [float((a[0][k] + b[0][k]).abs()) for a, b in ((quarter, half), (half, three))]
-    steady, shrinking = (
-        abs(math.log((far + TINY) / (near + TINY) * s)) for s in (1.0, (sizes[1] + TINY) / (sizes[0] + TINY))
-    )
-    words = "like its logarithm" if shrinking < steady else f"linearly, by {far:.3g} nats a unit"
+    follows = _follows([s for s in stations if s[1] <= quarter[1]], k)
+    rate = (half[1] - three[1]) / max(float((three[0] - half[0])[k].abs()), TINY)  # further on float64 has few digits
+    words = "like its logarithm" if follows == "logarithm" else f"linearly, by {rate:.3g} nats a unit"
     return Road(half[0], stations[-1][0], (stations[0][1], half[1], stations[-1][1]), words)
+
+
+def _follows(stations: list[Station], k: int) -> Literal["value", "logarithm"]:
+    """Does the loss go with the k-th output or with its logarithm? The straight line that leaves less tells."""
+    x, loss = torch.stack([s[0][k] for s in stations]), torch.tensor([s[1] for s in stations], dtype=torch.float64)
+    one_sign = bool((x > 0).all() | (x < 0).all())
+    closer = one_sign and _left(torch.log(x.abs() + TINY), loss) < _left(x, loss)
+    return "logarithm" if closer else "value"
+
+
+def _left(x: torch.Tensor, y: torch.Tensor) -> float:
+    """What the best straight line through the points leaves of y."""
+    away, up = x - x.mean(), y - y.mean()
+    slope = (away * up).sum() / (away**2).sum().clamp(min=TINY)
+    return float(((up - slope * away) ** 2).sum())
 
 
 Station = tuple[torch.Tensor, float]
@@ -143,10 +156,9 @@ def _after(stations: list[Station], drop: float) -> Station:
     return next(s for s in stations if s[1] <= stations[0][1] - drop)
 
 
-def _rate(one: Station, other: Station, k: int | None = None) -> float:
-    """Nats lost a unit of way, or of the k-th output's part of it."""
-    ways = (other[0] - one[0]).abs()
-    way = float(ways.max() if k is None else ways[k])
+def _rate(one: Station, other: Station) -> float:
+    """Nats lost a unit of way."""
+    way = float((other[0] - one[0]).abs().max())
     return (one[1] - other[1]) / way if way else 0.0
 
 
