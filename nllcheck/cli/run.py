@@ -56,7 +56,7 @@ def run(
     effort: Annotated[str | None, option(HOW, "quick, default or thorough.", "--effort")] = None,
     points: Annotated[int | None, option(HOW, "Points on each axis.", "--points")] = None,
     min_bits: Annotated[int | None, option(HOW, "Report results with fewer correct bits.", "--min-bits")] = None,
-    support: Annotated[str | None, option(HOW, "Where targets live: real, positive, simplex, count, …")] = None,
+    support: Annotated[str | None, option(HOW, "Where targets live: real, positive, count, …, or -1:3")] = None,
     base_measure: Annotated[str | None, option(HOW, "A factor of the target the loss leaves out: 1/y!")] = None,
     nll: Annotated[bool, option(HOW, "The loss is meant as a negative log-likelihood.", "--nll")] = False,
     target: Annotated[str | None, option(WHAT, "A target named in pyproject.toml.")] = None,

@@ -33,7 +33,7 @@ __all__ = ["check_options", "density"]
 def check_options(support: str | None, base_measure: str | None) -> None:
     """Raise NllcheckError for a support or a base measure that does not exist."""
     if support is not None and support not in SUPPORTS and ends_of(support) is None:
-        hint = did_you_mean(support, SUPPORTS) or f"known: {', '.join(SUPPORTS)}, or an interval as 0:5"
+        hint = "an interval goes upwards, as -1:3 or 0:" if ":" in support else did_you_mean(support, SUPPORTS)
         raise NllcheckError(f"unknown support '{support}'", where="support", hint=hint)
     check_name(base_measure)
 

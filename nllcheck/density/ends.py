@@ -23,6 +23,8 @@ from nllcheck.density.verdict import ENOUGH, Measured, measured
 
 NEAREST = 4  # numbers tried as an end, a side
 NODES = 4
+MOST_TRIED = 2000  # samples of all intervals together
+FEWEST = 6  # intervals
 
 
 def ends(graph: LossGraph, found: Measured) -> Measured | None:
@@ -31,7 +33,7 @@ def ends(graph: LossGraph, found: Measured) -> Measured | None:
     if samples.event or found.support.name not in ("real", "positive") or (found.reading.is_constant and _keeps(found)):
         return None
     here = thetas(samples, ())
-    for support in _intervals(graph, samples):
+    for support in itertools.islice(_intervals(graph, samples), max(FEWEST, MOST_TRIED // samples.count)):
         if _fits(_tried(replace(found, theta=here), support)):
             whole = _tried(found, support)
             return whole if _fits(whole) else None

@@ -132,6 +132,7 @@ def test_the_risk_of_a_posterior_claims_no_likelihood():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"support": "simplx"}, "unknown support 'simplx'"),
+    ({"support": "3:1"}, "unknown support '3:1'"),
     ({"base_measure": "1/z!"}, "unknown base measure '1/z!'"),
 ])  # fmt: skip
 def test_bad_options_are_one_error(options, message):
@@ -151,6 +152,8 @@ def test_a_truncated_density_is_tested_where_it_lives():
 
 def test_a_stated_support_and_base_measure_are_taken():
     assert answer(losses.gaussian_nll, losses.GAUSS, support="positive").name == "varies"
+    inside = answer(losses.truncated_to_an_interval, losses.BOUNDED, support="-3.5:4.5")
+    assert (inside.name, inside.support, inside.why_support) == ("proper", "interval", "as asked, -3.5:4.5")
     found = answer(losses.poisson_log_input, losses.COUNTS, base_measure="1/y!")
     assert (found.name, found.factor) == ("target-factor", "1/y!")
 
