@@ -65,7 +65,9 @@ def _intervals(graph: LossGraph, samples: Samples) -> Iterator[Support]:
     lows = sorted((n for n in numbers if n <= float(y.min())), reverse=True)[:NEAREST]
     highs = sorted(n for n in numbers if n >= float(y.max()))[:NEAREST]
     for low, high in itertools.product([*lows, -math.inf], [*highs, math.inf]):
-        if (low, high) not in ((-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)):
+        if (low, high) == (0.0, 1.0):
+            yield Support("unit", "between 0 and 1, where the loss is normalised")
+        elif (low, high) not in ((-math.inf, math.inf), (0.0, math.inf)):
             yield Support("interval", f"{_words(low, high)}, where the loss is normalised", ends=(low, high))
     for node in _beginnings(samples):
         yield Support("interval", "from a parameter on, where the loss is normalised", begins=node)
