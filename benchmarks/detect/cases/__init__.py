@@ -7,6 +7,10 @@ from benchmarks.detect.cases import (
     binary,
     categorical,
     counting,
+    fresh_defects,
+    fresh_density,
+    fresh_layers,
+    fresh_metric,
     gaussian,
     heldout_divergence,
     heldout_graphs,
@@ -73,5 +77,9 @@ FAMILIES = (
     unseen_policy,
     unseen_density,
     unseen_second,
+    fresh_density,
+    fresh_metric,
+    fresh_layers,
+    fresh_defects,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
