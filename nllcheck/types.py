@@ -384,6 +384,8 @@ class Density:
     axis: str = ""  # along which Z varies most
     pull: float = float("nan")  # d log Z per unit of that axis: the bias of the score
     left_out: tuple[str, ...] = ()  # terms without the target that are no part of the density
+    beside: tuple[str, ...] = ()  # terms with the target that are none either: a penalty, a second likelihood
+    weight: float = 1.0  # what the loss multiplies the likelihood with
     nodes: tuple[int, ...] = ()  # those terms' nodes, or the culprit's
     peak: float = float("nan")  # the largest density at an observed target
     epsilon: float = float("nan")  # beside the target inside a log, from which on downwards Z no longer changes

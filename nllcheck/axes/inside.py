@@ -46,11 +46,19 @@ def hidden(graph: LossGraph, edges: Boundary) -> tuple[int, ...]:
     """The raw values that lead to a singular op upstream of the boundary, the nearest to the loss first."""
     inner = interior(graph.graph, edges)
     moving = depends_on(graph.graph, {n.index for n in graph.graph.nodes if n.op == "input"})
+    moving -= _reparametrised(graph)
     risky = [n for n in graph.graph.nodes if n.index in inner & moving and _is_risky(graph.graph, n)]
     last = {(n.site.path, n.site.line, n.op) if n.site else n.index: n.index for n in risky}  # of an unrolled loop
     found = {raw for node in last.values() for raw in raw_values_before(graph.graph, node)}
     free = found - set(edges.all) - steering(graph.graph)
     return tuple(sorted((n for n in free if _can_move(graph, n)), reverse=True))
+
+
+def _reparametrised(graph: LossGraph) -> set[int]:
+    """What torch makes of weights alone (a spectral norm): it vanishes only with the weight, which moves, too."""
+    leaves = [n.index for n in graph.graph.nodes if n.op == "input"]
+    data = {n for n in leaves if graph.program.leaves[n].role in ("input", "target")}
+    return {n.index for n in graph.graph.nodes if n.inside} - depends_on(graph.graph, data)
 
 
 def interior(graph: Graph, edges: Boundary) -> frozenset[int]:

@@ -19,6 +19,7 @@ from nllcheck.density.curves import curves
 from nllcheck.density.divergence import divergences, origin_of
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
+from nllcheck.density.parts import Part, likelihood_within
 from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
@@ -69,7 +70,16 @@ def _answered(
     except (RuntimeError, TypeError, ValueError, IndexError) as error:  # the user's ops at values they never saw
         cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         return Density("undecided", f"Not decided: the loss cannot be run at other targets ({cause}).", claims=claims)
-    return _told(graph, found, claims)
+    answer = _told(graph, found, claims)
+    within = likelihood_within(found) if claims and answer.name == "varies" else None
+    return _within(graph, within) if within else answer
+
+
+def _within(graph: LossGraph, part: Part) -> Density:
+    """The answer for a likelihood with a weight or with other terms of the target beside it."""
+    beside = tuple(dict.fromkeys(_words(graph, t) for t in part.beside))
+    answer = replace(_told(graph, part.likelihood, True), weight=part.weight, beside=beside)
+    return replace(answer, text=sentence(answer, float("nan")))
 
 
 def _told(graph: LossGraph, found: Measured, claims: bool) -> Density:

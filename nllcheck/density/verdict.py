@@ -41,11 +41,11 @@ class Measured:
 def measured(samples: Samples, theta: Theta, support: Support, base_measure: str | None) -> Measured:
     """Z as the loss stands; if that is not constant, with each known factor of the target in turn."""
     free = samples.free_terms(theta.tensors)
-    plain = _one(samples, theta, support, free, None)
+    plain = measured_once(samples, theta, support, free, None)
     if base_measure is None and (plain.reading.is_constant or _is_wide(plain) or _is_bent_little(plain)):
         return plain
     for factor in factors_for(support.name, base_measure):
-        found = _one(samples, theta, support, free, factor)
+        found = measured_once(samples, theta, support, free, factor)
         if base_measure is not None or (found.reading.is_constant and _share(found.decided) >= ENOUGH):
             return found
     return plain
@@ -62,7 +62,10 @@ def _is_wide(found: Measured) -> bool:
     return _share(found.decided | found.integrals.diverges) < ENOUGH
 
 
-def _one(samples: Samples, theta: Theta, support: Support, free: torch.Tensor, factor: Factor | None) -> Measured:
+def measured_once(
+    samples: Samples, theta: Theta, support: Support, free: torch.Tensor, factor: Factor | None = None
+) -> Measured:
+    """Z with one factor of the target, or with none. `free` (P, N, J) are the terms without target."""
     found = totals(samples, theta, support, factor.log if factor else None)
     decided = (found.error < WIDEST) & ~found.diverges & torch.isfinite(found.log_z) & samples.counted
     fixed = tuple(value for _, value in samples.fixed)

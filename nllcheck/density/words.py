@@ -39,7 +39,9 @@ def sentence(d: Density, loss: float) -> str:
     tail = _left_out(d)
     match d.name:
         case "proper":
-            return f"A proper likelihood: {z}, is 1 at {_settings(d)}{_bar(d)}.{tail}"
+            head = "A proper likelihood" if d.weight == 1 else f"{d.weight:.6g} times a proper likelihood"
+            freed = "" if d.weight == 1 else ", that factor taken out"
+            return f"{head}: {z}, is 1 at {_settings(d)}{freed}{_bar(d)}.{_beside(d)}{tail}"
         case "constant":
             missing = f" {_MISSING[d.constant][0].upper()}{_MISSING[d.constant][1:]}." if d.constant in _MISSING else ""
             name = f" = {d.constant}" if d.constant else ""
@@ -90,6 +92,13 @@ def _settings(d: Density) -> str:
 
 def _bar(d: Density) -> str:
     return f" (error bar {max(d.error, 1e-12):.1g})"
+
+
+def _beside(d: Density) -> str:
+    if not d.beside:
+        return ""
+    terms = "; ".join(d.beside)
+    return f" Set aside for this, though the target is in it: {terms} (a penalty, or a second likelihood)."
 
 
 def _left_out(d: Density) -> str:

@@ -111,7 +111,7 @@ def where(event: Event) -> str:
     if axis.is_special:
         return axis.label
     if event.threshold is None and event.region:
-        return " or ".join(f"{axis.label} in [{number(low)}, {number(high)}]" for low, high in event.region[:2])
+        return " or ".join(_spanned(axis.label, low, high) for low, high in event.region[:2])
     if event.threshold is None:
         return f"{axis.label} = {number(event.witness)}"
     good, bad = event.threshold
@@ -121,6 +121,10 @@ def where(event: Event) -> str:
         low, high = sorted((bad, far))
         return f"{axis.label} in [{number(low)}, {number(high)}]{inner}"
     return f"{axis.label} {'>=' if bad > good else '<='} {number(bad)}{inner}"
+
+
+def _spanned(label: str, low: float, high: float) -> str:
+    return f"{label} = {number(low)}" if low == high else f"{label} in [{number(low)}, {number(high)}]"
 
 
 def _other_end(event: Event) -> float | None:

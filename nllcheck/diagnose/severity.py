@@ -12,6 +12,7 @@ LOST = 1e12  # where the exact loss is this large training is lost already, what
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
+FLAT = 1e-6  # an exact slope below this: the loss no longer depends on the value
 
 
 def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -> Severity:
@@ -27,7 +28,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
     | defect | only between 0 and a billionth of the batch's range, both left out | note |
     | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
-    | defect | a raw value up to 200, a positive one from 1/200 on | error if the rule is, warning without, else note |
+    | defect | a raw value up to 200, a positive one from 1/200 on | the rule's, else warning |
+    | defect | the same where the loss is flat: a single trained number, or a rule of warnings | note |
     | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
     | both | only with a batch that a loader hardly makes (one row, a NaN under the mask) | note |
     | defect | only at a point that a search found, and not around it | warning |
@@ -59,7 +61,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     if judged.verdict == "limit" and rule in ("error", "warning") and _is_trap_at_zero(event):
         return "warning"
     if judged.verdict == "limit" and judged.reach <= CLOSE and (event.axis.role != "target" or _is_everywhere(event)):
-        return rule or "warning"
+        return "note" if _is_left_alone(judged, rule) else rule or "warning"
     return "note"
 
 
@@ -145,8 +147,21 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
     if judged.reach <= NEAR or (event.axis and _is_ordinary(event.axis, first)):
         return rule or "error"
     if event.axis and event.axis.mode != "scale" and _is_plausible(event.axis, first):
-        return "error" if rule == "error" else "warning" if rule is None else "note"
+        return "note" if _is_left_alone(judged, rule) else rule or "warning"
     return "note"
+
+
+def _is_left_alone(judged: Judged, rule: Severity | None) -> bool:
+    """Is the loss flat where it fails, so that training has no reason to go there (a sigma of e^-88 in a mixture)?
+
+    A single trained number goes where its own slope takes it: one of exactly 0, as behind a clamp, ends the way there,
+    whatever the rule says. A model's output goes where other samples take it, too, and a value inside the model has no
+    optimum of its own.
+    """
+    axis = judged.event.axis
+    if axis is None or axis.moves or axis.role == "hidden" or not abs(judged.reference_slope) < FLAT:
+        return False
+    return rule == "warning" or (judged.reference_slope == 0 and axis.observed[0] == axis.observed[1])
 
 
 def worse(a: Severity, b: Severity) -> Severity:

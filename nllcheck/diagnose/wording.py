@@ -69,9 +69,12 @@ def _in_formula(text: str, match: re.Match[str]) -> bool:
 
 
 def _located(template: str, event: Event | None) -> str:
-    """A failure on the batch itself has no axis and no threshold to name."""
-    if event is None or (event.axis is not None and not event.axis.is_special):
+    """A failure on the batch itself has no axis and no threshold to name; one near 0 goes on towards 0."""
+    if event is None:
         return template
+    if event.axis is not None and not event.axis.is_special:
+        inward = event.threshold is not None and abs(event.threshold[1]) < abs(event.threshold[0])
+        return template.replace("{threshold} on", "{threshold} towards 0") if inward else template
     place = "on the batch itself" if event.axis is None else f"{special(event.axis)} {event.axis.label}"
     for phrase in ("from {axis} = {threshold} on", "at {axis} = {threshold}"):
         template = template.replace(phrase, place)

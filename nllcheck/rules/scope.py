@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
 from nllcheck.expr import Range
+from nllcheck.graphs import ancestors
 from nllcheck.types import Axis, ChainStep, Density, Event, Graph, Judged, Node, Ref
 
 
@@ -56,8 +57,15 @@ def density_scope(graph: Graph, answer: Density, captures: Mapping[str, Ref | fl
         high=answer.high,
         batch_low=answer.batch_low,
         batch_high=answer.batch_high,
+        reads=_reading_target(graph, captures),
     )
     return names
+
+
+def _reading_target(graph: Graph, captures: Mapping[str, Ref | float]) -> tuple[str, ...]:
+    """The captures that depend on the target."""
+    data = set(graph.targets)
+    return tuple(n for n, value in captures.items() if isinstance(value, Ref) and ancestors(graph, value.index) & data)
 
 
 def density_sample(captures: Iterable[str]) -> dict[str, object]:

@@ -18,6 +18,7 @@ Y = MU + torch.exp(0.5 * RAW) * rows(seed=2)
 GAUSS = {"mu": MU, "raw": RAW, "y": Y}
 PLANE = {"out": rows(5, seed=3), "y": rows(2, seed=4)}
 LOGITS = {"logits": rows(5, seed=5), "y": torch.arange(N) % 5}
+HEADS = {**LOGITS, "other": rows(5, seed=10)}
 BITS = {"logits": rows(seed=6), "y": (torch.arange(N) % 3 == 0).float()}
 COUNTS = {"raw": rows(seed=7), "y": (torch.arange(N) % 7).float()}
 POSITIVE = {"raw": rows(2, seed=8), "y": torch.exp(rows(seed=9))}
@@ -342,6 +343,26 @@ def infonce(out, y):
 
 
 # loss, tensors, the answer, and what Z is called where it is a constant (or the factor)
+def half_of_cross_entropy(logits, y):
+    return 0.5 * F.cross_entropy(logits, y)
+
+
+def two_heads(logits, other, y):
+    return F.cross_entropy(logits, y) + 0.4 * F.cross_entropy(other, y)
+
+
+def two_heads_of_logits(logits, other, y):
+    return F.nll_loss(logits, y) + 0.4 * F.nll_loss(other, y)
+
+
+def gaussian_nll_with_error(mu, raw, y):
+    return (0.5 * ((y - mu) / torch.exp(raw)) ** 2 + raw + HALF_LOG + 0.1 * (y - mu).abs()).mean()
+
+
+def gaussian_nll_twice(mu, raw, y):
+    return (((y - mu) / torch.exp(raw)) ** 2 + 2 * raw + 2 * HALF_LOG).mean()
+
+
 CASES = (
     (gaussian_nll, GAUSS, "proper", "1"), (gaussian_nll_summed, GAUSS, "proper", "1"),
     (gaussian_nll_masked, GAUSS, "proper", "1"), (gaussian_nll_weighted, GAUSS, "proper", "1"),
@@ -354,6 +375,9 @@ CASES = (
     (nll_without_log_sigma, GAUSS, "varies", ""), (nll_sigma_for_log_sigma, GAUSS, "varies", ""),
     (nll_wrong_sign, GAUSS, "varies", ""), (nll_variance_twice, GAUSS, "varies", ""),
     (nll_with_epsilon, GAUSS, "diverges", ""), (nll_log_variance_half_missing, GAUSS, "varies", ""),
+    (half_of_cross_entropy, LOGITS, "proper", "1"), (two_heads, HEADS, "proper", "1"),
+    (two_heads_of_logits, HEADS, "varies", ""), (gaussian_nll_with_error, GAUSS, "proper", "1"),
+    (gaussian_nll_twice, GAUSS, "varies", ""),
     (mse, GAUSS, "constant", "sqrt(pi)"), (huber, GAUSS, "constant", ""), (quantile_loss, GAUSS, "constant", ""),
     (bivariate_nll, PLANE, "proper", "1"), (bivariate_nll_without_half, PLANE, "constant", "1/2"),
     (bivariate_nll_without_2pi, PLANE, "constant", "2 pi"), (bivariate_nll_without_correlation, PLANE, "varies", ""),

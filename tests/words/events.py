@@ -29,7 +29,7 @@ def born(graph: Graph, op: str) -> int:
 
 def failure(graph: Graph, op: str, harm: tuple[str, str] | None = None, **changes: Any) -> Judged:
     """A failure born at the last `op`, after `harm` at another op; `changes` go to the event or to the verdict."""
-    own = {k: changes.pop(k) for k in ("verdict", "reach", "reference_loss") if k in changes}
+    own = {k: changes.pop(k) for k in ("verdict", "reach", "reference_loss", "reference_slope") if k in changes}
     node, kind = born(graph, op), changes.pop("kind", "inf")
     steps = [ChainStep(born(graph, harm[0]), harm[0], harm[1], None)] if harm else []  # type: ignore[arg-type]
     steps += [ChainStep(node, op, "nan" if kind == "nan" else "inf", None)]

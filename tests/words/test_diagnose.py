@@ -134,11 +134,17 @@ def test_rules_of_shape_need_no_failure(text, rules):
 
 
 INNER = replace(OUTPUT, role="intermediate")
+FAR = {"reach": 11.0, "threshold": (59.0, 60.0)}
 SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({"reach": 1.0}, "error", "warning", "error"),
     ({"reach": 9.0}, "error", "warning", "error"),
     ({"reach": 11.0}, "error", "warning", "error"),  # a raw value of 2 is no surprise for any network
-    ({"reach": 11.0, "threshold": (59.0, 60.0)}, "error", "note", "warning"),  # 60 is possible for any network
+    ({"reach": 11.0, "threshold": (59.0, 60.0)}, "error", "warning", "warning"),  # 60 is possible for any network
+    ({**FAR, "reference_slope": 0.5}, "error", "warning", "warning"),
+    ({**FAR, "reference_slope": 0.0}, "error", "note", "warning"),  # the loss is flat there
+    ({**FAR, "reference_slope": 0.0, "axis": replace(OUTPUT, observed=(2.0, 2.0))}, "note", "note", "note"),
+    ({**FAR, "reference_slope": 1e-9, "axis": replace(OUTPUT, observed=(2.0, 2.0))}, "error", "note", "warning"),
+    ({**FAR, "reference_slope": 0.0, "axis": replace(OUTPUT, role="hidden")}, "error", "warning", "warning"),
     ({"reach": 11.0, "threshold": (1e6, 1.1e6)}, "note", "note", "note"),
     ({"reach": 11.0, "axis": replace(OUTPUT, mode="scale")}, "note", "note", "note"),
     ({"reach": 1.0, "region": ((1e-45, 1e-23),)}, "note", "note", "note"),

@@ -78,6 +78,7 @@ def structure(output, truth):
 
 def spectra(output, target):
     time = torch.arange(8.0).unsqueeze(1) * torch.arange(5.0) * (2 * math.pi / 8)
+    time = time.to(output)
 
     def magnitude(wave):
         frames = wave.unfold(-1, 8, 4)
@@ -236,10 +237,10 @@ class GraphLayer(nn.Module):
     def forward(self, x):
         h = self.body(x)
         raw = F.leaky_relu(self.score(torch.cat([h[SINK], h[SOURCE]], -1)).squeeze(-1), 0.2)
-        top = torch.full((8,), -math.inf).scatter_reduce(0, SINK, raw.detach(), "amax")
+        top = raw.new_full((8,), -math.inf).scatter_reduce(0, SINK, raw.detach(), "amax")
         e = torch.exp(raw - top[SINK])
-        share = e / (torch.zeros(8).index_add(0, SINK, e)[SINK] + 1e-16)
-        return self.head(F.elu(torch.zeros(8, 6).index_add(0, SINK, share.unsqueeze(-1) * h[SOURCE])))
+        share = e / (raw.new_zeros(8).index_add(0, SINK, e)[SINK] + 1e-16)
+        return self.head(F.elu(raw.new_zeros(8, 6).index_add(0, SINK, share.unsqueeze(-1) * h[SOURCE])))
 
 
 class Convolved(nn.Module):
@@ -250,7 +251,7 @@ class Convolved(nn.Module):
         self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
 
     def forward(self, x):
-        link = torch.zeros(8, 8).index_put((SINK, SOURCE), torch.ones(16))
+        link = x.new_zeros(8, 8).index_put((SINK, SOURCE), x.new_ones(16))
         root = link.sum(1).pow(-0.5)
         root = root.masked_fill(torch.isinf(root), 0.0)
         return self.head(F.relu((root.unsqueeze(1) * link * root) @ self.body(x)))
