@@ -105,9 +105,10 @@ def _cause(graph: LossGraph, found: Measured, answer: Density) -> str:
     """Why nothing was decided although Z was measured."""
     if found.contested:
         names = list(dict.fromkeys(_words(graph, t) for t in found.contested))
-        more = f" and {len(names) - 2} more terms" if len(names) > 2 else ""
-        without = f"{'; '.join(names[:2])}{more}"
-        return f"Z is constant only without {without}, which falls without end as no penalty does, and changes with it"
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        falls, them = ("falls", "it") if len(names) == 1 else ("fall", "them")
+        without = f"{'; '.join(names[:2])}{more}, which {falls} without end, as no penalty does"
+        return f"Z is constant only without {without}; with {them} Z changes"
     tried = answer.samples + answer.undecided
     if not tried:
         return "the target cancels out of the loss"
