@@ -29,15 +29,27 @@ class Part:
 def likelihood_within(found: Measured) -> Part | None:
     """The first reading in which exp(-likelihood) integrates to exactly 1, or None.
 
-    A weight is tried only if it is written in the formula: twice a likelihood may be a forgotten half.
+    A weight is tried only if it is written in the formula: twice a likelihood may be a forgotten half. What is set
+    aside must have been meant so: with a weight of its own, or a second likelihood. Else it is half of a density whose
+    other half has a mistake: log(b) + b*y of a gamma, beside (1 - a)*log(y), is proper by itself.
     """
     for terms, weight in _ways(found.samples):
-        samples = _only(found.samples, terms, weight)
-        part = measured_once(samples, found.theta, found.support, samples.free_terms(found.theta.tensors))
+        part = _measured(found, terms, weight)
         if verdict_of(part).name == "proper":
             beside = tuple(t for t in _with_target(found.samples) if t not in terms)
-            return Part(part, weight, beside)
+            if all(t.factor > 0 and t.factor != 1 for t in beside) or _is_likelihood(found, beside):
+                return Part(part, weight, beside)
     return None
+
+
+def _measured(found: Measured, terms: tuple[Term, ...], weight: float) -> Measured:
+    samples = _only(found.samples, terms, weight)
+    return measured_once(samples, found.theta, found.support, samples.free_terms(found.theta.tensors))
+
+
+def _is_likelihood(found: Measured, terms: tuple[Term, ...]) -> bool:
+    weights = dict.fromkeys((1.0, *(abs(t.factor) for t in terms)))
+    return any(verdict_of(_measured(found, terms, w)).name == "proper" for w in weights if w > 0)
 
 
 def _ways(samples: Samples) -> Iterator[tuple[tuple[Term, ...], float]]:

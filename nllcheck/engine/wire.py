@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import fx
 
+from nllcheck.sweep.factor import factored
 from nllcheck.sweep.joint import Joint
+
+_FACTORED = "nllcheck.factored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +73,19 @@ def _plain(value: Any) -> Any:
 
 
 def _spelled(target: Any) -> str:
-    """`aten.log.default`, `operator.getitem`."""
+    """`aten.log.default`, `operator.getitem`, `nllcheck.factored`."""
     if isinstance(target, torch._ops.OpOverload):
         return str(target)
+    if target is factored:
+        return _FACTORED
     home = "operator" if getattr(operator, target.__name__, None) is target else target.__module__
     return f"{home}.{target.__name__}"
 
 
 def _found(text: str) -> Callable[..., Any]:
     """Raises AttributeError for what is neither an op of torch nor an operator."""
+    if text == _FACTORED:
+        return factored
     first, *rest = text.split(".")
     return operator.attrgetter(".".join(rest))(operator if first == "operator" else getattr(torch.ops, first))  # type: ignore[no-any-return]
 

@@ -23,6 +23,7 @@ from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.trace import quiet_numerics, tidy
+from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase
 
 
@@ -97,22 +98,7 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
         module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
     fx_traceback.current_meta.pop("custom", None)
     trained = tuple(s.requires_grad for s in starts)
-    return Joint(_with_failing_factors(tidy(out_of_place(module))), tuple(moved), base, _ops(module), trained, sub)
-
-
-def _with_failing_factors(module: fx.GraphModule) -> fx.GraphModule:
-    for node in module.graph.nodes:
-        if node.target == torch.ops.aten.linalg_cholesky_ex.default:
-            node.target = factored
-    module.recompile()
-    return module
-
-
-def factored(a: torch.Tensor, upper: bool = False, check_errors: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """The Cholesky factor, NaN where there is none: `linalg.cholesky` raises there, and what its kernel leaves behind
-    is finite."""
-    factor, failed = torch.linalg.cholesky_ex(a, upper=upper)
-    return torch.where((failed > 0)[..., None, None], torch.nan, factor), failed
+    return Joint(with_failing_factors(tidy(out_of_place(module))), tuple(moved), base, _ops(module), trained, sub)
 
 
 def _trains(tensor: torch.Tensor, is_data: bool) -> bool:
