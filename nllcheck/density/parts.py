@@ -30,16 +30,22 @@ def likelihood_within(found: Measured) -> Part | None:
     """The first reading in which exp(-likelihood) integrates to exactly 1, or None.
 
     A weight is tried only if it is written in the formula: twice a likelihood may be a forgotten half. What is set
-    aside must have been meant so: with a weight of its own, or a second likelihood. Else it is half of a density whose
-    other half has a mistake: log(b) + b*y of a gamma, beside (1 - a)*log(y), is proper by itself.
+    aside must have been meant so: with a weight of its own, never below 0, or a second likelihood. Else it is half of a
+    density whose other half has a mistake: -log(b) + b*y of a gamma, beside (1 - a)*log(y), is proper by itself.
     """
     for terms, weight in _ways(found.samples):
         part = _measured(found, terms, weight)
         if verdict_of(part).name == "proper":
             beside = tuple(t for t in _with_target(found.samples) if t not in terms)
-            if all(t.factor > 0 and t.factor != 1 for t in beside) or _is_likelihood(found, beside):
+            if all(_is_penalty(found, t) for t in beside) or _is_likelihood(found, beside):
                 return Part(part, weight, beside)
     return None
+
+
+def _is_penalty(found: Measured, term: Term) -> bool:
+    if term.factor <= 0:
+        return False
+    return term.factor != 1 or bool((found.samples.nats_at(found.theta.tensors, (term,)) >= 0).all())
 
 
 def _measured(found: Measured, terms: tuple[Term, ...], weight: float) -> Measured:
