@@ -16,7 +16,7 @@ from nllcheck.axes.points import default_points, from_ordinal, to_ordinal
 from nllcheck.axes.reach import reach_of
 from nllcheck.axes.spec import Spec, requested_axis, spec_points
 from nllcheck.capture.interpret import promoted
-from nllcheck.capture.trace import program
+from nllcheck.capture.trace import Program, program
 from nllcheck.detect.births import carries_intent, intervals
 from nllcheck.detect.chain import harm_of
 from nllcheck.eager.graph import Book
@@ -120,7 +120,7 @@ def _on_batch(bench: Bench, base: Record, offence: Offence, event: Event) -> Jud
 
 
 def axes_of(bench: Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
-    view: Any = _View(bench.book.graph, tuple(bench.book.values))
+    view: Any = _View(bench.book.graph, tuple(bench.book.values), bench.book.program)
     if specs:
         return [(_alone(requested_axis(view, spec)), spec) for spec in specs]
     return [(axis, None) for axis in default_axes(view, steered=True)[0] if axis.is_boundary and axis.mode != "toward"]
@@ -139,6 +139,7 @@ class _View:
 
     graph: Graph
     values: tuple[Any, ...]
+    program: Program
 
 
 def offences(run: Record) -> set[Offence]:

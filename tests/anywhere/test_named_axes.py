@@ -97,10 +97,19 @@ def test_what_is_no_part_of_the_model_is_refused(name):
         nllcheck.check(loss, model=Net(), batch=BATCH, sweep={name: (0, 1)})
 
 
-def test_several_tensors_at_once_need_a_graph():
-    def by_way_of_numpy(output, target):
-        return loss(torch.tensor(output.detach().numpy()) + output - output.detach(), target)
+def by_way_of_numpy(output, target):
+    return loss(torch.tensor(output.detach().numpy()) + output - output.detach(), target)
 
+
+def test_one_tensor_is_moved_by_name_op_by_op_too():
+    torch.manual_seed(0)
+    sweep = {"head.weight*scale": (0, 3000)}
+    report = nllcheck.check(by_way_of_numpy, model=Net(), batch=BATCH, sweep=sweep, points=9)
+    assert report.facts.capture == "eager"
+    assert [(f.op, f.axis) for f in report.findings if f.kind == "inf"] == [("log", "head.weight × scale")]
+
+
+def test_several_tensors_at_once_need_a_graph():
     with pytest.raises(NllcheckError, match="one at a time"):
         nllcheck.check(by_way_of_numpy, model=Net(), batch=BATCH, sweep={"head*noise": (0, 1)}, points=5)
 
