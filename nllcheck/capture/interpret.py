@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -86,6 +86,3 @@ def is_fixed(node: fx.Node) -> bool:
 
 def _draws(node: fx.Node) -> bool:
     return ops.packet(str(node.target)) in ("native_dropout", "fill", "normal", "_standard_gamma", "_sample_dirichlet")
-
-
-Evaluator = Callable[..., torch.Tensor]
