@@ -21,6 +21,7 @@ from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.theta import Theta
 
 SIDE = 73  # grid points an axis, odd: every other one is a grid of its own
+ROWS = 8  # of the grid at a time: all of them would take 700 MiB for 64 samples at 30 settings
 REACH = 6.0  # of the grid in u: sinh(6) is 200 scales
 STARTS = 3  # from which peaks are looked for
 ENOUGH = 0.9  # share of integrals that the grid must decide; else all are drawn
@@ -108,25 +109,36 @@ def _is_same(one: Peaks, other: Peaks) -> torch.Tensor:
 
 
 def _on_grid(at: Density, main: Peaks, high: float) -> Integrals:
-    u = torch.linspace(-REACH, REACH, SIDE, dtype=WIDE)
-    grid = torch.cartesian_prod(u, u)
-    stretch = torch.log(torch.cosh(grid)).sum(-1)
-    x = main.place + torch.einsum("mij,qj->qmi", main.spread, torch.sinh(grid))
-    value = finite(at(x)) - main.height + stretch[:, None]
-    whole = torch.exp(value).reshape(SIDE, SIDE, -1)
+    """The sum over a square grid, against those over every other point of it; a few rows at a time."""
     step = 2 * REACH / (SIDE - 1)
-    fine = whole.sum((0, 1)) * step**2
-    parts = [whole[i::2, j::2].sum((0, 1)) * 4 * step**2 for i in (0, 1) for j in (0, 1)]
-    gap = torch.stack([(fine - p).abs() / fine for p in parts]).amax(0)
-    far = (
-        (x.abs() > FAR / 2).any(-1).reshape(SIDE, SIDE, -1)
-        if high <= FAR
-        else torch.zeros_like(whole, dtype=torch.bool)
-    )
-    beyond = (whole * far).sum((0, 1)) * step**2 / fine  # what lies outside is less than what lies just inside
-    rim = (whole[[0, -1]].sum((0, 1)) + whole[:, [0, -1]].sum((0, 1))) * step / fine  # per unit of u at the edge
-    inner = (whole[[2, -3]].sum((0, 1)) + whole[:, [2, -3]].sum((0, 1))) * step / fine
+    quarters, beyond, rim, inner = (torch.zeros(()) for _ in range(4))
+    for rows in torch.arange(SIDE).split(ROWS):
+        x, whole = _rows_of_grid(at, main, rows)
+        even = torch.stack([whole[rows % 2 == i][:, j::2].sum((0, 1)) for i in (0, 1) for j in (0, 1)])
+        far = (x.abs() > FAR / 2).any(-1) if high <= FAR else torch.zeros_like(whole, dtype=torch.bool)
+        quarters, beyond = quarters + even, beyond + (whole * far).sum((0, 1))
+        rim, inner = rim + _frame(whole, rows, 0), inner + _frame(whole, rows, 2)
+    fine = quarters.sum(0) * step**2
+    gap = ((fine - quarters * 4 * step**2).abs() / fine).amax(0)
+    beyond = beyond * step**2 / fine  # what lies outside is less than what lies just inside
+    rim, inner = rim * step / fine, inner * step / fine  # per unit of u at the edge
     log_z = main.height + torch.log(fine) + log_volume(main.spread)
     error = torch.minimum(gap, 30 * gap**1.5) + 10 * rim + beyond + 1e-9
     grows = (rim > 1e-3) & (rim > 0.98 * inner)
     return Integrals(log_z, torch.where(torch.isfinite(log_z), error, math.inf), grows)
+
+
+def _rows_of_grid(at: Density, main: Peaks, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets (R, SIDE, M, 2) of some rows and the integrand there (R, SIDE, M), as a share of the peak's height."""
+    u = torch.linspace(-REACH, REACH, SIDE, dtype=WIDE)
+    grid = torch.cartesian_prod(u[rows], u)
+    x = main.place + torch.einsum("mij,qj->qmi", main.spread, torch.sinh(grid))
+    value = finite(at(x)) - main.height + torch.log(torch.cosh(grid)).sum(-1)[:, None]
+    shape = (len(rows), SIDE, -1)
+    return x.reshape(*shape[:2], *x.shape[1:]), torch.exp(value).reshape(shape)
+
+
+def _frame(whole: torch.Tensor, rows: torch.Tensor, inset: int) -> torch.Tensor:
+    """(M,) what these rows have of the grid's outline, moved inwards by `inset` points."""
+    ends = (inset, SIDE - 1 - inset)
+    return whole[(rows == ends[0]) | (rows == ends[1])].sum((0, 1)) + whole[:, list(ends)].sum((0, 1))
