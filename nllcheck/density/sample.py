@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ class Samples:
         with torch.no_grad(), plain_kernels():
             return torch.func.vmap(at)(*theta)
 
-    @property
+    @cached_property
     def free(self) -> tuple[Term, ...]:
         """The terms of single samples that depend on the model and not on the target."""
         return tuple(t for t in self._own if not self.tail.reads_target(t) and self.tail.reads_model(t))
@@ -85,11 +86,11 @@ class Samples:
         with torch.no_grad(), plain_kernels():
             return torch.func.vmap(lambda *t: torch.stack(self._terms(t, terms)).sum(0))(*theta)
 
-    @property
+    @cached_property
     def _own(self) -> tuple[Term, ...]:
         return tuple(t for t in self.tail.terms if t not in self.penalties)
 
-    @property
+    @cached_property
     def penalties(self) -> tuple[Term, ...]:
         """Terms that belong to no sample, as a penalty on the weights does."""
         if self.by_step:
@@ -97,7 +98,7 @@ class Samples:
         loose = [t for t in self.tail.terms if not (self.tail.reads_target(t) or t.shared or t.repeated)]
         return tuple(t for t in loose if not _is_aligned(tuple(self.shares[t].shape), self.shape))
 
-    @property
+    @cached_property
     def fixed(self) -> tuple[tuple[Term, float], ...]:
         """The plain numbers in one sample's loss."""
         found = [t for t in self._own if not self.tail.reads_target(t) and not self.tail.reads_model(t)]
