@@ -91,7 +91,7 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
         raise NllcheckError(f"there is no way '*{how}' to move '{wanted}'", hint="write NAME, NAME*scale or NAME*noise")
     channel = _CHANNEL.match(wanted)
     name = channel["name"] if channel else wanted
-    group = _module(graph, name) if how and not channel else ()
+    group = _module(graph, name) if how and not channel and name not in _known(graph) else ()
     node, *with_it = group or (_named_node(graph, name, edges),)
     role = "weight" if node in graph.graph.buffers else _role(node, edges)  # asked for, a buffer moves, too
     axis = replace(_whole(graph, node, role), requested=True, domain=(-math.inf, math.inf))
@@ -127,14 +127,18 @@ def _on_channel(graph: LossGraph, axis: Axis, channel: re.Match[str]) -> Axis:
 
 def _named_node(graph: LossGraph, name: str, edges: Boundary) -> int:
     """The last node of that name that the loss depends on through what can move."""
-    live = depends_on(graph.graph, {n.index for n in graph.graph.nodes if n.op == "input"})
-    known = {str(n.name): n.index for n in graph.graph.nodes if n.name and n.index in live and "float" in n.dtype}
+    known = _known(graph)
     if name in known:
         return known[name]
     selectors = {a.selector for n in edges.outputs for a in _channel_axes(graph, n, "output", edges)}
     raise NllcheckError(
         f"there is nothing named '{name}' to sweep", hint=did_you_mean(name, set(known) | selectors), exit_code=4
     )
+
+
+def _known(graph: LossGraph) -> dict[str, int]:
+    live = depends_on(graph.graph, {n.index for n in graph.graph.nodes if n.op == "input"})
+    return {str(n.name): n.index for n in graph.graph.nodes if n.name and n.index in live and "float" in n.dtype}
 
 
 def _role(node: int, edges: Boundary) -> str:

@@ -76,6 +76,19 @@ def test_a_failure_under_noise_is_found_and_its_reach_is_that_of_the_noise():
     assert found[0].reach == pytest.approx(1 + found[0].threshold)
 
 
+def test_a_variable_of_the_loss_comes_before_a_part_of_the_model():
+    def named_alike(output, target):
+        head = output * 2.0
+        return -torch.log_softmax(head, -1)[torch.arange(len(target)), target].mean()
+
+    torch.manual_seed(0)
+    net = Net()
+    report = nllcheck.check(named_alike, model=net, batch=BATCH, sweep={"head*scale": (0, 4)}, points=9)
+    (table,) = (t for t in report.sweeps if t.axis.requested)
+    for value, found in zip(table.values, table.loss, strict=True):
+        assert found == pytest.approx(float(named_alike(net(BATCH[0]) * value, BATCH[1]).detach()), rel=1e-5)
+
+
 def test_a_failure_of_a_whole_layer_is_judged_by_exact_arithmetic():
     torch.manual_seed(0)
     report = nllcheck.check(loss, model=Net(), batch=BATCH, sweep={"head*scale": (0, 3000)}, points=31)
