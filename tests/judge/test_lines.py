@@ -6,7 +6,12 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck.axes import default_axes
+from nllcheck.capture.attempt import captured
+from nllcheck.detect.lines import line_bits
 from nllcheck.report import digits
+from nllcheck.sweep import sweep
+from nllcheck.target import Batch, Target
 
 X = torch.linspace(0.1, 1.0, 16)
 
@@ -115,3 +120,14 @@ def test_a_difference_that_happens_to_vanish_loses_nothing():
 def test_a_loss_in_float64_has_nothing_to_compare_with():
     report = nllcheck.check_function(log_of_sum, {"x": X.double()})
     assert report.bits == ()
+
+
+@pytest.mark.parametrize("loss", [one_minus_cos, variance])
+def test_a_small_memory_budget_changes_nothing(loss):
+    """One point at a time, or all of an axis at once."""
+    given = {"x": X}
+    batch = Batch(kwargs=given, whole=given)
+    graph, _ = captured(Target("t", loss, loss.__name__, None, (batch,), "function"), batch, 0)
+    swept = sweep(graph, default_axes(graph)[0], {}, count=65)
+    whole = line_bits(graph, swept, 2**30)
+    assert whole and line_bits(graph, swept, 1) == whole
