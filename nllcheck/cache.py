@@ -41,13 +41,18 @@ def key(asked: Mapping[str, Any], rules: Iterable[str]) -> str:
         "asked": asked,
         "where": os.getcwd(),
         "python": (platform.python_version(), platform.machine(), sys.executable),
-        "installed": sorted(f"{d.name} {d.version}" for d in distributions()),
+        "installed": sorted(f"{d.name} {d.version}" for d in distributions(path=_searched())),
         "device": (os.environ.get("CUDA_VISIBLE_DEVICES"), sorted(p.name for p in Path("/dev").glob("nvidia[0-9]*"))),
         "threads": (os.environ.get("OMP_NUM_THREADS"), os.cpu_count()),
         "nllcheck": hashes(_PACKAGE.rglob("*.py")),
         "rules": hashes(_rule_files(rules)),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _searched() -> list[str]:
+    """Where packages are looked for, less what setuptools adds of its own once a compiler has imported it."""
+    return [path for path in sys.path if not path.endswith("_vendor")]
 
 
 def _rule_files(folders: Iterable[str]) -> list[Path]:
@@ -71,12 +76,16 @@ def _hash(path: str) -> str:
 
 
 def users_files() -> set[str]:
-    """Every module that was imported from outside the installation: the user's code as it ran."""
+    """Every module that was imported from outside the installation: the user's code as it ran.
+
+    What Inductor writes and imports on the way goes by names of torch.
+    """
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     installed = tuple({str(Path(sysconfig.get_path(name)).resolve()) + os.sep for name in names})
-    found = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    modules = (module for name, module in list(sys.modules.items()) if not name.startswith("torch."))
+    found = {getattr(module, "__file__", None) for module in modules}
     own = (path for path in found if isinstance(path, str) and path.endswith(".py") and os.path.isabs(path))
-    paths = {str(Path(path).resolve()) for path in own}  # torch.ops and its like name files that do not exist
+    paths = {str(Path(path).resolve()) for path in own}
     return {p for p in paths if not p.startswith((*installed, str(_PACKAGE) + os.sep)) and "site-packages" not in p}
 
 

@@ -165,7 +165,8 @@ def _by_hand(target: Target, batch: Batch, options: Options, rules: tuple[Rule, 
     reason = f"run op by op at {facts.points} points instead of as one graph: {'; '.join(why)}"
     untested = "density test, digits lost and break map: because the loss was run op by op, not as a graph"
     skipped = (*outcome.skipped, untested, *other.skipped)
-    return Report(facts, findings, outcome.sweeps, (reason,), skipped, fail_on=options.fail_on)
+    asked = ("compiled code: because the loss was run op by op",) if options.as_compiled else ()
+    return Report(facts, findings, outcome.sweeps, (reason,), skipped, fail_on=options.fail_on, incomplete=asked)
 
 
 make_callable(__name__)

@@ -47,6 +47,8 @@ class Settings:
     sweep: tuple[str, ...] | None = None
     support: str | None = None  # of the target: real, positive, ...
     base_measure: str | None = None
+    fuse: bool | None = None
+    as_compiled: bool | None = None
     nll: bool | None = None
     select: tuple[str, ...] | None = None  # rule ids or their beginnings: "NLL1"
     ignore: tuple[str, ...] | None = None

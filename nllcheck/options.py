@@ -33,6 +33,8 @@ class Options:
     min_bits: int | None = None  # correct bits below which a finite result is reported; None: 10 of 24 in float32
     support: str | None = None  # of the target: real, positive, unit, ..., as `density.support.SUPPORTS` lists
     base_measure: str | None = None  # a factor of the target that the loss leaves out: "1/y!"
+    fuse: bool | None = None  # compile the sweeps or do not; None: on a GPU, where it is worth while
+    as_compiled: bool = False  # look also at what torch.compile makes of the loss
     nll: bool = False  # the loss is meant as a negative log-likelihood, whatever its name
     progress: Callable[[str], None] = _silent
     engine: Engine = local  # where the points are evaluated: see `nllcheck.engine`
@@ -76,7 +78,7 @@ def effort_of(text: str) -> Effort:
 
 def settings_of(options: Options) -> dict[str, str]:
     shown = {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in ("progress", "engine")}
-    return {name: str(value) for name, value in shown.items() if value not in (None, ())}
+    return {name: str(value) for name, value in shown.items() if value not in (None, (), False)}
 
 
 class Clock:

@@ -13,13 +13,15 @@ from nllcheck.axes.spec import Spec, requested_axis
 from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import guarded_branches
 from nllcheck.capture.rows import count_of, on_some_rows
+from nllcheck.compiled import as_compiled
 from nllcheck.density import density
 from nllcheck.density.words import told, untold
-from nllcheck.detect import detect
+from nllcheck.detect import detect, floor_of
 from nllcheck.detect.breaks import breaks
 from nllcheck.detect.lines import line_bits
 from nllcheck.diagnose import diagnose
 from nllcheck.eager.raises import raises
+from nllcheck.errors import NllcheckError
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.sample import sampler
 from nllcheck.judge.series import Reading, read_all
@@ -34,7 +36,7 @@ from nllcheck.sweep import Swept, extended, planned, sweep
 from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target
-from nllcheck.types import Axis, Candidate, Density, Effort, PairMap
+from nllcheck.types import Axis, Candidate, Density, Effort, Finding, PairMap
 
 MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
 
@@ -74,6 +76,7 @@ def by_graph(
     refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")
     edges, bits = breaks(graph, had.swept), line_bits(graph, had.swept, bytes_of(options.memory))
+    apart, not_told = _compiled(target, graph, had.swept, options, clock)
     clock.start("diagnose")
     others = ((other.graph, other.judged), (refused.graph, refused.judged))
     findings = diagnose(graph.graph, tuple(judged), rules, answer, others, command=target.command)
@@ -84,13 +87,14 @@ def by_graph(
         facts=facts_of(
             target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
         ),
-        findings=findings,
+        findings=(*findings, *apart),
         sweeps=tables,
         notes=(
             *seen,
             *summed_terms(target),
             *guarded_branches(graph),
             *fewer,
+            *_fused(had.swept),
             *told(answer, (f.message for f in findings)),
         ),
         skipped=(*had.skipped, *complex_steps(graph.graph), *other.skipped, *untold(answer)),
@@ -100,7 +104,27 @@ def by_graph(
         bits=bits,
         densities=answer.curves,
         pairs=had.maps,
+        incomplete=not_told,
     )
+
+
+def _fused(swept: Swept) -> tuple[str, ...]:
+    """A remark on sweeps that ran compiled."""
+    ran = f"{swept.compiled} sweeps ran as compiled programs, rounding as plain kernels do"
+    return (f"{ran}; plain kernels decided every threshold and witness",) if swept.compiled else ()
+
+
+def _compiled(
+    target: Target, graph: LossGraph, swept: Swept, options: Options, clock: Clock
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """What torch.compile makes of the loss, where that was asked for; and why that cannot be told."""
+    if not options.as_compiled:
+        return (), ()
+    clock.start("compiled")
+    try:
+        return as_compiled(graph, swept, floor_of(graph, options.min_bits), target.command), ()
+    except NllcheckError as error:
+        return (), (f"compiled code: because {error.message}",)
 
 
 def _evaluated(graph: LossGraph, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
@@ -112,7 +136,7 @@ def _evaluated(graph: LossGraph, options: Options, specs: list[Spec], clock: Clo
         raise UnsweepableError("what could move decides which elements are selected")
     clock.start("sweep")
     swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
-                  engine=options.engine)  # fmt: skip
+                  engine=options.engine, fuse=options.fuse)  # fmt: skip
     clock.start("search")
     swept, searched, unsearched = _on_top(search, "guided search", graph, swept, effort, memory)
     clock.start("pairs")
@@ -158,7 +182,8 @@ def plan_on(graph: LossGraph, options: Options, specs: list[Spec]) -> Plan:
     """The sweep of a check, planned and not run. Raises UnsweepableError."""
     effort = effort_of(options.effort)
     axes, named, _ = _axes(graph, specs, effort)
-    return planned(graph, axes, named, count=options.points, effort=effort, memory=bytes_of(options.memory))
+    memory = bytes_of(options.memory)
+    return planned(graph, axes, named, count=options.points, effort=effort, memory=memory, fuse=options.fuse)
 
 
 def _axes(

@@ -36,7 +36,7 @@ RANKS = (
     ("eager",),
     ("structure",),
     ("diagnose",),
-    ("replay",),
+    ("replay", "compiled"),
     ("summary", "report"),
     ("baseline", "cache", "policy", "suppressions", "scan", "cache"),
     ("stages",),

@@ -51,6 +51,8 @@ OPTIONS = (
     "support",
     "base_measure",
     "nll",
+    "fuse",
+    "as_compiled",
 )
 
 

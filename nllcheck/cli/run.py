@@ -59,6 +59,8 @@ def run(
     support: Annotated[str | None, option(HOW, "Where targets live: real, positive, count, …, or -1:3")] = None,
     base_measure: Annotated[str | None, option(HOW, "A factor of the target the loss leaves out: 1/y!")] = None,
     nll: Annotated[bool, option(HOW, "The loss is meant as a negative log-likelihood.", "--nll")] = False,
+    as_compiled: Annotated[bool, option(HOW, "Also what torch.compile makes of it.", "--as-compiled")] = False,
+    fuse: Annotated[bool | None, option(HOW, "Compile the sweeps; else large ones on a GPU.")] = None,
     target: Annotated[str | None, option(WHAT, "A target named in pyproject.toml.")] = None,
     init: Annotated[bool, option(WHAT, "Check a freshly built model, without a checkpoint.", "--init")] = False,
     trust: Annotated[bool, option(WHAT, "Let files run code (pickled modules, TorchScript).", "--trust")] = False,
@@ -87,6 +89,7 @@ def run(
     }
     given |= {"seed": seed, "memory": memory, "effort": effort, "points": points, "min_bits": min_bits}
     given |= {"support": support, "base_measure": base_measure, "nll": nll or None}
+    given |= {"fuse": fuse, "as_compiled": as_compiled or None}
     decided: dict[str, Any] = {"select": _given(select), "ignore": _given(ignore), "baseline": baseline}
     request: dict[str, Any] = {"paths": tuple(paths or ()), "model": model, "loss": loss, "batches": tuple(batch or ())}
     request |= {"target": target, "trust": trust, "init": init}

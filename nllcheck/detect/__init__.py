@@ -39,7 +39,7 @@ def detect(graph: LossGraph, swept: Swept, floor: float | None = None) -> tuple[
         found += [(e, part.joint) for e in events]
         far.update(dict.fromkeys(beyond, part.trace.axis.label))
     found, dropped = _reachable(found, swept)
-    found += _finite_and_wrong(graph, swept, _floor(graph) if floor is None else floor)
+    found += _finite_and_wrong(graph, swept, floor_of(graph, floor))
     told = {e.node for e, _ in found}
     return found, [*_far_note(graph.graph, far, told), *dropped, *remarks(graph, told)]
 
@@ -62,8 +62,10 @@ def within(graph: LossGraph, axis: Axis) -> frozenset[int] | None:
     return interior(graph.graph, boundary(graph.graph)) if axis.role == "hidden" else None
 
 
-def _floor(graph: LossGraph) -> float:
-    """The usual floor of the coarsest dtype that the program computes in (under autocast: half precision)."""
+def floor_of(graph: LossGraph, asked: float | None) -> float:
+    """`asked`, or the usual floor of the coarsest dtype that the program computes in (autocast: half precision)."""
+    if asked is not None:
+        return asked
     used = {n.dtype for n in graph.graph.nodes if n.dtype in ("float16", "bfloat16")}
     return min(usual_floor(getattr(torch, name)) for name in (*used, str(graph.loss.dtype).removeprefix("torch.")))
 

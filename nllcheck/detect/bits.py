@@ -16,7 +16,8 @@ import torch
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, placed, run_points
+from nllcheck.sweep.place import placed
+from nllcheck.sweep.watch import Trace, run_points
 from nllcheck.types import Axis
 
 _BESIDE = tuple(range(-16, 17, 4))  # neighbours that are looked at, counted in floats

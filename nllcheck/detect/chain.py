@@ -13,7 +13,8 @@ from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Births, Culprit
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, placements
+from nllcheck.sweep.place import placements
+from nllcheck.sweep.watch import Trace
 from nllcheck.types import Axis, ChainStep, Graph, Phase
 
 

@@ -18,7 +18,7 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import placed
+from nllcheck.sweep.place import placed
 from nllcheck.types import Axis
 
 FELT = 1e-6  # an element that the loss feels less than this, against the most felt one, is not held back

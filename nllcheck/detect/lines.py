@@ -25,7 +25,8 @@ from nllcheck.sweep import Part, Swept
 from nllcheck.sweep.compare import Difference, comparing
 from nllcheck.sweep.heap import HEAP
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import affordable, chunk_size, placements
+from nllcheck.sweep.place import placements
+from nllcheck.sweep.watch import affordable, chunk_size
 from nllcheck.types import Axis, LineBits, Phase
 
 NEAR = 10.0  # times the batch's range

@@ -116,6 +116,15 @@ MIXED = Builtin(
     "For the range of float16: run that line in float32 (torch.autocast(..., enabled=False) around it and .float() on "
     "its inputs), or take bfloat16, which has float32's range. For the scaler's search: nothing.",
 )
+COMPILED = Builtin(
+    "NLL009",
+    "compiled-differs",
+    "torch.compile fuses ops and has code of its own for some of them: half precision stays in float32 between fused "
+    "ops, and a vector function may be right only up to an absolute error, which is everything where a logarithm or a "
+    "division follows. A loss that is sound in one can so be wrong in the other.",
+    "Keep the line out of the compiled region (torch.compiler.disable on its function), or rewrite it so that no tiny "
+    "number decides. For half precision TORCHINDUCTOR_EMULATE_PRECISION_CASTS=1 rounds as plain kernels do.",
+)
 COLLAPSE = Builtin(
     "NLL709",
     "unbounded-likelihood",
@@ -146,6 +155,7 @@ BUILTINS = (
     DEAD,
     IDLE,
     MIXED,
+    COMPILED,
     NO_LIKELIHOOD,
     CONSTANT,
     UNBOUNDED,

@@ -23,8 +23,8 @@ from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Key, Record, Step, record
 from nllcheck.errors import NllcheckError
 from nllcheck.judge.verdict import Reference, judged_by
+from nllcheck.sweep.place import place
 from nllcheck.sweep.program import extent
-from nllcheck.sweep.watch import place
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, ChainStep, Event, Graph, Judged, Kind, Phase, State, SweepTable
 

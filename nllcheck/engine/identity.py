@@ -30,7 +30,7 @@ def key_of(plan: Plan) -> str:
 
 
 def _told(plan: Plan) -> object:
-    lanes = [(lane.joint, lane.axis, lane.names, lane.dtype) for lane in plan.lanes]
+    lanes = [(lane.joint, lane.axis, lane.names, lane.dtype, lane.is_fused) for lane in plan.lanes]
     device = plan.joints[0].base[0].device if plan.joints else torch.device("cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return __version__, torch.__version__, name, flushes_denormals(device), lanes, plan.pieces, plan.memory

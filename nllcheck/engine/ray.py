@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -131,7 +131,7 @@ def _work(plan: Plan, k: int) -> tuple[Lane, int]:
     piece = plan.pieces[k]
     lane = plan.lanes[piece.lane]
     points = lane.points[piece.start : piece.stop].cpu().clone()  # a slice would send the storage of all points
-    return Lane(lane.joint, lane.axis, points, lane.names, lane.dtype), plan.memory
+    return replace(lane, points=points), plan.memory
 
 
 def _evaluate(joint: list[Any], lane: Lane, memory: int, setting: Setting) -> Trace:
@@ -142,7 +142,8 @@ def _evaluate(joint: list[Any], lane: Lane, memory: int, setting: Setting) -> Tr
     torch.set_num_threads(setting.threads)
     torch.set_float32_matmul_precision(setting.matmul)
     points = lane.points.to(setting.device)
-    return run_points(_joint(joint[0], setting.device), lane.axis, points, lane.names, lane.dtype, memory)
+    here_joint = _joint(joint[0], setting.device)
+    return run_points(here_joint, lane.axis, points, lane.names, lane.dtype, memory, lane.is_fused)
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,7 @@ from torch import fx
 from nllcheck.exact.ball import STILL, Ball, SingularError, UndecidedError, as_array, ball_of, beside, lift
 from nllcheck.exact.run import Exact, reads_no_value
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import placements
+from nllcheck.sweep.place import placements
 from nllcheck.types import Axis
 
 PRECISIONS = (128, 512, 2048)  # bits; tried in turn

@@ -16,8 +16,10 @@ from nllcheck.detect.births import births, state_of
 from nllcheck.detect.events import batch_axis
 from nllcheck.search.space import box
 from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.place import place
+from nllcheck.sweep.program import observed
 from nllcheck.sweep.trace import Gathering, Trace, on_cpu, trace_of
-from nllcheck.sweep.watch import chunk_size, observed, place
+from nllcheck.sweep.watch import chunk_size
 from nllcheck.types import Axis
 
 Floats = npt.NDArray[np.float64]

@@ -11,8 +11,9 @@ from nllcheck.capture.trace import plain_kernels
 from nllcheck.detect.births import Bools, births, culprits
 from nllcheck.detect.events import batch_axis
 from nllcheck.search.space import Space
+from nllcheck.sweep.program import observed
 from nllcheck.sweep.trace import on_cpu, trace_of
-from nllcheck.sweep.watch import chunk_size, observed
+from nllcheck.sweep.watch import chunk_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,11 @@ from nllcheck.axes.points import default_points
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
+from nllcheck.sweep.fused import repays
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.plan import Engine, Lane, Plan, Tell, gathered, local
 from nllcheck.sweep.trace import Trace
-from nllcheck.sweep.watch import UnsweepableError, affordable, run_points, watched_names
+from nllcheck.sweep.watch import UnsweepableError, affordable, elements, run_points, watched_names
 from nllcheck.types import Axis, Effort
 
 # Elements computed on one default axis, and points at most: large batches get fewer points, never fewer than `FEWEST`.
@@ -41,6 +42,7 @@ class Swept:
     names: tuple[tuple[str, ...], ...]
     parts: tuple[Part, ...]
     seen: dict[int, tuple[float, float]] = field(default_factory=dict)  # node -> range over all boundary sweeps
+    compiled: int = 0  # sweeps that ran as compiled programs
 
     @property
     def points(self) -> int:
@@ -58,14 +60,16 @@ def sweep(
     memory: int = 2**30,
     tell: Tell = lambda text: None,
     engine: Engine = local,
+    fuse: bool | None = None,
 ) -> Swept:
     """Sweep every axis. `specs` (by axis label) hold the ranges the user asked for; the rest is automatic."""
-    plan = planned(graph, axes, specs, count=count, effort=effort, memory=memory)
+    plan = planned(graph, axes, specs, count=count, effort=effort, memory=memory, fuse=fuse)
     traces = gathered(plan, engine(plan, range(len(plan.pieces)), tell))
     wide = {lane.axis: t for lane, t in zip(plan.lanes, traces, strict=True) if lane.dtype is not None}
     parts = [Part(lane.joint, t, wide.get(lane.axis))
              for lane, t in zip(plan.lanes, traces, strict=True) if lane.dtype is None]  # fmt: skip
-    return Swept(plan.joints, plan.names, tuple(parts), _seen(plan.joints, parts))
+    compiled = sum(lane.is_fused for lane in plan.lanes)
+    return Swept(plan.joints, plan.names, tuple(parts), _seen(plan.joints, parts), compiled)
 
 
 def planned(
@@ -76,8 +80,12 @@ def planned(
     count: int | None = None,
     effort: Effort = "default",
     memory: int = 2**30,
+    fuse: bool | None = None,
 ) -> Plan:
-    """Each axis in the training dtype and, where they are compared, in float64 at the same points."""
+    """Each axis in the training dtype and, where they are compared, in float64 at the same points.
+
+    `fuse`: compile the sweeps or do not; None: where that is worth while.
+    """
     try:
         joints, which = _joints(graph, axes)
         names = tuple(watched_names(j) for j in joints)
@@ -90,7 +98,20 @@ def planned(
         lanes.append(Lane(k, axis, points, names[k], None))
         if axis.is_boundary and axis.mode != "toward" and axis.role != "hidden":
             lanes.append(Lane(k, axis, points.double(), (), torch.float64))
-    return Plan(joints, names, tuple(lanes), memory)
+    return Plan(joints, names, _with_fused(joints, lanes, fuse), memory)
+
+
+def _with_fused(joints: Sequence[Joint], lanes: Sequence[Lane], fuse: bool | None) -> tuple[Lane, ...]:
+    """Marks the lanes to be compiled: with `fuse` None those whose program does enough work to repay that."""
+    work: dict[tuple[int, torch.dtype | None], float] = {}
+    for lane in lanes:
+        own = lane.points.numel() * elements(joints[lane.joint])
+        work[lane.joint, lane.dtype] = work.get((lane.joint, lane.dtype), 0.0) + own
+
+    def is_fused(lane: Lane) -> bool:
+        return repays(work[lane.joint, lane.dtype], lane.points.device) if fuse is None else fuse
+
+    return tuple(replace(lane, is_fused=is_fused(lane)) for lane in lanes)
 
 
 def extended(swept: Swept, ways: Sequence[Axis], memory: int = 2**30) -> Swept:

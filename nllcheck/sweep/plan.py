@@ -33,6 +33,7 @@ class Lane:
     points: torch.Tensor  # (P,) on the device of the sweep
     names: tuple[str, ...]  # watched ops: those of the joint, or none
     dtype: torch.dtype | None  # None: the training dtype
+    is_fused: bool = False  # by a compiled program: see `fused`
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ def evaluate(plan: Plan, piece: Piece) -> Trace:
     """One piece, here and now."""
     lane = plan.lanes[piece.lane]
     points = lane.points[piece.start : piece.stop]
-    return run_points(plan.joints[lane.joint], lane.axis, points, lane.names, lane.dtype, plan.memory)
+    joint = plan.joints[lane.joint]
+    return run_points(joint, lane.axis, points, lane.names, lane.dtype, plan.memory, lane.is_fused)
 
 
 def local(plan: Plan, wanted: Sequence[int], tell: Tell) -> Iterator[tuple[int, Trace]]:

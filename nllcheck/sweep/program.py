@@ -7,6 +7,7 @@ of times. The code that `fx` generates has none of that, and frees each value af
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from torch import fx
 from nllcheck.capture.interpret import HALVES, promoted
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.trace import Row
 
 Key = tuple[tuple[str, ...], torch.dtype | None]
 _MADE: WeakKeyDictionary[Joint, dict[Key, fx.GraphModule]] = WeakKeyDictionary()
@@ -70,6 +72,31 @@ def _is_rearranged(node: fx.Node) -> bool:
     """Has it the very elements of what it reads, so that these need no second look?"""
     name = str(node.target)
     return packet(name) in _REARRANGED and name != "aten.view.dtype" and bool(node.all_input_nodes)
+
+
+def observed(
+    joint: Joint,
+    placed: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+    names: tuple[str, ...],
+    dtype: torch.dtype | None = None,
+    moves: Sequence[torch.Tensor] = (),
+) -> Row:
+    """Loss, slope, magnitude and ranges with the moved tensors as given, each with the direction it moves in.
+
+    `moves`: where directions are given for all, which of them count (0-d, of truth values).
+    """
+    (loss, *gradients), found = watching(joint, names, dtype)(*(tensor for tensor, _ in placed))
+    pairs = zip(gradients, (direction for _, direction in placed), strict=True)
+    along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
+    along = [torch.where(*kept, 0) for kept in zip(moves, along, strict=True)] if moves else along
+    low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
+    lows, highs = (tuple(_in(loss.dtype, pair[end]) for pair in found) for end in (0, 1))
+    slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
+    return loss, slope, size, low, high, lows, highs
+
+
+def _in(dtype: torch.dtype, value: torch.Tensor) -> torch.Tensor:
+    return value if value.dtype == dtype else value.to(dtype)
 
 
 def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:

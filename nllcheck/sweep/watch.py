@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import fx
@@ -11,95 +11,15 @@ from torch.utils._pytree import tree_map
 
 from nllcheck.capture.interpret import promoted, run_all
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.errors import NllcheckError
 from nllcheck.ops import packet
+from nllcheck.sweep.fused import fused_rows
 from nllcheck.sweep.heap import HEAP
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.program import extent, watching
+from nllcheck.sweep.place import placements
+from nllcheck.sweep.program import extent, observed
 from nllcheck.sweep.trace import Gathering, Row, Trace, on_cpu, trace_of
 from nllcheck.types import Axis
-
-
-def placed(
-    joint: Joint, axis: Axis, bases: Sequence[torch.Tensor], point: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The moved tensor at a point (0-d), and the direction in which the axis moves it; `bases` as `joint.base`."""
-    base = bases[joint.moved.index(axis.node)]
-    other = bases[joint.moved.index(axis.other)] if axis.other in joint.moved else None
-    return place(axis, base, point, other)
-
-
-def placements(
-    joint: Joint, axis: Axis, bases: Sequence[torch.Tensor], point: torch.Tensor
-) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Every moved tensor at a point, with the direction in which the axis moves it; None where it stays."""
-    if axis.with_it:
-        return [place(axis, b, point, seed=axis.nodes.index(n)) if n in axis.nodes else (b, None)
-                for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
-    if not axis.moves:
-        return [placed(joint, axis, bases, point) if n == axis.node else (b, None)
-                for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
-    goals = (found_goal(axis, n, b) for n, b in zip(joint.moved, bases, strict=True))
-    return [(b, None) if goal is None else on_the_way(b, goal, point) for b, goal in zip(bases, goals, strict=True)]
-
-
-def found_goal(axis: Axis, node: int, base: torch.Tensor) -> torch.Tensor | None:
-    """The batch's values of `node` with the elements in place that a search has moved; None where it moved none."""
-    own = [m for m in axis.moves if m.node == node]
-    if not own:
-        return None
-    places = torch.tensor([m.position for m in own], device=base.device)
-    ends = torch.tensor([m.end for m in own], dtype=torch.float64, device=base.device).to(base.dtype)
-    return base.reshape(-1).index_put((places,), ends).reshape(base.shape)
-
-
-def on_the_way(base: torch.Tensor, goal: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The share `point` of the way to `goal`, which is met exactly, and the way itself."""
-    point = point.to(base.dtype)
-    return torch.where(point == 1, goal, base + point * (goal - base)), goal - base
-
-
-def place(
-    axis: Axis, base: torch.Tensor, point: torch.Tensor, other: torch.Tensor | None = None, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same from the moved tensor itself; `other` is what an axis with the goal `equal` goes to.
-
-    `seed`: of the noise, another for each tensor that gets some.
-    """
-    point = point.to(base.dtype)
-    if axis.mode == "toward":
-        return on_the_way(base, goal_of(axis, base, other), point)
-    selected = torch.zeros(base.shape[-1] if base.dim() else 1, dtype=torch.bool, device=base.device)
-    start, stop = axis.channel or (0, selected.numel())
-    selected[start:stop] = True
-    mask = selected.expand(base.shape) if base.dim() else selected.reshape(())
-    if axis.mode == "scale":
-        return torch.where(mask, base * point, base), torch.where(mask, base, 0)
-    if axis.mode == "noise":
-        noise = torch.where(mask, noise_like(base, seed), 0)
-        return base + point * noise, noise
-    return torch.where(mask, point, base), mask.to(base.dtype)
-
-
-def noise_like(base: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Normal noise of the tensor's own size (root mean square, 1 where that is 0); always the same for a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    normal = torch.randn(base.shape, generator=generator, dtype=torch.float64).to(base)
-    size = base.detach().square().mean().sqrt()
-    return normal * torch.where(size > 0, size, torch.ones_like(size))
-
-
-def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
-    """Where a `toward` axis ends: the batch's values with one row, or all, put where a formula may have a pole."""
-    if axis.goal == "equal" and other is not None:
-        return other.to(base.dtype)
-    rows = base.reshape(-1, base.shape[-1])
-    special = {
-        "zero row": lambda: torch.zeros_like(rows[0]),
-        "constant row": lambda: rows[0].mean().expand_as(rows[0]),
-        "equal rows": lambda: rows[1],
-        "equal row": lambda: (rows if other is None else other.to(base.dtype).reshape(-1, rows.shape[-1]))[0],
-    }[axis.goal]()
-    return torch.cat([special[None], rows[1:]]).reshape(base.shape)
 
 
 def pointwise(
@@ -112,26 +32,6 @@ def pointwise(
         return observed(joint, placements(joint, axis, bases, point), names, dtype)
 
     return at
-
-
-def observed(
-    joint: Joint,
-    placed: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
-    names: tuple[str, ...],
-    dtype: torch.dtype | None = None,
-) -> Row:
-    """Loss, slope, magnitude and ranges with the moved tensors as given, each with the direction it moves in."""
-    (loss, *gradients), found = watching(joint, names, dtype)(*(tensor for tensor, _ in placed))
-    pairs = zip(gradients, (direction for _, direction in placed), strict=True)
-    along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
-    low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
-    lows, highs = (tuple(_in(loss.dtype, pair[end]) for pair in found) for end in (0, 1))
-    slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
-    return loss, slope, size, low, high, lows, highs
-
-
-def _in(dtype: torch.dtype, value: torch.Tensor) -> torch.Tensor:
-    return value if value.dtype == dtype else value.to(dtype)
 
 
 def watched_names(joint: Joint) -> tuple[str, ...]:
@@ -155,10 +55,12 @@ def run_points(
     names: tuple[str, ...],
     dtype: torch.dtype | None = None,
     memory: int = 2**30,
+    is_fused: bool = False,
 ) -> Trace:
     """Evaluate all `points` (P,), vectorised, in chunks that stay within `memory` bytes.
 
-    An out-of-memory error halves the chunk and goes on. Nothing leaves the device before the end.
+    An out-of-memory error halves the chunk and goes on. Nothing leaves the device before the end. `is_fused`: by
+    a compiled program; raises NllcheckError where that cannot be made.
     """
     at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
     chunk = chunk_size(joint, memory, dtype)
@@ -167,13 +69,16 @@ def run_points(
         while start < points.numel():
             some = points[start : start + chunk]
             try:
-                found.put(start, trace_of(axis, some, at(some), names))
+                row = fused_rows(joint, axis, names, dtype, some, chunk) if is_fused else at(some)
+                found.put(start, trace_of(axis, some, row, names))
                 start += chunk
                 HEAP.tidy(memory // 2)
             except torch.OutOfMemoryError:
                 if chunk == 1:
                     raise
                 chunk = max(1, chunk // 2)
+            except NllcheckError:
+                raise
             except Exception as error:  # no batching rule, or a formula that raises for an empty selection
                 raise UnsweepableError(_first_line(error)) from error
     return on_cpu(found.trace())

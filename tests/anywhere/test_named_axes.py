@@ -11,7 +11,7 @@ from torch import nn
 
 import nllcheck
 from nllcheck.errors import NllcheckError
-from nllcheck.sweep.watch import noise_like
+from nllcheck.sweep.place import noise_like
 
 
 def draw(*shape: int, seed: int = 2) -> torch.Tensor:
