@@ -182,3 +182,17 @@ def flushes_denormals(device: torch.device) -> bool:
     """Are subnormal numbers treated as zero on this device? (That moves every -104 edge to -87.4.)"""
     tiny = torch.tensor(1e-40, dtype=torch.float32, device=device)
     return bool((tiny * 1.0 == 0).item())
+
+
+def shortened(device: torch.device, product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
+    """Does `product(a, identity)` of float32 matrices (64, 64) give back fewer bits than `a` has, as TF32 does?
+
+    Measured, because several switches of torch decide it, and the kernel that is chosen.
+    """
+    a = torch.full((64, 64), 1 + 2.0**-20, device=device)
+    return not torch.equal(product(a, torch.eye(64, device=device)), a)
+
+
+def convolved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The product of two matrices as a convolution of width 1."""
+    return torch.nn.functional.conv2d(a.T[None, :, :, None], b.T[:, :, None, None])[0, :, :, 0].T

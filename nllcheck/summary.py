@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import torch
 
-from nllcheck.prepare import flushes_denormals
+from nllcheck.ops import packet
+from nllcheck.prepare import convolved, flushes_denormals, shortened
 from nllcheck.sweep import Part
 from nllcheck.target import Target
 from nllcheck.types import Facts, Graph, Site, State, SweepTable
@@ -64,12 +65,27 @@ def facts_of(
         points=sum(len(table.values) for table in sweeps),
         batches=len(target.batches),
         flush_denormals=flushes_denormals(loss.device),
+        shortened=_shortened(graph, loss),
         seed=seed,
         versions=(("python", platform.python_version()), ("torch", torch.__version__)),
         seconds=tuple(seconds.items()),
         settings=tuple(sorted(settings.items())),
         loss_site=_defined(target.loss),
     )
+
+
+_PRODUCTS = (
+    ("matrix products", ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear"), torch.matmul),
+    ("convolutions", ("convolution",), convolved),
+)
+
+
+def _shortened(graph: Graph, loss: torch.Tensor) -> tuple[str, ...]:
+    """Which ops of the graph get fewer bits than float32 has on this device."""
+    if loss.dtype != torch.float32:
+        return ()
+    used = {packet(node.aten) for node in graph.nodes}
+    return tuple(name for name, ops, product in _PRODUCTS if used & set(ops) and shortened(loss.device, product))
 
 
 def _defined(loss: Callable[..., Any]) -> Site | None:

@@ -341,6 +341,7 @@ class Facts:
     points: int
     batches: int = 1
     flush_denormals: bool = False
+    shortened: tuple[str, ...] = ()  # ops that get fewer bits than float32 has on this device: "matrix products"
     seed: int = 0
     versions: tuple[tuple[str, str], ...] = ()
     seconds: tuple[tuple[str, float], ...] = ()  # per stage; left out of machine formats, which are byte-identical

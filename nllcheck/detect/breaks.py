@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -18,6 +19,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools
 from nllcheck.detect.threshold import Question, Single, bisect_all
+from nllcheck.engine.wire import packed, unpacked
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.mixed import mixed_values
@@ -45,7 +47,24 @@ def breaks(graph: LossGraph, swept: Swept) -> tuple[Break, ...]:
             left -= (POINTS + _BISECTION) * WORK / affordable(swept.joints[part.joint], WORK, 1, POINTS)
             found.append(_break(lambda k=part.joint: swept.joints[k], part.trace.axis, dtype, left > 0))  # type: ignore[misc]
         found.append(_break(lambda k=part.joint: under.joint(k), part.trace.axis, None, left > 0))  # type: ignore[misc]
+        if graph.loss.device.type != "cpu" and left > 0:
+            found += beside(swept.joints[part.joint], part.trace.axis, torch.device("cpu"))
     return tuple(found)
+
+
+def beside(joint: Joint, axis: Axis, device: torch.device) -> list[Break]:
+    """The thresholds on another device in the training dtype, where they differ from those on the joint's own.
+
+    Denormals that are flushed and functions of another library move them: a fact, and nobody's defect.
+    """
+    dtype = joint.base[joint.moved.index(axis.node)].dtype
+
+    def on(one: Joint) -> Break:
+        return _break(lambda: one, axis, dtype, True)
+
+    here, there = on(joint), on(unpacked(packed(joint), device))
+    same = (here.below, here.above) == (there.below, there.above)
+    return [] if same else [replace(there, dtype=f"{there.dtype} on the {device.type}")]
 
 
 class _Mixed:

@@ -9,7 +9,7 @@ import torch
 from nllcheck import __version__
 from nllcheck.engine.piecefile import add_tensor
 from nllcheck.engine.wire import packed
-from nllcheck.prepare import flushes_denormals
+from nllcheck.prepare import convolved, flushes_denormals, shortened
 from nllcheck.sweep.plan import Plan
 
 
@@ -33,4 +33,5 @@ def _told(plan: Plan) -> object:
     lanes = [(lane.joint, lane.axis, lane.names, lane.dtype, lane.is_fused) for lane in plan.lanes]
     device = plan.joints[0].base[0].device if plan.joints else torch.device("cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return __version__, torch.__version__, name, flushes_denormals(device), lanes, plan.pieces, plan.memory
+    rounding = flushes_denormals(device), shortened(device, torch.matmul), shortened(device, convolved)
+    return __version__, torch.__version__, name, rounding, lanes, plan.pieces, plan.memory

@@ -44,5 +44,5 @@ def edges(one: Break) -> str:
 
 def _spelled(value: float, one: Break) -> str:
     """Under autocast some values are float32's and some float16's; these are float32's, too."""
-    dtype = "float32" if one.dtype == "autocast" else one.dtype
+    dtype = "float32" if one.dtype == "autocast" else one.dtype.split()[0]  # "float32 on the cpu"
     return exact(value, dtype) if dtype != "float64" else f"{value:.7g}"

@@ -59,6 +59,8 @@ class Page(Sheet):
             found += self.block("", "op by op: the loss could not be captured as a graph")
         if facts.flush_denormals:
             found += self.block("", "subnormal numbers are flushed to zero")
+        for ops in facts.shortened:
+            found += self.block("", f"{ops} of float32 are rounded to fewer bits here, as TF32 does")
         return found + (self.details(facts) if self.verbose else [])
 
     def details(self, facts: Facts) -> list[Text]:

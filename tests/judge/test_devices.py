@@ -1,0 +1,71 @@
+"""What another device does to the same program: told as facts. A CPU stands in for it here, in another mode."""
+
+import math
+
+import pytest
+import torch
+
+from nllcheck.axes import default_axes
+from nllcheck.capture.attempt import captured
+from nllcheck.detect import breaks
+from nllcheck.prepare import convolved, shortened
+from nllcheck.report import margins
+from nllcheck.sweep import planned
+from nllcheck.target import Batch, Target
+
+CPU = torch.device("cpu")
+
+
+def near_the_smallest(a, y):
+    return (torch.log(1e-37 * torch.exp(a)) - y).square().mean() / 1000
+
+
+@pytest.fixture
+def flushing(monkeypatch):
+    """From the moment on at which the program is sent to the other device."""
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU cannot flush denormals")
+    torch.set_flush_denormal(False)
+    send = breaks.unpacked
+
+    def sent(*arguments):
+        torch.set_flush_denormal(True)
+        return send(*arguments)
+
+    monkeypatch.setattr(breaks, "unpacked", sent)
+    yield
+    torch.set_flush_denormal(False)
+
+
+def joint_and_axis():
+    tensors = {"a": torch.tensor([0.3, -1.2, 0.8]), "y": torch.tensor([0.1, 0.2, 0.3])}
+    batch = Batch(kwargs=tensors, whole=tensors)
+    target = Target("t", near_the_smallest, "near_the_smallest", None, (batch,), "function", target_names=("y",))
+    graph, _ = captured(target, batch, 0)
+    plan = planned(graph, default_axes(graph)[0], {}, count=33)
+    return plan.joints[0], next(lane.axis for lane in plan.lanes if lane.axis.label == "a")
+
+
+def test_a_threshold_that_another_device_moves_is_told(flushing):
+    (found,) = breaks.beside(*joint_and_axis(), CPU)
+    assert found.dtype == "float32 on the cpu"
+    assert found.below == pytest.approx(math.log(2.0**-126 / 1e-37), rel=1e-5)
+    assert "float32 on the cpu <= -2.14" in margins.rows([found], "float32")[0]
+
+
+def test_a_device_that_computes_the_same_is_not_worth_a_word():
+    assert breaks.beside(*joint_and_axis(), CPU) == []
+
+
+def as_tf32(a, b):
+    return (a.view(torch.int32) & ~0x1FFF).view(torch.float32) @ b
+
+
+@pytest.mark.parametrize("product, is_short", [(torch.matmul, False), (convolved, False), (as_tf32, True)])
+def test_products_of_fewer_bits_are_noticed(product, is_short):
+    assert shortened(CPU, product) == is_short
+
+
+def test_a_convolution_of_width_one_is_a_product():
+    a, b = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(convolved(a, b), a @ b)
