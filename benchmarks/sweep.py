@@ -1,12 +1,13 @@
 """How long the watched sweep takes, against what a person would write instead. Ratios within one run.
 
-    python benchmarks/sweep.py [--device cpu|cuda] [--points 10000] [--markdown FILE] [--dry]
+    python benchmarks/sweep.py [--device cpu|cuda] [--points 10000] [--compiled] [--markdown FILE] [--dry]
 
 Measured on one loss (bivariate Gaussian mixture component, 64 rows), at the same points on the same device:
 - loop + detect_anomaly: a Python loop, forward and backward of each point under `torch.autograd.detect_anomaly`;
 - loop: the same without it;
 - bare: the hand-batched loss, forward and backward of all points at once, nothing watched;
-- sweep: nllcheck's vectorised sweep of loss, gradient, and range and finiteness of every op, both ways.
+- sweep: nllcheck's vectorised sweep of loss, gradient, and range and finiteness of every op, both ways;
+- compiled: the same as one compiled program, compiling not counted (always on a GPU, else with --compiled).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def bench_target(device: torch.device) -> Target:
     return Target("bench", bivariate, "bivariate", torch.nn.Identity(), (split_batch((base, target)),))
 
 
-def measure(device: torch.device, count: int) -> dict[str, float]:
+def measure(device: torch.device, count: int, is_compiled: bool) -> dict[str, float]:
     checked = bench_target(device)
     base, target = checked.batches[0].args[0], checked.batches[0].targets
     graph = capture(checked, checked.batches[0])
@@ -100,11 +101,13 @@ def measure(device: torch.device, count: int) -> dict[str, float]:
         "sweep": lambda: run_points(joint, axis, points, names),
         "sweep, nothing watched": lambda: run_points(joint, axis, points, ()),
     }
+    if is_compiled:
+        calls["compiled"] = lambda: run_points(joint, axis, points, names, is_fused=True)
     found = seconds(calls, device, 5)
     return {name: time * (share if name.startswith("loop") else 1) for name, time in found.items()}
 
 
-HEAD = "| points | loop + anomaly | loop | bare | sweep | anomaly / sweep | sweep / bare |"
+HEAD = "| points | loop + anomaly | loop | bare | sweep | compiled | anomaly / sweep | sweep / bare | compiled / bare |"
 
 
 def machine(device: torch.device) -> str:
@@ -115,11 +118,14 @@ def machine(device: torch.device) -> str:
 
 
 def table(device: torch.device, measured: dict[int, dict[str, float]]) -> str:
-    lines = [machine(device), "", HEAD, "|--:" * 7 + "|"]
+    lines = [machine(device), "", HEAD, "|--:" * 9 + "|"]
     for count, m in measured.items():
         columns = [m["loop + detect_anomaly"], m["loop"], m["bare"], m["sweep"]]
-        ratios = f"{columns[0] / columns[3]:.0f} x | {columns[3] / columns[2]:.2f} x"
-        lines.append(f"| {count} | " + " | ".join(f"{c:.3g} s" for c in columns) + f" | {ratios} |")
+        fused = m.get("compiled")
+        told = [*(f"{c:.3g} s" for c in columns), f"{fused:.3g} s" if fused else ""]
+        told += [f"{columns[0] / columns[3]:.0f} x", f"{columns[3] / columns[2]:.2f} x"]
+        told += [f"{fused / columns[2]:.2f} x" if fused else ""]
+        lines.append(f"| {count} | " + " | ".join(told) + " |")
     return "\n".join([*lines, "", "Loops are timed at every n-th of the points (about 300) and scaled up.", ""])
 
 
@@ -127,17 +133,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--points", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--compiled", action="store_true", help="also the compiled sweep (always on a GPU)")
     parser.add_argument("--dry", action="store_true", help="do not keep the figures in benchmarks/results")
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    measured = {count: measure(device, count) for count in arguments.points}
+    is_compiled = arguments.compiled or device.type == "cuda"
+    measured = {count: measure(device, count, is_compiled) for count in arguments.points}
     text = table(device, measured)
     print(text)
     ratios = {}
     for count, m in measured.items():
         ratios[f"anomaly / sweep, {count:,} points"] = m["loop + detect_anomaly"] / m["sweep"]
         ratios[f"sweep / bare, {count:,} points"] = m["sweep"] / m["bare"]
+        if is_compiled:
+            ratios[f"compiled / bare, {count:,} points"] = m["compiled"] / m["bare"]
     print(compared(f"sweep-{device.type}", ratios, not arguments.dry))
     if arguments.markdown:
         arguments.markdown.write_text(text)

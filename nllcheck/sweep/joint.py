@@ -22,7 +22,8 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.plain import mark_of
-from nllcheck.capture.trace import quiet_numerics, tidy
+from nllcheck.capture.tidy import tidy
+from nllcheck.capture.trace import quiet_numerics
 from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase
 
