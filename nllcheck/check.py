@@ -20,7 +20,7 @@ from nllcheck.capture.attempt import captured
 from nllcheck.density import check_options
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
-from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.options import Clock, Options, effort_of, options_of, settings_of
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet, with_terms
 from nllcheck.replay import replayed
@@ -63,6 +63,7 @@ def _checked(
     except NllcheckError:
         raise
     except Exception as error:  # an op that cannot be run at many points, or one that no stage expects
+        raise_own(error)
         return _by_hand(target, batch, options, rules, (first_line(error),))
 
 

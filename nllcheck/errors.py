@@ -1,6 +1,12 @@
-"""The one exception a user may see."""
+"""The one exception a user may see, and a switch that shows us our own mistakes."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+_MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError)
 
 
 class NllcheckError(Exception):
@@ -20,6 +26,20 @@ class NllcheckError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
         return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+
+def raise_own(error: Exception) -> None:
+    """With NLLCHECK_DEBUG set, raise a mistake of this package where otherwise a way round it is taken.
+
+    A check goes on without a stage that fails, since whatever a user's loss does may make it fail; a wrong name in
+    our own code would hide behind that. The tests set the variable.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    ours = last is not None and last.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+    if ours and isinstance(error, _MISTAKES) and os.environ.get("NLLCHECK_DEBUG"):
+        raise error
 
 
 def did_you_mean(name: str, known: list[str] | tuple[str, ...] | set[str]) -> str:

@@ -21,7 +21,7 @@ from nllcheck.detect.breaks import breaks
 from nllcheck.detect.lines import line_bits
 from nllcheck.diagnose import diagnose
 from nllcheck.eager.raises import raises
-from nllcheck.errors import NllcheckError
+from nllcheck.errors import NllcheckError, raise_own
 from nllcheck.judge import signs, verdicts
 from nllcheck.judge.sample import sampler
 from nllcheck.judge.series import Reading, read_all
@@ -169,6 +169,7 @@ def _on_top(
         ways, told = stage(graph, swept, effort=effort, memory=memory)
         return extended(swept, ways, memory), told, ()
     except Exception as error:  # an op without a derivative, or without a rule for many points at once
+        raise_own(error)
         return swept, (), (f"{name}: because {first_line(error)}",)
 
 

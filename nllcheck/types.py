@@ -359,7 +359,7 @@ DensityName = Literal[
 class Divergence:
     """What the terms without target are to the posterior that a reparameterised sample is drawn from."""
 
-    name: Literal["kl", "reversed", "none"]
+    name: Literal["kl", "reversed", "turned", "none"]  # turned: of the prior from the posterior
     text: str
     node: int  # the last of the terms
 

@@ -10,6 +10,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+os.environ["NLLCHECK_DEBUG"] = "1"  # mistakes of our own are raised, see `errors.raise_own`
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: idle threads leave the cores to others
 
 # A shell starts background jobs with Ctrl-C ignored, and the processes that tests start would inherit it.

@@ -1,4 +1,4 @@
-"""LossGraph -> axes: what can move, between which values, and the points to try."""
+"""View of a program -> axes: what can move, between which values, and the points to try."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
-from nllcheck.capture import LossGraph
+from nllcheck.axes.view import View
 from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
 from nllcheck.types import Axis, Graph, Node, Ref
@@ -21,7 +21,7 @@ MANY = 8  # more channels than this are moved in groups
 MOST_WEIGHTS = 6  # parameter tensors that reach the loss directly; the rest is listed as skipped
 
 
-def default_axes(graph: LossGraph, steered: bool = False) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
+def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], tuple[str, ...]]:
     """All axes that are swept without any option, and what was left out, in words.
 
     `steered`: also those on which a mask depends that selects elements, since each point is run by itself.
@@ -48,7 +48,7 @@ def default_axes(graph: LossGraph, steered: bool = False) -> tuple[tuple[Axis, .
     return tuple(a for a in axes if _moves(a) and not fixed & {a.node, a.other}), tuple(skipped)
 
 
-def _heaviest(graph: LossGraph, nodes: tuple[int, ...]) -> list[int]:
+def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
     """Parameters by the size of their tensor: the large ones first, in a stable order."""
     return sorted(nodes, key=lambda n: (-math.prod(graph.graph.nodes[n].shape), n))
 
@@ -61,7 +61,7 @@ def _is_float(node: Node) -> bool:
     return "float" in node.dtype
 
 
-def _channel_axes(graph: LossGraph, node: int, role: str, edges: Boundary) -> list[Axis]:
+def _channel_axes(graph: View, node: int, role: str, edges: Boundary) -> list[Axis]:
     """One axis a channel of the last dimension (in at most `MANY` groups), and one for the scale of all."""
     plain = graph.graph.nodes[node]
     if not _is_float(plain) or math.prod(plain.shape) == 0:
@@ -136,7 +136,7 @@ def _meet(bounds: tuple[float, float], named: tuple[float, float], seen: tuple[f
     return max(bounds[0], named[0]), min(bounds[1], named[1])
 
 
-def _part(graph: LossGraph, whole: Axis, start: int, stop: int) -> Axis:
+def _part(graph: View, whole: Axis, start: int, stop: int) -> Axis:
     which = str(start) if stop == start + 1 else f"{start}:{stop}"
     name = f"{whole.selector}[..., {which}]"
     alias = _alias(graph.graph, whole.node, start) if stop == start + 1 else None
@@ -164,7 +164,7 @@ def _alias(graph: Graph, node: int, channel: int) -> str | None:
     return None
 
 
-def _whole(graph: LossGraph, node: int, role: str) -> Axis:
+def _whole(graph: View, node: int, role: str) -> Axis:
     name = label_of(graph.graph, node)
     observed = _range(graph.values[node])
     named = domain_of_name(name) if role == "intermediate" else _REAL

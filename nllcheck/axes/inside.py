@@ -15,7 +15,7 @@ from nllcheck.axes import _channel_axes, _is_float, _moves, _whole, depends_on, 
 from nllcheck.axes.boundary import Boundary, boundary, raw_values_before, value_bounds
 from nllcheck.axes.goals import row_goals
 from nllcheck.axes.selection import steering
-from nllcheck.capture import LossGraph
+from nllcheck.axes.view import View
 from nllcheck.graphs import ancestors, refs
 from nllcheck.types import Axis, Effort, Graph, Node, Ref
 
@@ -29,7 +29,7 @@ _PASS = 3 * 60 * 5  # forward and backward, at the fewest points, on the axes of
 _HARMLESS = ("mean", "var", "remainder")  # their pole is a matter of shape, or seldom met
 
 
-def inside_axes(graph: LossGraph, effort: Effort = "default") -> tuple[tuple[Axis, ...], tuple[str, ...]]:
+def inside_axes(graph: View, effort: Effort = "default") -> tuple[tuple[Axis, ...], tuple[str, ...]]:
     """Axes of the raw values before the model's own singular ops, and what was left out, in words."""
     edges = boundary(graph.graph)
     nodes = hidden(graph, edges)
@@ -42,7 +42,7 @@ def inside_axes(graph: LossGraph, effort: Effort = "default") -> tuple[tuple[Axi
     return tuple(a for a in axes if _moves(a)), ((why,) if left else ())
 
 
-def hidden(graph: LossGraph, edges: Boundary) -> tuple[int, ...]:
+def hidden(graph: View, edges: Boundary) -> tuple[int, ...]:
     """The raw values that lead to a singular op upstream of the boundary, the nearest to the loss first."""
     inner = interior(graph.graph, edges)
     moving = depends_on(graph.graph, {n.index for n in graph.graph.nodes if n.op == "input"})
@@ -54,7 +54,7 @@ def hidden(graph: LossGraph, edges: Boundary) -> tuple[int, ...]:
     return tuple(sorted((n for n in free if _can_move(graph, n)), reverse=True))
 
 
-def _reparametrised(graph: LossGraph) -> set[int]:
+def _reparametrised(graph: View) -> set[int]:
     """What torch makes of weights alone (a spectral norm): it vanishes only with the weight, which moves, too."""
     leaves = [n.index for n in graph.graph.nodes if n.op == "input"]
     data = {n for n in leaves if graph.program.leaves[n].role in ("input", "target")}
@@ -85,14 +85,14 @@ def _is_risky(graph: Graph, node: Node) -> bool:
     return not (node.op == "pow" and isinstance(second, int) and second >= 0)
 
 
-def _can_move(graph: LossGraph, node: int) -> bool:
+def _can_move(graph: View, node: int) -> bool:
     plain = graph.graph.nodes[node]
     leaves = graph.program.leaves
     fixed = plain.op == "input" and leaves[node].role not in ("weight", "input")
     return _is_float(plain) and math.prod(plain.shape) > 0 and not fixed
 
 
-def _axes_of(graph: LossGraph, node: int, edges: Boundary, effort: Effort) -> list[Axis]:
+def _axes_of(graph: View, node: int, edges: Boundary, effort: Effort) -> list[Axis]:
     """All elements alike, their common scale, rows that vanish or coincide; in a thorough check each channel."""
     plain = graph.graph.nodes[node]
     whole = replace(_whole(graph, node, "hidden"), domain=_domain(graph, node))
@@ -104,11 +104,11 @@ def _axes_of(graph: LossGraph, node: int, edges: Boundary, effort: Effort) -> li
     return [whole, *parts, *scaled, *goals]
 
 
-def _is_weight(graph: LossGraph, node: int) -> bool:
+def _is_weight(graph: View, node: int) -> bool:
     return graph.graph.nodes[node].op == "input" and graph.program.leaves[node].role == "weight"
 
 
-def _domain(graph: LossGraph, node: int) -> tuple[float, float]:
+def _domain(graph: View, node: int) -> tuple[float, float]:
     """What is positive throughout may be so by its making (a spectral norm, counts): it stays so. Weights are free,
     and so is a layer of them: that all of its outputs have one sign is the batch's doing."""
     low, high = _whole(graph, node, "hidden").observed

@@ -12,7 +12,7 @@ import torch
 from nllcheck.axes import _channel_axes, _whole, default_axes, depends_on
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.inside import inside_axes
-from nllcheck.capture import LossGraph
+from nllcheck.axes.view import View
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.graphs import ancestors
 from nllcheck.types import Axis
@@ -75,7 +75,7 @@ def spec_points(spec: Spec, dtype: torch.dtype) -> torch.Tensor:
     return torch.unique(rounded[torch.isfinite(rounded)] + 0.0)
 
 
-def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
+def requested_axis(graph: View, spec: Spec) -> Axis:
     """The axis a sweep names: a default axis, any named value that reaches the loss, or a channel of one.
 
     Raises NllcheckError with exit code 4 and a did-you-mean when nothing has that name.
@@ -101,14 +101,14 @@ def requested_axis(graph: LossGraph, spec: Spec) -> Axis:
     return replace(axis, label=label, selector=f"{axis.selector}*{how}".removesuffix("*"), **_MODES[how])
 
 
-def _module(graph: LossGraph, name: str) -> tuple[int, ...]:
+def _module(graph: View, name: str) -> tuple[int, ...]:
     """The parameters of the model's part of that name ("head", "body.0") that the loss depends on."""
     read, weights = ancestors(graph.graph, graph.graph.loss), graph.graph.weights
     own = (n for n in graph.graph.nodes if n.name in weights and n.name.startswith(f"{name}."))
     return tuple(n.index for n in own if n.index in read and "float" in n.dtype)
 
 
-def _on_channel(graph: LossGraph, axis: Axis, channel: re.Match[str]) -> Axis:
+def _on_channel(graph: View, axis: Axis, channel: re.Match[str]) -> Axis:
     shape = graph.graph.nodes[axis.node].shape
     width = shape[-1] if shape else 1
     start = int(channel["start"]) % width if -width <= int(channel["start"]) < width else -1
@@ -125,7 +125,7 @@ def _on_channel(graph: LossGraph, axis: Axis, channel: re.Match[str]) -> Axis:
     return replace(axis, label=label, selector=label.replace(" ", ""), channel=(start, stop), observed=seen)
 
 
-def _named_node(graph: LossGraph, name: str, edges: Boundary) -> int:
+def _named_node(graph: View, name: str, edges: Boundary) -> int:
     """The last node of that name that the loss depends on through what can move."""
     known = _known(graph)
     if name in known:
@@ -136,7 +136,7 @@ def _named_node(graph: LossGraph, name: str, edges: Boundary) -> int:
     )
 
 
-def _known(graph: LossGraph) -> dict[str, int]:
+def _known(graph: View) -> dict[str, int]:
     live = depends_on(graph.graph, {n.index for n in graph.graph.nodes if n.op == "input"})
     return {str(n.name): n.index for n in graph.graph.nodes if n.name and n.index in live and "float" in n.dtype}
 

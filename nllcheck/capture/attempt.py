@@ -6,6 +6,7 @@ import warnings
 
 from nllcheck.capture import LossGraph, capture
 from nllcheck.capture.verify import disagreements
+from nllcheck.errors import raise_own
 from nllcheck.target import Batch, Target
 from nllcheck.types import Site
 
@@ -18,6 +19,7 @@ def captured(target: Target, batch: Batch, seed: int) -> tuple[LossGraph | None,
             graph = capture(target, batch, seed)
             wrong = disagreements(graph)
     except Exception as error:  # whatever the tracer or the user's code under it raises
+        raise_own(error)
         text = str(error).strip().splitlines()
         return None, (f"the loss could not be traced ({type(error).__name__}: {text[0][:160] if text else ''})",)
     own = graph.module.meta["own_backward"]

@@ -25,7 +25,7 @@ from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
 from nllcheck.density.words import sentence
-from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
 __all__ = ["check_options", "density"]
@@ -68,6 +68,7 @@ def _answered(
         head = "No function of one sample" if name == "not-samples" else "Not decided"
         return Density(name, f"{head}: {error}.", claims=claims, nodes=error.nodes)  # type: ignore[arg-type]
     except (RuntimeError, TypeError, ValueError, IndexError) as error:  # the user's ops at values they never saw
+        raise_own(error)
         cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         return Density("undecided", f"Not decided: the loss cannot be run at other targets ({cause}).", claims=claims)
     answer = _told(graph, found, claims)
@@ -120,6 +121,7 @@ def _drawn(answer: Density, found: Measured) -> Density:
     try:
         return replace(answer, curves=curves(found))
     except Exception as error:
+        raise_own(error)
         return replace(answer, undrawn=f"{type(error).__name__}: {str(error)[:120]}")
 
 

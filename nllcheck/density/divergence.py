@@ -2,18 +2,13 @@
 
 Where the graph shows a reparameterised sample z = mu + sigma * noise (Kingma and Welling 2013), the terms without a
 target that read mu and sigma are evaluated at many of them; a term that reads the noise as well, log q(z) - log p(z),
-by its mean over the noise (Gauss-Hermite quadrature). The divergence of N(mu, sigma^2) from any normal prior is
-
-    w (-log sigma + (sigma^2 + (mu - m)^2) / (2 s^2) + log s - 1/2),
-
-linear in log sigma, sigma^2, mu^2 and mu. The fit gives the weight w, the prior's m and s, and what does not belong.
+by its mean over the noise (Gauss-Hermite quadrature). A fit (`normals`) gives their weight, the prior, and what does
+not belong.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,6 +19,7 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.density.cut import samples_of
 from nllcheck.density.latent import Latent, latents
+from nllcheck.density.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.terms import Term
 from nllcheck.graphs import refs
@@ -33,24 +29,9 @@ SETTINGS = 48  # of mu and sigma
 DRAWS = 24  # nodes of the quadrature over the noise
 MOST_WORK = 1e8  # elements of the model's tensors
 MOST_FITTED = 64  # elements of mu
-EXACT = 1e-3  # of the term's range: what a fit may leave, an epsilon beside sigma included
-PLAIN = 1e-6  # the same where the fit says that something is wrong
-SAME = 1e-2
 FELT = 0.01  # nats
 SIGMA = (0.1, 10.0)  # standard deviations of the posterior that are tried
 SHIFTS = torch.linspace(-100, 100, 401, dtype=WIDE)  # of the raw scale
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Coefficients, the median over elements: of -log sigma, sigma^2, mu^2, mu and sigma."""
-
-    entropy: float
-    square: float
-    mean_square: float
-    mean: float
-    scale: float
-    left: float  # the largest residual, of the term's range
 
 
 def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple[Divergence, ...]:
@@ -78,11 +59,15 @@ def _checked(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) ->
     if not terms or size * SETTINGS * draws * len(graph.fx_nodes) > MOST_WORK * len(terms):
         return None
     mean, scale, value, _ = _evaluated(samples, latent, terms, _settings(samples, latent, terms), draws)
-    fit = _fitted(mean[:, :MOST_FITTED], scale[:, :MOST_FITTED], value[:, :MOST_FITTED])
-    name = _name(fit)
+    few = mean[:, :MOST_FITTED], scale[:, :MOST_FITTED], value[:, :MOST_FITTED]
+    node = max((origin_of(t) or 0 for t in terms if t.constant is None), default=graph.graph.loss)
+    other = turned(*few)
+    if other is not None:
+        return Divergence("turned", _told_turned(graph, latent, other), node)
+    fit = fitted(*few)
+    name = name_of(fit)
     if name is None:
         return None
-    node = max((origin_of(t) or 0 for t in terms if t.constant is None), default=graph.graph.loss)
     return Divergence(name, _told(graph, samples, latent, terms, fit, name, draws), node)
 
 
@@ -158,34 +143,10 @@ def _by_origin(samples: Samples) -> dict[int, torch.fx.Node]:
     return made | {i: nodes[f"moved_{i}"] for i in samples.moved if f"moved_{i}" in nodes}
 
 
-def _fitted(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> _Fit:
-    """Least squares, every element of mu on its own: a prior may differ from element to element."""
-    base = torch.stack([-torch.log(scale), scale**2, mean**2, mean, scale, torch.ones_like(mean)], -1).movedim(1, 0)
-    size = base.abs().amax(1, keepdim=True)
-    found = torch.linalg.lstsq(base / size, value.T[..., None]).solution
-    left = (value.T - (base / size @ found)[..., 0]).abs().amax(1)
-    span = (value.amax(0) - value.amin(0)).clamp(min=1e-300)
-    entropy, square, mean_square, slope, linear, _ = (found[..., 0] / size[:, 0]).median(0).values.tolist()
-    return _Fit(entropy, square, mean_square, slope, linear, float((left / span).median()))
-
-
-def _name(fit: _Fit) -> Literal["kl", "reversed", "none"] | None:
-    """'kl', 'reversed' (its sign is turned), 'none', or None where it is something else altogether."""
-    size = max(abs(fit.entropy), abs(fit.square), abs(fit.mean_square))
-    pair = abs(fit.square - fit.mean_square) < SAME * size and abs(fit.scale) < SAME * size
-    signs = [v > SAME * size for v in (fit.entropy, fit.mean_square)]
-    turned = [v < -SAME * size for v in (fit.entropy, fit.mean_square)]
-    if fit.left < EXACT and pair and (all(signs) or all(turned)):
-        return "kl" if all(signs) else "reversed"
-    reads = abs(fit.square) > SAME * size or abs(fit.scale) > SAME * size
-    return "none" if fit.left < PLAIN and not pair and all(signs) and reads else None
-
-
 def _told(
-    graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: _Fit, name: str, draws: int
+    graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: Fit, name: str, draws: int
 ) -> str:
-    place = _place(graph.graph.nodes[latent.sample])
-    drawn = f"the normal posterior that {label_of(graph.graph, latent.sample)} is drawn from{place}"
+    drawn = _drawn(graph, latent)
     if name == "none":
         return (
             f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
@@ -194,7 +155,7 @@ def _told(
         )
     weight, spread = abs(fit.entropy), math.sqrt(abs(fit.entropy / (2 * fit.mean_square)))
     middle = -fit.mean / (2 * fit.mean_square)
-    prior = f"N({middle if abs(middle) > PLAIN * spread else 0:.3g}, {spread:.3g}^2)"
+    prior = _prior(middle, spread)
     times = "" if abs(weight - 1) < SAME else f"{weight:.4g} times "
     if name == "reversed":
         return (
@@ -212,7 +173,25 @@ def _told(
     return text + _floor(graph, samples, latent, terms, fit, draws)
 
 
-def _divergence(here: Evaluated, fit: _Fit) -> torch.Tensor:
+def _told_turned(graph: LossGraph, latent: Latent, other: Turned) -> str:
+    times = "" if abs(other.weight - 1) < SAME else f"{other.weight:.4g} times "
+    return (
+        f"The KL term is turned round: it is {times}the divergence of the prior {_prior(other.middle, other.spread)} "
+        f"from {_drawn(graph, latent)}. The bound on the likelihood takes that of the posterior from the prior; this "
+        "one makes the posterior cover the prior, wherever the data are."
+    )
+
+
+def _drawn(graph: LossGraph, latent: Latent) -> str:
+    place = _place(graph.graph.nodes[latent.sample])
+    return f"the normal posterior that {label_of(graph.graph, latent.sample)} is drawn from{place}"
+
+
+def _prior(middle: float, spread: float) -> str:
+    return f"N({middle if abs(middle) > PLAIN * spread else 0:.3g}, {spread:.3g}^2)"
+
+
+def _divergence(here: Evaluated, fit: Fit) -> torch.Tensor:
     """The closed form at mu and sigma."""
     mean, scale = here[:2]
     middle, square = -fit.mean / (2 * fit.mean_square), fit.entropy / (2 * fit.mean_square)
@@ -220,7 +199,7 @@ def _divergence(here: Evaluated, fit: _Fit) -> torch.Tensor:
     return fit.entropy * (0.5 * math.log(square) - torch.log(scale) + away - 0.5)
 
 
-def _floor(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: _Fit, draws: int) -> str:
+def _floor(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: Fit, draws: int) -> str:
     """An epsilon that the sampler adds to sigma and the density does not know: how far the two part near it."""
     node = graph.graph.nodes[latent.scale]
     added = next((a for a in node.args if isinstance(a, float)), 0.0) if node.op == "add" else 0.0

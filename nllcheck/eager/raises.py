@@ -15,8 +15,9 @@ from torch.distributions import Distribution
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture.trace import program
+from nllcheck.eager.events import refusals
 from nllcheck.eager.graph import Book
-from nllcheck.eager.run import Bench, axes_of, located, refusals
+from nllcheck.eager.run import Bench, axes_of, located
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Event, Graph, Judged
 

@@ -17,9 +17,9 @@ import torch.utils._pytree as pytree
 from nllcheck.capture.interpret import promoted
 from nllcheck.capture.trace import Program, program
 from nllcheck.capture.verify import eager
+from nllcheck.eager.events import event_at, offences
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import record
-from nllcheck.eager.run import event_at, offences
 from nllcheck.structure.variants import Variant, variants
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Effort, Event, Graph, Judged

@@ -13,6 +13,7 @@ from nllcheck.axes.points import default_points
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, spec_points
 from nllcheck.capture import LossGraph
+from nllcheck.errors import raise_own
 from nllcheck.sweep.fused import repays
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.plan import Engine, Lane, Plan, Tell, gathered, local
@@ -90,6 +91,7 @@ def planned(
         joints, which = _joints(graph, axes)
         names = tuple(watched_names(j) for j in joints)
     except Exception as error:  # no derivative, a formula that cannot be traced, a derivative that raises
+        raise_own(error)
         raise UnsweepableError((str(error).strip() or type(error).__name__).splitlines()[0][:200]) from error
     lanes = []
     for axis in axes:

@@ -46,6 +46,10 @@ def library(mu, raw, z):
     return D.kl_divergence(D.Normal(mu, half(raw)), D.Normal(0.5, 2.0))
 
 
+def turned_round(mu, raw, z):
+    return D.kl_divergence(D.Normal(0.5, 2.0), D.Normal(mu, half(raw)))
+
+
 # term, scale in the sampler, the answer, and what its text holds
 CASES = {
     "closed form": (closed, half, "kl", "are the KL divergence"),
@@ -60,6 +64,10 @@ CASES = {
     "mu with another weight": (
         lambda mu, raw, z: -0.5 * (1 + raw - 2 * mu**2 - torch.exp(raw)), half, "none", "sigma^2 0.5, mu^2 1"),
     "log-variance as log sigma": (closed, torch.exp, "none", "log sigma weighs -0.5"),
+    "turned round": (turned_round, half, "turned", "divergence of the prior N(0.5, 2^2) from the normal posterior"),
+    "a third of it, turned": (lambda *a: turned_round(*a) / 3, half, "turned", "it is 0.3333 times the divergence"),
+    "turned, mu with another weight": (
+        lambda mu, raw, z: 0.5 * (raw - 1 + (1 + 2 * mu**2) / torch.exp(raw)), half, None, ""),
     "weight decay of mu": (lambda mu, raw, z: mu**2, half, None, ""),
     "entropy alone": (lambda mu, raw, z: -raw, half, None, ""),
     "Laplace prior": (lambda mu, raw, z: D.Normal(mu, half(raw)).log_prob(z) + z.abs(), half, None, ""),
