@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
-_MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError)
+_MISTAKES = (TypeError, AttributeError, NameError, KeyError, AssertionError)  # torch raises IndexError, too
 
 
 class NllcheckError(Exception):
