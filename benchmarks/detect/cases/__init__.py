@@ -7,6 +7,11 @@ from benchmarks.detect.cases import (
     binary,
     categorical,
     counting,
+    eyes_classifiers,
+    eyes_defects,
+    eyes_generative,
+    eyes_layers,
+    eyes_sound,
     fresh_defects,
     fresh_density,
     fresh_layers,
@@ -81,5 +86,10 @@ FAMILIES = (
     fresh_metric,
     fresh_layers,
     fresh_defects,
+    eyes_classifiers,
+    eyes_generative,
+    eyes_layers,
+    eyes_sound,
+    eyes_defects,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
