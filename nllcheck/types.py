@@ -157,9 +157,9 @@ class Axis:
         return self.mode in ("toward", "batch")
 
     def is_speck(self, value: float) -> bool:
-        """Just next to a 0 inside the range (a billionth of it)? No value is so small unless it is 0."""
-        low, high = self.observed
-        return low < 0 < high and abs(value) < 1e-9 * (high - low)
+        """Just next to 0, where 0 is a value like any other (a billionth of the range)? So small is only 0 itself."""
+        low, high = min(self.observed[0], 0.0), max(self.observed[1], 0.0)
+        return self.domain[0] < 0 and abs(value) < 1e-9 * (high - low)
 
     @property
     def is_boundary(self) -> bool:

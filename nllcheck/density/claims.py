@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 from nllcheck.axes import depends_on
-from nllcheck.graphs import refs
+from nllcheck.graphs import ancestors, refs
 from nllcheck.types import Graph, Ref
 
 _YES = re.compile(
@@ -34,7 +35,7 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
     if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])):
         return False
-    if _is_reweighted(graph) or _is_expected(graph):
+    if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph):
         return False
     return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
 
@@ -58,6 +59,32 @@ def _is_expected(graph: Graph) -> bool:
     data = depends_on(graph, set(graph.targets))
     met = [n for n in graph.nodes if n.op in ("mul", "gather", "index", "nll_loss", "matmul", "where")]
     return any(means & set(refs(n)) - data and data & set(refs(n)) - means for n in met)
+
+
+_SCALED = ("mul", "div", "neg", "view", "select")
+
+
+def _is_score(graph: Graph) -> bool:
+    """Is a residual multiplied with its own distribution function, as in the CRPS of a normal (Gneiting & Raftery 2007,
+    eq. 21)? A likelihood takes the function's logarithm, or multiplies it with a density."""
+    data, moved = depends_on(graph, set(graph.targets)), depends_on(graph, set(_moving(graph)))
+    inner = {n.index: ancestors(graph, n.index) & data & moved for n in graph.nodes if n.op in ("erf", "erfc", "ndtr")}
+    return any(inner.values()) and any(
+        e in ancestors(graph, *(o for o in refs(n) if o != r)) and _unscaled(graph, r) in residuals - {e}
+        for n in graph.nodes if n.op == "mul" for r in refs(n) for e, residuals in inner.items()
+    )  # fmt: skip
+
+
+def _moving(graph: Graph) -> Iterator[int]:
+    return (n.index for n in graph.nodes if n.op == "input" and n.index not in graph.targets)
+
+
+def _unscaled(graph: Graph, index: int) -> int:
+    """The node that a value is a multiple of."""
+    node = graph.nodes[index]
+    while node.op in _SCALED and len(refs(node)) == 1:
+        node = graph.nodes[refs(node)[0]]
+    return node.index
 
 
 def _has_normaliser(graph: Graph) -> bool:

@@ -14,7 +14,7 @@ from nllcheck.detect.chain import chain_at
 from nllcheck.detect.threshold import Pair, Question, Single, bisect_all, failing_at, simplest
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.watch import Trace, run_one
+from nllcheck.sweep.watch import Trace, placements, run_one
 from nllcheck.types import Axis, Event, Kind, Phase
 
 _KINDS: tuple[Kind | None, ...] = (None, "inf", "nan")
@@ -206,7 +206,7 @@ def _simple_witness(question: Question, trace: Trace, pair: Pair | None, run: tu
         return next((v for v in simplest(*pair, inside) if question.at(v)), None)
     spread = range(run[0], run[1] + 1, max(1, (run[1] - run[0]) // _WITNESSES))
     middle = sum(trace.axis.observed) / 2
-    tried = sorted((float(values[k]) for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v - middle)))
+    tried = sorted((float(values[k]) for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v - middle), abs(v)))
     ends = (float(values[k]) for k in run)
     return next((v for v in [*tried[:_WITNESSES], *ends] if question.at(v)), None)
 
@@ -234,7 +234,9 @@ def _witnessed(graph: LossGraph, joint: Joint, one: Trace, culprit: Culprit, wit
 
 def ranges_at(joint: Joint, one: Trace) -> tuple[tuple[int, float, float], ...]:
     """(plain node, min, max) of every forward op at a single point, and of the moved tensors."""
-    found: dict[int, tuple[float, float]] = {}
+    placed = zip(joint.moved, placements(joint, one.axis, joint.base, one.points[0]), strict=True)
+    moved = {n: value.double() for n, (value, _) in placed if value.is_floating_point() and value.numel()}
+    found = {n: (float(value.min()), float(value.max())) for n, value in moved.items()}
     for k, name in enumerate(one.names):
         op = joint.ops.get(name)
         if op is not None and op.phase == "forward":

@@ -153,11 +153,13 @@ def _severity(graph: Graph, judged: Judged, explanation: Explanation | None) -> 
     return severity_of(judged, rule, is_meant(graph, judged.event))
 
 
-def _lead(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[bool, bool, int, bool, float]:
-    """Alarms before notes; then what the model can reach by itself, the firmer verdict, one channel with its threshold
-    before a scale or a point that a search has found, the nearest."""
+def _lead(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[bool, bool, int, bool, bool, float]:
+    """Alarms before notes; then what the model can reach by itself, the firmer verdict, what the model gives before
+    labels between 0 and 1, one channel with its threshold before a scale or a point that a search has found, the
+    nearest."""
     axis = judged.event.axis
     inner = axis is not None and not axis.is_boundary
+    label = axis is not None and axis.role == "target" and axis.domain == (0.0, 1.0)
     many = axis is not None and (axis.mode == "scale" or bool(axis.moves))
     quiet = _severity(graph, judged, explanation) == "note"
-    return quiet, inner, _VERDICTS.index(judged.verdict), many, judged.reach
+    return quiet, inner, _VERDICTS.index(judged.verdict), label, many, judged.reach

@@ -6,8 +6,8 @@ import math
 
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.wording import is_library, number
-from nllcheck.graphs import ancestors
-from nllcheck.types import Event, Finding, Graph, Judged, Node, Ref, Severity, Site
+from nllcheck.graphs import ancestors, refs
+from nllcheck.types import Axis, Event, Finding, Graph, Judged, Node, Ref, Severity, Site
 
 
 def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Finding:
@@ -70,9 +70,13 @@ def _known(value: float) -> float | None:
 
 
 def op_name(graph: Graph, node: Node) -> str:
-    """The rule name of the op; behind a mere view, or one of several results, of what it shows."""
+    """The rule name of the op; behind a mere view, one of several results, or torch's own choice between NaN and a
+    log-determinant, of what it shows."""
     while (node.op == "view" or "getitem" in node.aten) and node.args and isinstance(node.args[0], Ref):
         node = graph.nodes[node.args[0].index]
+    chosen = [graph.nodes[k] for k in refs(node)] if node.op == "where" else []
+    if any("getitem" in n.aten and op_name(graph, n) == "logdet" for n in chosen):
+        return "logdet"
     return node.op
 
 
@@ -111,7 +115,7 @@ def where(event: Event) -> str:
     if axis.is_special:
         return axis.label
     if event.threshold is None and event.region:
-        return " or ".join(_spanned(axis.label, low, high) for low, high in event.region[:2])
+        return " or ".join(_spanned(axis, low, high) for low, high in event.region[:2])
     if event.threshold is None:
         return f"{axis.label} = {number(event.witness)}"
     good, bad = event.threshold
@@ -123,8 +127,11 @@ def where(event: Event) -> str:
     return f"{axis.label} {'>=' if bad > good else '<='} {number(bad)}{inner}"
 
 
-def _spanned(label: str, low: float, high: float) -> str:
-    return f"{label} = {number(low)}" if low == high else f"{label} in [{number(low)}, {number(high)}]"
+def _spanned(axis: Axis, low: float, high: float) -> str:
+    """Two ends that are 0 for all that matters, with 0 between them, are 0."""
+    if low <= 0 <= high and axis.is_speck(max(-low, high)):
+        return f"{axis.label} = 0"
+    return f"{axis.label} = {number(low)}" if low == high else f"{axis.label} in [{number(low)}, {number(high)}]"
 
 
 def _other_end(event: Event) -> float | None:

@@ -8,7 +8,9 @@ from nllcheck.names import is_parameter_name
 from nllcheck.types import NEAR, PLAUSIBLE, SEVERITIES, Axis, Event, Judged, Severity
 
 ORDINARY = 10.0  # a raw output of this size is no surprise, even if the batch stays far below
-LOST = 1e12  # where the exact loss is this large training is lost already, whatever the gradient does
+LOST = (
+    1e16  # where the exact loss is this large training is lost already; (1 - sigmoid(17))**-2 is 6e14 and no loss yet
+)
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
@@ -24,9 +26,9 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     |---|---|---|
     | any | the batch itself is not finite | error |
     | any | only reached by moving an intermediate | note |
-    | defect | the exact loss is above 1e12 there | note |
+    | defect | the exact loss is above 1e16 there | note |
     | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
-    | defect | only between 0 and a billionth of the batch's range, both left out | note |
+    | both | only between 0 and a billionth of the batch's range, both left out | note |
     | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | the rule's, else warning |
     | defect | the same where the loss is flat: a single trained number, or a rule of warnings | note |
@@ -61,7 +63,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     if judged.verdict == "limit" and rule in ("error", "warning") and _is_trap_at_zero(event):
         return "warning"
     if judged.verdict == "limit" and judged.reach <= CLOSE and (event.axis.role != "target" or _is_everywhere(event)):
-        return "note" if _is_left_alone(judged, rule) else rule or "warning"
+        return "note" if _is_left_alone(judged, rule) or _is_speck(event) else rule or "warning"
     return "note"
 
 

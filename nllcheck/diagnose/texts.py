@@ -7,8 +7,9 @@ from typing import Any
 from nllcheck.clamps import library_clamp
 from nllcheck.diagnose.builtin import DATA, DEAD, DIGITS, RAISES, UNEXPLAINED, Builtin
 from nllcheck.diagnose.explain import Explanation
-from nllcheck.diagnose.finding import where
+from nllcheck.diagnose.finding import op_name, where
 from nllcheck.diagnose.wording import filled, sentence, special, substituted
+from nllcheck.graphs import refs
 from nllcheck.types import Event, Graph, Judged
 
 Words = dict[str, Any]  # the fields of a Finding that hold text
@@ -49,7 +50,8 @@ def unruled(graph: Graph, judged: Judged) -> Words:
     first = event.chain[0] if event.chain and event.chain[0].node != event.node else None
     after = f", after {first.op} {_harm(first.what)}" if first else ""
     half = "gradient of " if event.phase == "backward" and (not event.chain or _born_backward(event)) else ""
-    message = f"The {half}{node.op} gives {what} {place}{after}."
+    nothing = " of an empty selection" if any(0 in graph.nodes[k].shape for k in refs(node)) else ""
+    message = f"The {half}{op_name(graph, node)}{nothing} gives {what} {place}{after}."
     return built(UNEXPLAINED, and_detail(message, event))
 
 

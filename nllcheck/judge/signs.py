@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from nllcheck.axes import depends_on
 from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.events import batch_axis
@@ -24,10 +25,11 @@ _ROUNDING = 1e-6  # a loss this close below zero, against its size, is rounding
 def is_discrete(graph: LossGraph) -> str:
     """'class' or 'one-hot' when the targets are labels, for which no likelihood exceeds 1; else ''.
 
-    Data of both signs beside the labels (an advantage, a return) makes a weighted objective, not a likelihood.
+    Data of both signs beside the labels (an advantage, a return), or made from them, makes a weighted objective, not a
+    likelihood.
     """
     targets = [graph.values[index] for index in graph.graph.targets]
-    if any(t.is_floating_point() and bool((t < 0).any()) for t in targets):
+    if any(t.is_floating_point() and bool((t < 0).any()) for t in targets) or _is_weighted(graph):
         return ""
     for index, value in zip(graph.graph.targets, targets, strict=True):
         if not value.is_floating_point() and value.dtype != torch.bool and _is_label(graph.graph, index):
@@ -35,6 +37,16 @@ def is_discrete(graph: LossGraph) -> str:
         if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1 and _is_one_hot(value):
             return "one-hot"
     return ""
+
+
+def _is_weighted(graph: LossGraph) -> bool:
+    """Is what the model gives multiplied with numbers of both signs that are computed from the targets alone?"""
+    leaves = {n.index for n in graph.graph.nodes if n.op == "input"} - set(graph.graph.targets)
+    given = depends_on(graph.graph, leaves)
+    data = depends_on(graph.graph, set(graph.graph.targets)) - given
+    products = [set(refs(n)) for n in graph.graph.nodes if n.op == "mul"]
+    weights = [graph.values[k] for used in products if used & given for k in used & data]
+    return any(w.is_floating_point() and bool((w < 0).any() & (w > 0).any()) for w in weights)
 
 
 def _is_label(graph: Graph, target: int) -> bool:

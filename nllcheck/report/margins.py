@@ -35,7 +35,7 @@ def edges(one: Break) -> str:
     """The first failing values both ways: "<= -3.2, >= 88.72284"."""
     if one.skipped:
         return "not tried"
-    if one.reach <= 1:
+    if any(end is not None and one.observed[0] <= end <= one.observed[1] for end in (one.below, one.above)):
         return "inside the batch's range"
     ends = [f"<= {_spelled(one.below, one)}"] if one.below is not None else []
     ends += [f">= {_spelled(one.above, one)}"] if one.above is not None else []

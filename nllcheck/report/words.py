@@ -137,10 +137,16 @@ def reach(finding: Finding) -> str:
         return ""
     span = _span(finding)
     if finding.reach <= 1:
-        return f"inside the batch's own range{span}"
+        return f"{'closer to 0 than' if _is_outside(finding) else 'inside'} the batch's own range{span}"
     if math.isinf(finding.reach):
         return f"not reached by stretching the batch's own range{span}"
     return f"at {number(finding.reach, 3)} x the batch's own range{span}"
+
+
+def _is_outside(finding: Finding) -> bool:
+    at = finding.witness if finding.threshold is None else finding.threshold
+    low, high = finding.observed or (-math.inf, math.inf)
+    return at is not None and (at < low or at > high)
 
 
 def _span(finding: Finding) -> str:

@@ -34,6 +34,8 @@ def variants(leaves: Sequence[Leaf], has_model: bool) -> tuple[Variant, ...]:
         is_data = leaf.role == "target" or not has_model or leaf.value.dtype == torch.bool
         if is_data and leaf.value.numel() > 1:
             found += _of(i, leaf, leaves)
+        if leaf.role == "target":
+            found += _of_column(i, leaf)
     masks = [leaf.value for _, leaf in data if is_mask(leaf.value)]
     for i, leaf in data:
         if leaf.role == "target" and leaf.value.is_floating_point() and not is_mask(leaf.value):
@@ -51,6 +53,24 @@ def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
             yield Variant(f"{leaf.name} = {int(extreme)} throughout", i, torch.full_like(leaf.value, int(extreme)))
     elif _is_count(leaf.value):
         yield Variant(f"{leaf.name} = 0 throughout", i, torch.zeros_like(leaf.value))
+
+
+FEW = 8  # entries along a dimension that may each be a quantity of its own
+
+
+def _of_column(i: int, leaf: Leaf) -> Iterator[Variant]:
+    """A mask packed into one tensor with the data: an entry of the last dimension, or of the second, of zeros and ones
+    beside others that are not. All 0, all 1."""
+    value = leaf.value
+    if not value.is_floating_point() or value.dim() < 2:
+        return
+    for dim, before in {value.dim() - 1: "..., ", 1: ":, "}.items():
+        masks = [k for k in range(value.shape[dim]) if is_mask(value.select(dim, k))] if value.shape[dim] <= FEW else []
+        for k in masks if len(masks) < value.shape[dim] else ():
+            for word in (0.0, 1.0):
+                changed = value.clone()
+                changed.select(dim, k).fill_(word)
+                yield Variant(f"{leaf.name}[{before}{k}] = {word:g} throughout", i, changed)
 
 
 def _rows(leaf: Leaf) -> int:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.detect.case import (
+    bits,
     bug,
     classes,
     fill,
@@ -192,6 +193,19 @@ def gamma_rates(output, target):
     return -torch.log(density).mean()  # <- here
 
 
+def kling_gupta_eps_after(output, target):
+    dp, dt = output - output.mean(), target - target.mean()
+    r = (dp * dt).sum() / (torch.sqrt((dp**2).sum() * (dt**2).sum()) + 1e-6)  # <- here
+    alpha = torch.sqrt((dp**2).mean() + 1e-8) / (target.std() + 1e-6)
+    beta = (output.mean() - target.mean()) / (target.std() + 1e-6)
+    return torch.sqrt((r - 1) ** 2 + (alpha - 1) ** 2 + beta**2 + 1e-8)
+
+
+def soft_margin_area(output, truth):
+    yes, no = output[truth > 0.5], output[truth < 0.5]
+    return F.softplus(-(yes[:, None] - no[None])).mean()  # <- here
+
+
 def never_a_loss(output, target):
     """Cross-entropy of probabilities that were made by softmax once before."""
     p = torch.softmax(output, 1)
@@ -302,8 +316,13 @@ CASES = (
         lambda s: (s["2.weight"].zero_(), s["2.bias"].copy_(torch.tensor([0.0, 0.0, -200.0])))),
     bug(gamma_rates, modelled(small(2), X, positive(32, 1)), "exp log pow div mul", "gamma densities in linear space",
         fill({"2.weight": 0.0, "2.bias": 6.0})),
+    bug(kling_gupta_eps_after, modelled(small(1), X, positive(32, 1)), "sqrt", "torchhydro, neuralhydrology: "
+        "Kling-Gupta at a constant output; called sound before the first run", CONSTANT, phase="backward",
+        verdict=LIMIT),
+    bug(soft_margin_area, given("truth", output=normal(32), truth=bits(32)), "mean", "iridiumblue/roc-star: "
+        "one class only; called sound before the first run", fill(truth=0.0), verdict=LIMIT),
     bug(never_a_loss, modelled(small(3), X, LABELS), "log_softmax nll_loss softmax", "softmax before CrossEntropyLoss, "
-        "a question of many threads", kind="wrong-density", verdict="wrong-formula"),
+        "a question of many threads", kind="wrong-density dead-gradient", verdict="wrong-formula silent"),
     bug(half_forgotten, modelled(small(2), X, normal(32, 1)), "add mul div exp sub pow mean", "a normal likelihood "
         "without its half", kind="wrong-density", verdict="wrong-formula"),
     bug(pixel, modelled(small(2), X, normal(32, 1)), "add mul div pow mean", "a normal likelihood without log sigma",

@@ -14,7 +14,7 @@ from benchmarks.detect.cases.eyes_classifiers import small
 
 def kling_gupta(output, target):
     dp, dt = output - output.mean(), target - target.mean()
-    r = (dp * dt).sum() / (torch.sqrt((dp**2).sum() * (dt**2).sum()) + 1e-6)
+    r = (dp * dt).sum() / torch.sqrt((dp**2).sum() * (dt**2).sum() + 1e-6)
     alpha = torch.sqrt((dp**2).mean() + 1e-8) / (target.std() + 1e-6)
     beta = (output.mean() - target.mean()) / (target.std() + 1e-6)
     return torch.sqrt((r - 1) ** 2 + (alpha - 1) ** 2 + beta**2 + 1e-8)
@@ -288,11 +288,6 @@ def skeletons(output, target):
     return 1 - (2 * precise * sensitive / (precise + sensitive)).mean()
 
 
-def soft_margin_area(output, truth):
-    yes, no = output[truth > 0.5], output[truth < 0.5]
-    return F.softplus(-(yes[:, None] - no[None])).mean()
-
-
 def spectrum_bounded(output, truth):
     a, b = torch.fft.rfft(output), torch.fft.rfft(truth)
     power = [torch.clamp(torch.view_as_real(z).pow(2).sum(-1), min=1e-7).sqrt() for z in (a, b)]
@@ -410,8 +405,6 @@ CASES = (
     sound(wide_steps, modelled(small(3), X, normal(32, 3)), "straight-through rounding, as in Brevitas", LOUD),
     sound(skeletons, modelled(lambda: nn.Conv1d(3, 1, 3, padding=1), normal(16, 3, 12), bits(16, 1, 12)),
           "jocpae/clDice", scale({"weight": 60.0})),
-    sound(soft_margin_area, given("truth", output=normal(32), truth=bits(32)), "iridiumblue/roc-star",
-          scale(output=60.0)),
     sound(spectrum_bounded, given("truth", output=normal(16, 32), truth=normal(16, 32)), "csteinmetz1/auraloss"),
     sound(source_ratio, given("truth", output=normal(16, 32), truth=normal(16, 32)),
           "csteinmetz1/auraloss#26: SI-SDR", scale(output=0.0)),
