@@ -64,7 +64,7 @@ def _of_column(i: int, leaf: Leaf) -> Iterator[Variant]:
     value = leaf.value
     if not value.is_floating_point() or value.dim() < 2:
         return
-    for dim, before in {value.dim() - 1: "..., ", 1: ":, "}.items():
+    for dim, before in {1: ":, ", value.dim() - 1: "..., "}.items():
         masks = [k for k in range(value.shape[dim]) if is_mask(value.select(dim, k))] if value.shape[dim] <= FEW else []
         for k in masks if len(masks) < value.shape[dim] else ():
             for word in (0.0, 1.0):

@@ -92,3 +92,40 @@ def test_lengths_stay_within_the_longest(lengths):
     found = variants(leaves, has_model=False)
     assert {one.value[0].item() for one in found} == {0, 1}
     assert all(math.inf > max(one.value) and max(one.value) <= 4 for one in found)
+
+
+@pytest.mark.parametrize(("shape", "place"), [((6, 2), (..., 1)), ((4, 5, 2), (..., 1)), ((6, 2, 4), (slice(None), 1))])
+def test_a_mask_that_is_packed_with_the_data_is_emptied(shape, place):
+    value = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    value[place] = (value[place] > 0).float()
+    words = "..., 1" if place[0] is ... else ":, 1"
+    found = {one.label: one.value for one in variants([Leaf("y", "target", value)], has_model=True)}
+    assert set(found) == {f"y[{words}] = {v} throughout" for v in (0, 1)}
+    for label, changed in found.items():
+        assert bool((changed[place] == float(label.split()[-2])).all())
+        assert bool((changed != value)[place].any()) and int((changed != value).sum()) == int(
+            (changed != value)[place].sum()
+        )
+
+
+def test_a_selection_of_nothing_is_told_as_such():
+    packed = torch.tensor([[0.3, 1.0], [-0.2, 0.0], [0.9, 1.0], [0.1, 0.0]])
+
+    def loss(x, y):
+        return F.mse_loss(x[y[:, 1] > 0], y[:, 0][y[:, 1] > 0])
+
+    alarms = [f for f in nllcheck.check_function(loss, {"x": packed[:, 0] + 1, "y": packed}, target="y").findings
+              if f.severity != "note"]  # fmt: skip
+    message = "The mse_loss of an empty selection gives NaN on a batch with y[..., 1] = 0 throughout."
+    assert [f.message for f in alarms] == [message]
+
+
+def test_a_rule_reads_the_range_of_a_parameter():
+    """The divisor is a leaf, no op's output."""
+    y = torch.linspace(-1, 1, 6)
+
+    def loss(x, w, y):
+        return ((x * (1.0 / w) - y) ** 2).mean()
+
+    report = nllcheck.check_function(loss, {"x": y + 0.3, "w": torch.ones(1), "y": y}, target="y", points=200)
+    assert {f.rule for f in report.findings if f.severity != "note"} == {"NLL304"}

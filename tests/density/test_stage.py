@@ -130,6 +130,38 @@ def test_the_risk_of_a_posterior_claims_no_likelihood():
         assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
 
 
+def test_a_score_claims_no_likelihood_and_a_skewed_density_does():
+    """The CRPS of a normal (Gneiting & Raftery 2007, eq. 21) holds its density and its distribution function."""
+
+    def parts(mu, raw, y):
+        sigma = torch.nn.functional.softplus(raw) + 0.1
+        z = (y - mu) / sigma
+        return sigma, z, torch.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+
+    def crps(mu, raw, y):
+        sigma, z, pdf = parts(mu, raw, y)
+        return (sigma * (z * torch.erf(z / math.sqrt(2)) + 2 * pdf - 1 / math.sqrt(math.pi))).mean()
+
+    def skewed(mu, raw, y):
+        _, z, pdf = parts(mu, raw, y)
+        return -(torch.log(pdf) + torch.log(1 + torch.erf(z / math.sqrt(2)))).mean()
+
+    tensors = {"mu": losses.MU, "raw": losses.RAW, "y": losses.Y}
+    for fn, count in ((crps, 0), (skewed, 1)):
+        report = check_function(fn, tensors, target="y", points=40)
+        assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == count
+
+
+def test_labels_that_are_weighted_with_both_signs_may_take_the_loss_below_zero():
+    def returns(logits, y):
+        gain = y @ torch.tensor([1.0, -0.5, 0.3])
+        return -((torch.softmax(logits, -1) * y).sum(-1).clamp(min=1e-20).log() * gain).mean()
+
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(3))
+    report = check_function(returns, {"logits": logits, "y": torch.eye(3)[torch.arange(6) % 3]}, target="y", points=200)
+    assert [f.severity for f in report.findings if f.kind == "negative-nll"] in (["note"], [])
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"support": "simplx"}, "unknown support 'simplx'"),
     ({"support": "3:1"}, "unknown support '3:1'"),

@@ -82,7 +82,6 @@ def test_when_says_where_it_is_finite_again() -> None:
     ("reach", "on_batch", "text"),
     [
         (2.31, False, "at 2.31 x the batch's own range [-1.1, 3.9]"),
-        (0.5, False, "inside the batch's own range [-1.1, 3.9]"),
         (math.inf, False, "not reached by stretching the batch's own range [-1.1, 3.9]"),
         (1.2e20, False, "at 1.2e+20 x the batch's own range [-1.1, 3.9]"),
         (0.5, True, "on the batch itself, as it is"),
@@ -91,6 +90,12 @@ def test_when_says_where_it_is_finite_again() -> None:
 )
 def test_reach(reach: float | None, on_batch: bool, text: str) -> None:
     assert words.reach(replace(RHO_NEAR_ONE, reach=reach, on_batch=on_batch)) == text
+
+
+@pytest.mark.parametrize(("observed", "text"), [((-1.1, 3.9), "inside"), ((1.0, 2.0), "closer to 0 than")])
+def test_a_value_within_the_magnitude_of_the_batch_may_lie_outside_its_range(observed, text):
+    finding = replace(RHO_NEAR_ONE, reach=1.0, threshold=0.5, observed=observed)
+    assert words.reach(finding).startswith(f"{text} the batch's own range")
 
 
 @given(st.text())

@@ -10,6 +10,7 @@ from events import OUTPUT, RULES, born, failure, found, on_lines
 from graphs import graph_of
 
 from nllcheck.diagnose import diagnose
+from nllcheck.diagnose.finding import op_name
 from nllcheck.diagnose.severity import severity_of
 from nllcheck.diagnose.wording import filled
 from nllcheck.types import SEVERITIES, Discarded, Graph, Node, Ref, Site
@@ -117,6 +118,24 @@ def test_every_event_rule_has_a_case():
     assert {r.id for r in RULES if r.on == "event"} <= covered
 
 
+def test_a_zero_between_two_specks_is_told_as_zero_and_a_speck_alone_is_a_note():
+    heat = replace(OUTPUT, label="heat", role="weight", observed=(1.0, 1.0))
+    told = [found("mean(1 / x)", "div", verdict="limit", reach=1.0, axis=heat, threshold=None, witness=0.0, region=r)
+            for r in (((-1e-45, 1e-45),), ((1e-45, 2e-38),))]  # fmt: skip
+    assert [f.severity for f in told] == ["warning", "note"]
+    assert "heat = 0." in told[0].message and "in [1e-45, 2e-38]" in told[1].message
+
+
+def test_torchs_choice_between_nan_and_a_log_determinant_is_called_logdet():
+    graph = graph_of("mean(logdet(x))")
+    plain = next(n for n in graph.nodes if n.op == "logdet")
+    head = replace(plain, index=9, op="select", args=(Ref(plain.index), 1), aten="<built-in function getitem>")
+    nodes = (*graph.nodes, *(replace(head, index=k) for k in range(len(graph.nodes), 10)))
+    chosen = replace(plain, op="where", args=(Ref(9), 0.0, Ref(9)))
+    assert op_name(replace(graph, nodes=nodes), chosen) == "logdet"
+    assert op_name(graph, replace(chosen, args=(Ref(plain.index), 0.0, Ref(plain.index)))) == "where"
+
+
 def test_a_guard_that_is_thrown_away_is_told_with_the_failure():
     graph = graph_of("p = sigmoid(x); log(p)")
     site = Site("losses.py", 7, "loss")
@@ -149,7 +168,7 @@ SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({"reach": 11.0, "axis": replace(OUTPUT, mode="scale")}, "note", "note", "note"),
     ({"reach": 1.0, "region": ((1e-45, 1e-23),)}, "note", "note", "note"),
     ({"reach": 1.0, "region": ((0.0, 1e-23),)}, "error", "warning", "error"),
-    ({"reach": 1.0, "reference_loss": 1e13}, "note", "note", "note"),
+    ({"reach": 1.0, "reference_loss": 1e17}, "note", "note", "note"),
     ({"reach": 1.0, "axis": INNER}, "note", "note", "note"),
     ({"reach": 1.0, "verdict": "limit"}, "error", "warning", "warning"),
     ({"reach": 3.0, "verdict": "limit"}, "note", "note", "note"),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.detect.case import bits, classes, given, modelled, normal, positive, same, scale, sound, unit
-from benchmarks.detect.cases.eyes_classifiers import small
+from benchmarks.detect.cases.blind_classifiers import small
 
 
 def kling_gupta(output, target):

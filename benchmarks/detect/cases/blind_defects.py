@@ -21,7 +21,7 @@ from benchmarks.detect.case import (
     scale,
     unit,
 )
-from benchmarks.detect.cases.eyes_classifiers import LIMIT, LOUD, small
+from benchmarks.detect.cases.blind_classifiers import LIMIT, LOUD, small
 
 RAISED = fill({"2.weight": 0.0, "2.bias": 100.0})
 LOWERED = fill({"2.weight": 0.0, "2.bias": -100.0})

@@ -21,8 +21,8 @@ from benchmarks.detect.case import (
     sound,
     unit,
 )
+from benchmarks.detect.cases.blind_classifiers import HALF, LIMIT, LOUD, REPAIR, small
 from benchmarks.detect.cases.categorical import GRIST
-from benchmarks.detect.cases.eyes_classifiers import HALF, LIMIT, LOUD, REPAIR, small
 
 DEBAR = "Zhang et al., ESEC/FSE 2020 (DEBAR)"
 
