@@ -73,8 +73,10 @@ def _located(template: str, event: Event | None) -> str:
     if event is None:
         return template
     if event.axis is not None and not event.axis.is_special:
-        inward = event.threshold is not None and abs(event.threshold[1]) < abs(event.threshold[0])
-        return template.replace("{threshold} on", "{threshold} towards 0") if inward else template
+        good, bad = event.threshold or (0.0, 0.0)
+        if bad == 0 != good:
+            return template.replace("from {axis} = {threshold} on", "at {axis} = {threshold}")
+        return template.replace("{threshold} on", "{threshold} towards 0") if abs(bad) < abs(good) else template
     place = "on the batch itself" if event.axis is None else f"{special(event.axis)} {event.axis.label}"
     for phrase in ("from {axis} = {threshold} on", "at {axis} = {threshold}"):
         template = template.replace(phrase, place)

@@ -51,6 +51,11 @@ def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
     elif _is_label(leaf):
         for extreme in (leaf.value.min(), leaf.value.max()):
             yield Variant(f"{leaf.name} = {int(extreme)} throughout", i, torch.full_like(leaf.value, int(extreme)))
+    elif _is_one_hot(leaf):
+        for k in (0, leaf.value.shape[-1] - 1):
+            value = torch.zeros_like(leaf.value)
+            value[..., k] = 1
+            yield Variant(f"{leaf.name} = class {k} throughout", i, value)
     elif _is_count(leaf.value):
         yield Variant(f"{leaf.name} = 0 throughout", i, torch.zeros_like(leaf.value))
 
@@ -122,6 +127,21 @@ def _is_label(leaf: Leaf) -> bool:
     value = leaf.value
     whole = not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
     return whole and leaf.role == "target" and int(value.min()) >= 0 and int(value.max()) > int(value.min())
+
+
+def _is_one_hot(leaf: Leaf) -> bool:
+    """Rows of zeros with a single one, not all of the same class."""
+    value = leaf.value
+    if (
+        leaf.role != "target"
+        or value.dim() < 2
+        or value.shape[-1] < 2
+        or value.dtype == torch.bool
+        or value.is_complex()
+    ):
+        return False
+    binary = bool(((value == 0) | (value == 1)).all())
+    return binary and bool((value.sum(-1) == 1).all()) and len(value.argmax(-1).unique()) > 1
 
 
 def _is_count(value: torch.Tensor) -> bool:

@@ -108,6 +108,16 @@ def test_a_mask_that_is_packed_with_the_data_is_emptied(shape, place):
         )
 
 
+def test_one_hot_labels_may_all_be_of_one_class():
+    rows = torch.eye(3)[torch.tensor([0, 1, 2, 1])]
+    found = variants([Leaf("y", "target", rows)], has_model=True)
+    assert [(one.label, one.value.argmax(-1).unique().tolist()) for one in found] == [
+        ("y = class 0 throughout", [0]),
+        ("y = class 2 throughout", [2]),
+    ]
+    assert all(bool((one.value.sum(-1) == 1).all()) for one in found)
+
+
 def test_a_selection_of_nothing_is_told_as_such():
     packed = torch.tensor([[0.3, 1.0], [-0.2, 0.0], [0.9, 1.0], [0.1, 0.0]])
 

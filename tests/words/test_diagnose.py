@@ -118,6 +118,14 @@ def test_every_event_rule_has_a_case():
     assert {r.id for r in RULES if r.on == "event"} <= covered
 
 
+def test_a_failure_at_exactly_zero_goes_on_to_nothing():
+    probs = replace(OUTPUT, label="probs")
+    near, at = (found("log(softmax(x, -1))", "log", ("softmax", UNDER), axis=probs, threshold=(1e-3, bad), witness=bad)
+                for bad in (1e-4, 0.0))  # fmt: skip
+    assert "probs = 0.0001 towards 0" in near.message
+    assert "at probs = 0," in at.message
+
+
 def test_a_zero_between_two_specks_is_told_as_zero_and_a_speck_alone_is_a_note():
     heat = replace(OUTPUT, label="heat", role="weight", observed=(1.0, 1.0))
     told = [found("mean(1 / x)", "div", verdict="limit", reach=1.0, axis=heat, threshold=None, witness=0.0, region=r)
