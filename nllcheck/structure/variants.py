@@ -132,16 +132,11 @@ def _is_label(leaf: Leaf) -> bool:
 def _is_one_hot(leaf: Leaf) -> bool:
     """Rows of zeros with a single one, not all of the same class."""
     value = leaf.value
-    if (
-        leaf.role != "target"
-        or value.dim() < 2
-        or value.shape[-1] < 2
-        or value.dtype == torch.bool
-        or value.is_complex()
-    ):
+    if leaf.role != "target" or value.dtype == torch.bool or value.is_complex():
         return False
-    binary = bool(((value == 0) | (value == 1)).all())
-    return binary and bool((value.sum(-1) == 1).all()) and len(value.argmax(-1).unique()) > 1
+    if value.dim() < 2 or value.shape[-1] < 2 or not bool(((value == 0) | (value == 1)).all()):
+        return False
+    return bool((value.sum(-1) == 1).all()) and len(value.argmax(-1).unique()) > 1
 
 
 def _is_count(value: torch.Tensor) -> bool:
