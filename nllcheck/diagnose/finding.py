@@ -127,10 +127,18 @@ def where(event: Event) -> str:
     return f"{axis.label} {'>=' if bad > good else '<='} {number(bad)}{inner}"
 
 
+END = 1e30  # an interval that goes on to here goes on to the end of the axis
+
+
 def _spanned(axis: Axis, low: float, high: float) -> str:
-    """Two ends that are 0 for all that matters, with 0 between them, are 0."""
-    if low <= 0 <= high and axis.is_speck(max(-low, high)):
+    """Ends that are 0 for all that matters are 0; an end of the number line is none."""
+    lowest, highest = (0.0 if axis.is_speck(end) else end for end in (low, high))
+    if low <= 0 <= high and lowest == highest:
         return f"{axis.label} = 0"
+    if low < -END:
+        return f"{axis.label} {'<' if highest != high else '<='} {number(highest)}"
+    if high > END:
+        return f"{axis.label} {'>' if lowest != low else '>='} {number(lowest)}"
     return f"{axis.label} = {number(low)}" if low == high else f"{axis.label} in [{number(low)}, {number(high)}]"
 
 
@@ -142,5 +150,5 @@ def _other_end(event: Event) -> float | None:
     else:
         far = max((a for a, _ in event.region if a <= bad), default=-math.inf)
     low, high = event.axis.domain if event.axis else (-math.inf, math.inf)
-    top = 1e4 if event.axis and event.axis.mode == "scale" else 1e30
+    top = 1e4 if event.axis and event.axis.mode == "scale" else END
     return None if abs(far) > top or far in (low, high) else far

@@ -36,7 +36,18 @@ class Exact(fx.Interpreter):
         value = _apply(n, spelled, args, kwargs)
         if not self.singular and (_is_pole(op_of(n), args, value) or _is_outside(spelled, args)):
             self.singular = op_of(n)
+        if not self.singular and spelled == "where" and bool(args[0].any()) and _asks_for_a_sign(n.args[0]):
+            self.singular = "logdet"
         return value
+
+
+def _asks_for_a_sign(node: Any) -> bool:
+    """`sign == -1` of a determinant, where `torch.logdet` is NaN by its own choice."""
+    for name in ("eq", "getitem"):
+        if not isinstance(node, fx.Node) or ops.packet(str(node.target)) != name:
+            return False
+        node = node.args[0]
+    return ops.packet(str(node.target)) == "_linalg_slogdet"
 
 
 def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:

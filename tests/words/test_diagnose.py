@@ -129,9 +129,10 @@ def test_a_failure_at_exactly_zero_goes_on_to_nothing():
 def test_a_zero_between_two_specks_is_told_as_zero_and_a_speck_alone_is_a_note():
     heat = replace(OUTPUT, label="heat", role="weight", observed=(1.0, 1.0))
     told = [found("mean(1 / x)", "div", verdict="limit", reach=1.0, axis=heat, threshold=None, witness=0.0, region=r)
-            for r in (((-1e-45, 1e-45),), ((1e-45, 2e-38),))]  # fmt: skip
-    assert [f.severity for f in told] == ["warning", "note"]
-    assert "heat = 0." in told[0].message and "in [1e-45, 2e-38]" in told[1].message
+            for r in (((-1e-45, 1e-45),), ((1e-45, 2e-38),), ((-3e38, -1e-45),), ((-3e38, -0.5),))]  # fmt: skip
+    assert [f.severity for f in told] == ["warning", "note", "warning", "warning"]
+    places = ("heat = 0.", "heat in [1e-45, 2e-38].", "heat < 0.", "heat <= -0.5.")
+    assert all(f.message.endswith(place) for f, place in zip(told, places, strict=True))
 
 
 def test_torchs_choice_between_nan_and_a_log_determinant_is_called_logdet():
