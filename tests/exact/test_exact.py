@@ -17,7 +17,7 @@ from losses_of_torch import CASES
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import capture
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import SingularError, certain, evaluate
+from nllcheck.exact import Certain, SingularError, certain, evaluate
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
 from nllcheck.target import Batch, Target
@@ -48,6 +48,14 @@ def test_value_and_derivative_agree_with_float64(name):
         return
     wide = run_one(joint, axis, 1.0, (), torch.float64)
     assert answer[:2] == pytest.approx((float(wide.loss[0]), float(wide.slope[0])), rel=1e-8, abs=1e-9)
+
+
+@pytest.mark.parametrize(("sign", "error"), [(-1.0, SingularError), (1.0, Certain)])
+def test_a_negative_determinant_has_no_logarithm(sign, error):
+    joint = joint_of(lambda w: torch.logdet(w), {"w": torch.diag(torch.tensor([sign, 2.0, 3.0]))})
+    answer = certain(joint, batch_axis(joint), 1.0)
+    assert isinstance(answer, error)
+    assert sign > 0 or answer.reason == "logdet"
 
 
 # --- random graphs: torch builds them, mpmath at 60 digits is the truth
