@@ -8,9 +8,7 @@ from nllcheck.names import is_parameter_name
 from nllcheck.types import NEAR, PLAUSIBLE, SEVERITIES, Axis, Event, Judged, Severity
 
 ORDINARY = 10.0  # a raw output of this size is no surprise, even if the batch stays far below
-LOST = (
-    1e16  # where the exact loss is this large training is lost already; (1 - sigmoid(17))**-2 is 6e14 and no loss yet
-)
+LOST = 1e16  # where the exact loss is this large training is lost already; (1 - sigmoid(17))**-2 is only 6e14
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
