@@ -80,15 +80,17 @@ def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> P
     return bisect_all([(question, (good, bad))], dtype)[0]
 
 
-def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype) -> list[Pair | None]:
-    """The same for several questions about one axis, which share their runs.
+def bisect_all(
+    asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype, work: float = _WORK
+) -> list[Pair | None]:
+    """The same for several questions about one axis, which share their runs; `work`: elements computed in each.
 
     First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then each pair is
     confirmed, and if need be bisected again, by single canonical evaluations.
     """
     spans = [(to_ordinal(good, dtype), to_ordinal(bad, dtype)) for _, (good, bad) in asked]
     while any(map(_is_open, spans)):
-        spans = _narrowed([question for question, _ in asked], spans, dtype)
+        spans = _narrowed([question for question, _ in asked], spans, dtype, work)
     return [_confirm(question, *span, dtype) for (question, _), span in zip(asked, spans, strict=True)]
 
 
@@ -96,10 +98,10 @@ def _is_open(span: Span) -> bool:
     return abs(span[1] - span[0]) > 1
 
 
-def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype) -> list[Span]:
+def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype, work: float) -> list[Span]:
     """Each span cut down to the section in which its answer first turns; equal spans are tried once."""
     single, open_ = questions[0].single, list(dict.fromkeys(filter(_is_open, spans)))
-    parts = affordable(single.joint, _WORK, 4, _SECTIONS)
+    parts = affordable(single.joint, work, 4, _SECTIONS)
     inner = {span: _between(span, parts) for span in open_}
     ranks = np.unique(np.concatenate(list(inner.values())))
     trace = single.together(from_ordinals(torch.from_numpy(ranks), dtype).to(single.joint.base[0].device))
