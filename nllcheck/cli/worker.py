@@ -42,8 +42,9 @@ def _loaded_engine() -> Callable[..., Report]:
     ever goes. Such searches take a second of the ten that a check does."""
     gc.disable()
     try:
-        from nllcheck.check import run
         from torch.fx.experimental.proxy_tensor import make_fx
+
+        from nllcheck.check import run
 
         make_fx(abs)  # loads what it needs at its first use
         gc.freeze()

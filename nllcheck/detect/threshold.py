@@ -80,9 +80,7 @@ def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> P
     return bisect_all([(question, (good, bad))], dtype)[0]
 
 
-def bisect_all(
-    asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype, work: float = _WORK
-) -> list[Pair | None]:
+def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype, work: float = _WORK) -> list[Pair | None]:
     """The same for several questions about one axis, which share their runs; `work`: elements computed in each.
 
     First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then each pair is
@@ -130,6 +128,12 @@ def _section(span: Span, tried: Ranks, shown: Bools) -> Span:
     ends = [span[0], *tried.tolist(), span[1]]
     first = int(shown.argmax()) if shown.any() else len(tried)
     return ends[first], ends[first + 1]
+
+
+def confirmed(question: Question, pair: Pair, dtype: torch.dtype) -> Pair | None:
+    """The same by single evaluations alone, where (good, bad) are near one another or each of them is dear."""
+    low, high = (to_ordinal(value, dtype) for value in pair)
+    return _confirm(question, low, high, dtype)
 
 
 def _confirm(question: Question, low: int, high: int, dtype: torch.dtype) -> Pair | None:
