@@ -85,7 +85,7 @@ def plan_of(target: Target, options: Options) -> Plan:
     try:
         if graph is None:
             raise UnsweepableError("; ".join(remarks))
-        return plan_on(graph, options, specs)
+        return plan_on(target, batch, graph, options, specs)
     except UnsweepableError as error:
         hint = "run it without --shard: it is run op by op"
         raise NllcheckError(f"this loss cannot be shared out: {error}", where=target.name, hint=hint) from None

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from nllcheck.axes import default_axes
+from nllcheck.axes.excerpt import Excerpt, excerpt_of
 from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
 from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import guarded_branches
-from nllcheck.capture.rows import count_of, on_some_rows
+from nllcheck.capture.rows import on_some_rows
 from nllcheck.compiled import as_compiled
 from nllcheck.density import density
 from nllcheck.density.words import told, untold
 from nllcheck.detect import detect, floor_of
 from nllcheck.detect.breaks import breaks
 from nllcheck.detect.lines import line_bits
+from nllcheck.detect.whole import on_all_rows
 from nllcheck.diagnose import diagnose
 from nllcheck.eager.raises import raises
 from nllcheck.errors import NllcheckError, raise_own
@@ -62,27 +64,29 @@ def by_graph(
     clock: Clock,
 ) -> Report:
     """Everything that is found on a captured loss. Raises whatever an op does that cannot be run at many points."""
-    had = _evaluated(graph, options, specs, clock)
+    part = excerpt_of(target, batch, graph, effort_of(options.effort))
+    had = _evaluated(graph, part, options, specs, clock)
     clock.start("detect")
-    found, seen = detect(graph, had.swept, options.min_bits)
+    found, seen = detect(part.graph, had.swept, options.min_bits)
+    found, unconfirmed = on_all_rows(found, had.swept, graph) if part.is_part else (found, ())
     clock.start("density")
-    answer, fewer = _density(target, batch, graph, had.axes, options)
+    answer, fewer = _density(target, part, had.axes, options)
     clock.start("judge")
-    judged = verdicts(found, had.swept, graph.loss.dtype, sampler(target, batch, graph))
-    judged += signs(graph, had.swept, *_readings(target, graph), answer)
+    judged = verdicts(found, had.swept, graph.loss.dtype, sampler(target, part))
+    judged += signs(part.graph, had.swept, *_readings(target, graph), answer, graph)
     clock.start("variations")
     other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort))
     clock.start("exceptions")
     refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")
-    edges, bits = breaks(graph, had.swept), line_bits(graph, had.swept, bytes_of(options.memory))
-    apart, not_told = _compiled(target, graph, had.swept, options, clock)
+    edges, bits = breaks(part.graph, had.swept), line_bits(part.graph, had.swept, bytes_of(options.memory))
+    apart, not_told = _compiled(target, part.graph, had.swept, options, clock)
     clock.start("diagnose")
     others = ((other.graph, other.judged), (refused.graph, refused.judged))
     findings = diagnose(graph.graph, tuple(judged), rules, answer, others, command=target.command)
     clock.end()
     drawn = {finding.axis for finding in findings if finding.axis}
-    tables = tuple(sweep_table(part, drawn) for part in had.swept.parts)
+    tables = tuple(sweep_table(one, drawn) for one in had.swept.parts)
     return Report(
         facts=facts_of(
             target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
@@ -90,6 +94,8 @@ def by_graph(
         findings=(*findings, *apart),
         sweeps=tables,
         notes=(
+            *_partly(part),
+            *unconfirmed,
             *seen,
             *summed_terms(target),
             *guarded_branches(graph),
@@ -127,38 +133,48 @@ def _compiled(
         return (), (f"compiled code: because {error.message}",)
 
 
-def _evaluated(graph: LossGraph, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
-    """The axes swept, then the guided search, then the maps of pairs."""
+def _partly(part: Excerpt) -> tuple[str, ...]:
+    """What the report says of a batch that was looked at in part."""
+    if not part.is_part:
+        return ()
+    tried = "where something fails, the nearest threshold is tried on all of them"
+    return (f"a large batch: swept and judged on {part.rule}; {tried}",)
+
+
+def _evaluated(graph: LossGraph, part: Excerpt, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
+    """The axes of the batch swept on what is looked at of it, then the guided search, then the maps of pairs."""
     clock.start("axes")
     effort, memory = effort_of(options.effort), bytes_of(options.memory)
     axes, named, skipped = _axes(graph, specs, effort)
     if steering(graph.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
         raise UnsweepableError("what could move decides which elements are selected")
     clock.start("sweep")
-    swept = sweep(graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
+    swept = sweep(part.graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
                   engine=options.engine, fuse=options.fuse)  # fmt: skip
     clock.start("search")
-    swept, searched, unsearched = _on_top(search, "guided search", graph, swept, effort, memory)
+    swept, searched, unsearched = _on_top(search, "guided search", part.graph, swept, effort, memory)
     clock.start("pairs")
-    swept, maps, unmapped = _on_top(pairs, "maps of two axes", graph, swept, effort, memory)
+    swept, maps, unmapped = _on_top(pairs, "maps of two axes", part.graph, swept, effort, memory)
     return _Swept(swept, axes, searched, maps, (*skipped, *unsearched, *unmapped))
 
 
 def _density(
-    target: Target, batch: Batch, graph: LossGraph, axes: tuple[Axis, ...], options: Options
+    target: Target, part: Excerpt, axes: tuple[Axis, ...], options: Options
 ) -> tuple[Density, tuple[str, ...]]:
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
-    count = count_of(batch)
-    some = on_some_rows(target, batch, graph, TESTED) if count > MANY else None
+    count = len(part.rows)
+    some = on_some_rows(target, part.batch, part.graph, TESTED) if count > MANY else None
     answer = density(
-        some or graph,
+        some or part.graph,
         tuple(a for a in axes if a.role != "hidden"),
         target.loss_name,
         support=options.support,
         base_measure=options.base_measure,
         nll=options.nll,
     )
-    return answer, (f"density test: made on {TESTED} of the batch's {count:,} samples",) if some else ()
+    tested = TESTED if some else count
+    remark = f"density test: made on {tested} of the batch's {part.count:,} samples"
+    return answer, (remark,) if tested < part.count else ()
 
 
 def _on_top(
@@ -179,12 +195,12 @@ def first_line(error: Exception) -> str:
     return text if isinstance(error, UnsweepableError) else f"{type(error).__name__}: {text}"
 
 
-def plan_on(graph: LossGraph, options: Options, specs: list[Spec]) -> Plan:
+def plan_on(target: Target, batch: Batch, graph: LossGraph, options: Options, specs: list[Spec]) -> Plan:
     """The sweep of a check, planned and not run. Raises UnsweepableError."""
     effort = effort_of(options.effort)
     axes, named, _ = _axes(graph, specs, effort)
-    memory = bytes_of(options.memory)
-    return planned(graph, axes, named, count=options.points, effort=effort, memory=memory, fuse=options.fuse)
+    part, memory = excerpt_of(target, batch, graph, effort).graph, bytes_of(options.memory)
+    return planned(part, axes, named, count=options.points, effort=effort, memory=memory, fuse=options.fuse)
 
 
 def _axes(

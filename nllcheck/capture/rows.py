@@ -17,7 +17,7 @@ from nllcheck.target import Batch, Target
 
 def on_rows(target: Target, batch: Batch, graph: LossGraph, rows: Sequence[int]) -> LossGraph | None:
     """The loss of `graph` captured on these rows: op for op the same program, or None."""
-    small, _ = captured(target, _rows_of(batch, rows), graph.seed)
+    small, _ = captured(target, rows_of(batch, rows), graph.seed)
     same = small is not None and [n.op for n in small.graph.nodes] == [n.op for n in graph.graph.nodes]
     return small if same else None
 
@@ -38,7 +38,7 @@ def _parts(batch: Batch) -> tuple[Any, ...]:
     return batch.args, dict(batch.kwargs), batch.targets, batch.whole
 
 
-def _rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
+def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
     """The batch with these rows only; what has no rows (see `count_of`) stays."""
     count, chosen = count_of(batch), list(rows)
 

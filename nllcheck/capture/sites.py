@@ -92,6 +92,7 @@ class SiteMode(TorchDispatchMode):
                 yield
         finally:
             self.depth = self.calls = 0
+            _MET.clear()
             for hook in hooks:
                 hook.remove()
 
@@ -163,8 +164,12 @@ def _positions(code: CodeType) -> tuple[Any, ...]:
     return tuple(code.co_positions())
 
 
+_MET: dict[int, FrameType] = {}  # kept while a loss is watched: another call's frame could lie at the same address
+
+
 def freeze(frame: FrameType) -> Frame:
     line = frame.f_lineno
+    _MET[id(frame)] = frame
     positions = _positions(frame.f_code)
     at = positions[frame.f_lasti // 2] if 0 <= frame.f_lasti // 2 < len(positions) else (None,) * 4
     span = (at[0] or line, at[1] or line, -1 if at[2] is None else at[2], -1 if at[3] is None else at[3])

@@ -170,9 +170,9 @@ def _stays(
     before: dict[fx.Node, Any], rows: torch.Tensor, k: int,
 ) -> bool:  # fmt: skip
     count = len(rows)
-    others = [r for r in rows if not torch.equal(r, rows[k])]
+    others = (rows != rows[k]).reshape(count, -1).any(1).nonzero()
     moved = rows.clone()
-    moved[k] = others[0] if others else _nudged(rows[k])
+    moved[k] = rows[int(others[0])] if len(others) else _nudged(rows[k])
     after = _run(module, (*base[:-1], moved.reshape(base[-1].shape)))
     for term in dependent:
         old, new = (v[term.node].reshape(count, -1) for v in (before, after))

@@ -57,7 +57,7 @@ class Culprit:
     points: Bools  # (P,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Layout:
     """The joint graph as column numbers: what each watched op reads, who reads it, what it may carry on."""
 
@@ -97,13 +97,19 @@ def births(joint: Joint, trace: Trace) -> Births:
     """Find births, and follow the bad values to loss and gradient. Loops over ops, never over points."""
     layout = _layout(joint, trace.names)
     states = trace.patterns.numpy()
-    nan, inf = states == 2, states == 1
-    born = _born(layout, nan, inf)
-    to_loss, to_gradient = _reaches(layout, nan | inf)
+    nan, inf, born, to_loss, to_gradient = _followed(layout, states.tobytes(), len(states))
     gradient_state = state_of(_numpy(trace.gradient_low), _numpy(trace.gradient_high))
     loss = _numpy(trace.loss)
     row = trace.pattern.numpy()
     return Births(nan, inf, born, to_loss, to_gradient, row, state_of(loss, loss), gradient_state)
+
+
+@functools.lru_cache(maxsize=32)  # a bisection meets the same two patterns again and again
+def _followed(layout: _Layout, patterns: bytes, count: int) -> tuple[Bools, ...]:
+    """`Births.nan` to `Births.to_gradient` from the bytes of `count` patterns."""
+    states = np.frombuffer(patterns, dtype=np.int8).reshape(count, -1)
+    nan, inf = states == 2, states == 1
+    return nan, inf, _born(layout, nan, inf), *_reaches(layout, nan | inf)
 
 
 def _numpy(values: torch.Tensor) -> Any:

@@ -31,6 +31,7 @@ AUTOCAST = MixedStep("float16", device="cuda")
 POINTS = 160  # a dtype and axis, before bisection; fewer where they cost more elements than this:
 WORK = 1e7
 ENOUGH = 1e10  # elements for the whole map: of very large batches only the first axes are told
+OVERHEAD = 1e4  # elements that are computed in the time that it takes to call an op: sections of a bisection worth it
 _BISECTION = 200  # points that a bisection takes, about
 
 
@@ -104,7 +105,7 @@ def _edges(joint: Joint, axis: Axis, dtype: torch.dtype | None) -> tuple[float |
     ways = [k for k, v in enumerate(values) if v <= middle][::-1], [k for k, v in enumerate(values) if v >= middle]
     rims = [_rim(values, failing, way) for way in ways]
     asked = [(Question(single, _fails), (good, bad)) for good, bad in filter(None, rims) if good is not None]
-    pairs = iter(bisect_all(asked, own))
+    pairs = iter(bisect_all(asked, own, OVERHEAD * len(joint.module.graph.nodes)))
     below, above = (rim if rim is None or rim[0] is None else next(pairs) or rim for rim in rims)
     return below and below[1], above and above[1]
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import fx
-from torch.utils._pytree import tree_map
 
 from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
@@ -86,38 +84,42 @@ def _looked(swept: Swept, part: Part, program: fx.GraphModule, memory: int) -> I
     if count < 3:
         return
     points = chosen[torch.linspace(0, len(chosen) - 1, count).long()].to(joint.base[0].device)
-    kept = _table(_differences(joint, axis, points, program, memory))
+    kept = _table(*_differences(joint, axis, points, program, memory))
     yield _Looked(axis, points.cpu(), joint, names, kept, _read(joint, names, kept))
 
 
 def _differences(
     joint: Joint, axis: Axis, points: torch.Tensor, program: fx.GraphModule, memory: int
-) -> list[tuple[Difference, ...]]:
-    """For each op its outputs' differences, (P,) each, in chunks that stay within `memory` bytes."""
+) -> tuple[Difference, list[int]]:
+    """Of every output of every op, (P, M) each, in chunks that stay within `memory` bytes; and how many an op has."""
     wide = [promoted(b, torch.float64) for b in joint.base]
+    counts: list[int] = []
 
-    def at(point: torch.Tensor) -> Any:
+    def at(point: torch.Tensor) -> torch.Tensor:
         moved = [t for bases in (joint.base, wide) for t, _ in placements(joint, axis, bases, point.to(bases[0].dtype))]
-        return program(*moved)
+        ops = program(*moved)
+        counts[:] = map(len, ops)
+        return torch.stack([torch.stack(output) for op in ops for output in op])  # one tensor: see `watch.observed`
 
     run, found = torch.func.vmap(at, randomness="same"), []
     with torch.no_grad(), plain_kernels():
         for some in points.split(chunk_size(joint, memory // 2, torch.float64)):  # beside it half as much again
             found.append(run(some))
             HEAP.tidy(memory // 2)
-    return tree_map(lambda *parts: torch.cat(parts).cpu(), found[0], *found[1:])  # type: ignore[no-any-return]
+    return Difference(*torch.cat(found).cpu().unbind(-1)), counts
 
 
-def _table(ops: list[tuple[Difference, ...]]) -> Table:
+def _table(found: Difference, counts: list[int]) -> Table:
     """Of several outputs the worst."""
-    return torch.stack([torch.stack([_kept(d) for d in op]).amin(0) for op in ops], dim=1)
+    return torch.stack([kept.amin(1) for kept in _kept(found).split(counts, dim=1)], dim=1)
 
 
-def _kept(found: Difference) -> torch.Tensor:
-    """(P,) bits that an op's output has right."""
+def _kept(found: Difference) -> Table:
+    """(P, M) bits that each output has right."""
     size = torch.maximum(found.low.abs(), found.high.abs())
-    if bool((found.high > 0).any() & (found.low < 0).any()):
-        size = torch.maximum(size, size[torch.isfinite(size)].nanmedian())
+    for k in ((found.high > 0).any(0) & (found.low < 0).any(0)).nonzero()[:, 0].tolist():
+        own = size[:, k]
+        size[:, k] = torch.maximum(own, own[torch.isfinite(own)].nanmedian())
     bits = torch.log2(size / found.error).clamp(min=0).minimum(1 - torch.log2(found.eps))
     known = torch.isfinite(found.error) & torch.isfinite(size) & (size > found.tiny * _SMALLEST)
     return torch.where(known, bits, math.inf)

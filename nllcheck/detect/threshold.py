@@ -80,15 +80,15 @@ def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> P
     return bisect_all([(question, (good, bad))], dtype)[0]
 
 
-def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype) -> list[Pair | None]:
-    """The same for several questions about one axis, which share their runs.
+def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype, work: float = _WORK) -> list[Pair | None]:
+    """The same for several questions about one axis, which share their runs; `work`: elements computed in each.
 
     First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then each pair is
     confirmed, and if need be bisected again, by single canonical evaluations.
     """
     spans = [(to_ordinal(good, dtype), to_ordinal(bad, dtype)) for _, (good, bad) in asked]
     while any(map(_is_open, spans)):
-        spans = _narrowed([question for question, _ in asked], spans, dtype)
+        spans = _narrowed([question for question, _ in asked], spans, dtype, work)
     return [_confirm(question, *span, dtype) for (question, _), span in zip(asked, spans, strict=True)]
 
 
@@ -96,10 +96,10 @@ def _is_open(span: Span) -> bool:
     return abs(span[1] - span[0]) > 1
 
 
-def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype) -> list[Span]:
+def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype, work: float) -> list[Span]:
     """Each span cut down to the section in which its answer first turns; equal spans are tried once."""
     single, open_ = questions[0].single, list(dict.fromkeys(filter(_is_open, spans)))
-    parts = affordable(single.joint, _WORK, 4, _SECTIONS)
+    parts = affordable(single.joint, work, 4, _SECTIONS)
     inner = {span: _between(span, parts) for span in open_}
     ranks = np.unique(np.concatenate(list(inner.values())))
     trace = single.together(from_ordinals(torch.from_numpy(ranks), dtype).to(single.joint.base[0].device))
@@ -128,6 +128,12 @@ def _section(span: Span, tried: Ranks, shown: Bools) -> Span:
     ends = [span[0], *tried.tolist(), span[1]]
     first = int(shown.argmax()) if shown.any() else len(tried)
     return ends[first], ends[first + 1]
+
+
+def confirmed(question: Question, pair: Pair, dtype: torch.dtype) -> Pair | None:
+    """The same by single evaluations alone, where (good, bad) are near one another or each of them is dear."""
+    low, high = (to_ordinal(value, dtype) for value in pair)
+    return _confirm(question, low, high, dtype)
 
 
 def _confirm(question: Question, low: int, high: int, dtype: torch.dtype) -> Pair | None:

@@ -7,6 +7,7 @@ jets through it, so that a singular backward formula cannot spoil the reference.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -127,11 +128,13 @@ def seconds_spent() -> float:
     return _Meter.seconds
 
 
+@functools.lru_cache(maxsize=64)
 def work_of(joint: Joint) -> int:
     """Scalar operations of one evaluation: about 1.3 microseconds each."""
     return sum(_numel(n) for n in joint.forward.graph.nodes)
 
 
+@functools.lru_cache(maxsize=512)  # signs, verdicts and the numbers that are told ask about the same points
 def certain(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -> Certain | str | SingularError:
     """Loss and derivative as floats, or why they are undecided, or the op at whose pole the formula has no value.
 
@@ -153,7 +156,7 @@ def _answer(joint: Joint, axis: Axis, point: float, everywhere: bool) -> Certain
             try:
                 loss, slope = evaluate(joint, axis, point, everywhere)
             except SingularError as error:
-                return error
+                return error.with_traceback(None)
             except UndecidedError as error:
                 reason = error.reason
                 continue

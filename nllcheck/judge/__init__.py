@@ -8,7 +8,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.judge.collapse import collapses
-from nllcheck.judge.flips import flips_along
+from nllcheck.judge.flips import flips_along, is_turned
 from nllcheck.judge.noise import over_noise
 from nllcheck.judge.sample import Sampler
 from nllcheck.judge.series import Reading, over_readings, over_samples
@@ -54,18 +54,22 @@ def signs(
     batches: tuple[list[Reading], list[Reading]],
     checkpoints: tuple[list[Reading], list[Reading]],
     answer: Density,
+    whole: LossGraph,
 ) -> list[Judged]:
     """Negative losses and sign changes: along axes, over samples and time, over batches, over checkpoints.
 
     `batches` and `checkpoints` hold readings in the training dtype and the same in float64; `answer` is the
-    density test's, which says what a negative loss means.
+    density test's, which says what a negative loss means. `graph` may be a part of the batch's `whole` graph.
     """
     boundary = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.mode != "toward"]
     boundary = [p for p in boundary if p.trace.axis.role != "hidden"]
-    found = negative_loss(graph, swept.joints[0], [p.trace for p in boundary], answer) if swept.joints else []
+    found = negative_loss(whole, swept.joints[0], [p.trace for p in boundary], answer) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":
-            found += flips_along(graph, swept.joints[part.joint], part.trace, part.wide)
+            flips = flips_along(graph, swept.joints[part.joint], part.trace, part.wide)
+            found += [
+                one for one in flips if one.verdict != "defect" or is_turned(one, swept.joints[part.joint], whole)
+            ]
             found += falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])

@@ -19,7 +19,7 @@ from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
-from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.joint import Joint, of_batch
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, Event, Judged
 
@@ -82,6 +82,15 @@ def _rounding(graph: LossGraph, joint: Joint, axis: Axis, near: _Near, wrong: to
         if computed * exact < 0:
             return _wrong_sign(graph, axis, _against_batch(joint, near), wrong, k, computed, exact, name)
     return None
+
+
+def is_turned(judged: Judged, joint: Joint, graph: LossGraph) -> bool:
+    """Does rounding turn the sign there on all rows of the batch, `graph`, where `joint` is one of some of them?"""
+    whole, axis = of_batch(joint, graph), judged.event.axis
+    if whole is joint or axis is None:
+        return True
+    computed, wide = (float(run_one(whole, axis, judged.event.witness, (), d).slope[0]) for d in (None, torch.float64))
+    return computed * wide < 0
 
 
 def _against_batch(joint: Joint, near: _Near) -> _Near:

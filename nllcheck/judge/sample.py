@@ -16,12 +16,12 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from nllcheck.capture import LossGraph
-from nllcheck.capture.rows import count_of, on_rows
+from nllcheck.axes.excerpt import Excerpt
+from nllcheck.capture.rows import on_rows
 from nllcheck.detect.chain import values_at
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
-from nllcheck.target import Batch, Target
+from nllcheck.target import Target
 from nllcheck.types import Axis, Event, Move
 
 FEWEST = 5  # samples of a batch that is worth cutting
@@ -45,7 +45,7 @@ class Sample:
 Sampler = Callable[[Event, Axis, Joint, Sequence[float]], Sample | None]
 
 
-def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
+def sampler(target: Target, part: Excerpt) -> Sampler:
     """`sample(event, axis, joint, places)`: the program cut to the sample that decides the event; None if none does.
 
     It must fail at one of the `places` on the axis, at all of which the batch does: at the threshold itself it may not,
@@ -54,11 +54,11 @@ def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
 
     @functools.lru_cache(maxsize=8)
     def joint_on(rows: tuple[int, int], moved: tuple[int, ...]) -> Joint | None:
-        small = on_rows(target, batch, graph, rows)
-        return None if small is None else joint_graph(small, moved, graph.seed)
+        small = on_rows(target, part.batch, part.graph, rows)
+        return None if small is None else joint_graph(small, moved, small.seed)
 
     def sample(event: Event, axis: Axis, joint: Joint, places: Sequence[float]) -> Sample | None:
-        rows = _deciding(event, axis, joint, places[0], count_of(batch))
+        rows = _deciding(event, axis, joint, places[0], len(part.rows))
         if rows is None or axis.mode == "noise":
             return None
         try:
@@ -67,7 +67,7 @@ def sampler(target: Target, batch: Batch, graph: LossGraph) -> Sampler:
             fails = small and way and any(_fails(small, way, at, event) for at in places)
         except Exception:  # on two rows the user's own code, or a derivative, may do what it does not on all
             return None
-        return Sample(small, way, rows[0], count_of(batch)) if small and way and fails else None
+        return Sample(small, way, part.rows[rows[0]], part.count) if small and way and fails else None
 
     return sample
 

@@ -14,7 +14,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.graphs import refs
-from nllcheck.sweep.joint import Joint
+from nllcheck.sweep.joint import Joint, of_batch
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Density, Event, Graph, Judged
 
@@ -65,8 +65,9 @@ def _is_one_hot(value: torch.Tensor) -> bool:
 def negative_loss(graph: LossGraph, joint: Joint, traces: list[Trace], answer: Density) -> list[Judged]:
     """At most one finding: the batch's loss is below zero, or the nearest value of an axis that makes it so."""
     kind = is_discrete(graph) or ("binary" if answer.support == "binary" and answer.claims else "continuous")
-    base = run_one(joint, batch_axis(joint), 1.0, ())
-    wide = run_one(joint, batch_axis(joint), 1.0, (), torch.float64)
+    all_ = of_batch(joint, graph)
+    base = run_one(all_, batch_axis(all_), 1.0, ())
+    wide = run_one(all_, batch_axis(all_), 1.0, (), torch.float64)
     loss, exact = float(base.loss[0]), float(wide.loss[0])
     if math.isfinite(loss) and loss < -_ROUNDING and exact < 0:
         event = Event("negative-nll", "forward", graph.graph.loss, None, loss, None, loss=loss, on_batch=True)

@@ -21,9 +21,10 @@ from nllcheck.sweep.trace import Trace
 from nllcheck.sweep.watch import UnsweepableError, affordable, elements, run_points, watched_names
 from nllcheck.types import Axis, Effort
 
-# Elements computed on one default axis, and points at most: large batches get fewer points, never fewer than `FEWEST`.
+# Elements computed on one default axis, and points at most. Large batches get fewer points, never fewer than `FEWEST`
+# where these cost no more than `LARGEST` elements, and never fewer than `LEAST`.
 WORK: dict[Effort, tuple[float, int]] = {"quick": (1e7, 300), "default": (5e7, 1000), "thorough": (4e8, 8000)}
-FEWEST = 60
+FEWEST, LARGEST, LEAST = 60, 2e8, 24
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,12 @@ def _points(joint: Joint, axis: Axis, spec: Spec | None, count: int | None, effo
         points = spec_points(spec, base.dtype)
     else:
         work, most = WORK[effort]
-        points = default_points(axis, base.dtype, count or affordable(joint, work, FEWEST, most))
+        points = default_points(axis, base.dtype, count or _affordable(joint, work, most))
     return points.to(base.device)
+
+
+def _affordable(joint: Joint, work: float, most: int) -> int:
+    return affordable(joint, work, affordable(joint, LARGEST, LEAST, FEWEST), most)
 
 
 def _seen(joints: tuple[Joint, ...], parts: Sequence[Part]) -> dict[int, tuple[float, float]]:

@@ -102,6 +102,12 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
     return Joint(with_failing_factors(tidy(out_of_place(module))), tuple(moved), base, _ops(module), trained, sub)
 
 
+def of_batch(joint: Joint, graph: LossGraph) -> Joint:
+    """The same cut of the batch's own graph, where `joint` is one of some of its rows; else `joint` itself."""
+    is_whole = all(b.shape == graph.values[i].shape for i, b in zip(joint.moved, joint.base, strict=True))
+    return joint if is_whole else joint_graph(graph, joint.moved, graph.seed)
+
+
 def _trains(tensor: torch.Tensor, is_data: bool) -> bool:
     return tensor.is_floating_point() and not is_data
 

@@ -20,7 +20,7 @@ from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.trace import Row
 
 Key = tuple[tuple[str, ...], torch.dtype | None]
-_MADE: WeakKeyDictionary[Joint, dict[Key, fx.GraphModule]] = WeakKeyDictionary()
+_MADE: WeakKeyDictionary[fx.GraphModule, dict[Key, fx.GraphModule]] = WeakKeyDictionary()
 
 
 def watching(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) -> fx.GraphModule:
@@ -29,7 +29,7 @@ def watching(joint: Joint, names: tuple[str, ...], dtype: torch.dtype | None) ->
     `dtype` stands in for hard-coded floating dtypes and constants; None leaves them. To be run without gradients:
     it does not keep the user's `no_grad` regions apart.
     """
-    made = _MADE.setdefault(joint, {})
+    made = _MADE.setdefault(joint.module, {})
     key = names, dtype
     if key not in made:
         made[key] = _built(joint.module, names, dtype)
@@ -90,7 +90,9 @@ def observed(
     along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
     along = [torch.where(*kept, 0) for kept in zip(moves, along, strict=True)] if moves else along
     low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
-    lows, highs = (tuple(_in(loss.dtype, pair[end]) for pair in found) for end in (0, 1))
+    ends = ([_in(loss.dtype, pair[end]) for pair in found] for end in (0, 1))
+    # stacked here: vmap handles each tensor that it returns in Python
+    lows, highs = (torch.stack(some) if some else loss.new_empty(0) for some in ends)
     slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
     return loss, slope, size, low, high, lows, highs
 

@@ -9,7 +9,7 @@ import torch
 
 from nllcheck.types import Axis
 
-# loss, slope, magnitude, gradient_low, gradient_high: (P,); low, high: N times (P,)
+# loss, slope, magnitude, gradient_low, gradient_high: (P,); low, high: (P, N)
 Row = Any
 FINITE, INF, NAN = 0, 1, 2
 
@@ -39,8 +39,7 @@ class Trace:
 def trace_of(axis: Axis, points: torch.Tensor, row: Row, names: tuple[str, ...]) -> Trace:
     """The trace of one chunk. Its tensors stay on the device of `row`, but `points` goes with them."""
     loss, slope, size, g_low, g_high, lows, highs = row
-    blank = loss.new_zeros(0, len(loss))
-    low, high = (torch.stack(some) if some else blank for some in (lows, highs))  # (N, P)
+    low, high = lows.T, highs.T
     patterns, pattern = _patterns(low, high)
     ends = (_least(low)[None], -_least(-high)[None])
     return Trace(axis, points.to(loss.device), loss, slope, size, g_low, g_high, *ends, patterns, pattern, names)

@@ -120,12 +120,16 @@ def chunk_size(joint: Joint, memory: int, dtype: torch.dtype | None) -> int:
     return max(1, fitting if joint.base[0].is_cuda else min(fitting, CACHED // elements(joint)))
 
 
-@functools.lru_cache(maxsize=64)
 def live_elements(joint: Joint) -> int:
     """The most elements that one point holds at a time: a value goes when the last op that reads it has run."""
-    last = {source: n for n in joint.module.graph.nodes for source in n.all_input_nodes}
+    return _live(joint.module)
+
+
+@functools.lru_cache(maxsize=64)
+def _live(module: fx.GraphModule) -> int:
+    last = {source: n for n in module.graph.nodes for source in n.all_input_nodes}
     held = most = 0
-    for n in joint.module.graph.nodes:
+    for n in module.graph.nodes:
         held += _numel(n) if n.op != "get_attr" else 0
         most = max(most, held)
         held -= sum(_numel(source) for source in n.all_input_nodes if last[source] is n and source.op != "get_attr")
@@ -134,7 +138,12 @@ def live_elements(joint: Joint) -> int:
 
 def elements(joint: Joint) -> int:
     """What one point computes, over all ops."""
-    return max(1, sum(_numel(n) for n in joint.module.graph.nodes))
+    return _computed(joint.module)
+
+
+@functools.lru_cache(maxsize=64)
+def _computed(module: fx.GraphModule) -> int:
+    return max(1, sum(_numel(n) for n in module.graph.nodes))
 
 
 def _numel(node: fx.Node) -> int:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nllcheck.axes import default_axes
+from nllcheck.axes.excerpt import excerpt_of
 from nllcheck.capture.attempt import captured
 from nllcheck.capture.rows import count_of
 from nllcheck.detect import detect
@@ -68,7 +69,7 @@ def located(loss, batch):
     swept = sweep(graph, default_axes(graph)[0], {}, count=65)
     found, _ = detect(graph, swept, None)
     failures = [(e, swept.joints[k]) for e, k in found if e.axis and e.kind in ("nan", "inf") and e.reaches]
-    return sampler(target, whole, graph), failures
+    return sampler(target, excerpt_of(target, whole, graph, "default")), failures
 
 
 @pytest.mark.parametrize(("loss", "expected"), LOSSES, ids=[loss.__name__ for loss, _ in LOSSES])

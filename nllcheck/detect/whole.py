@@ -1,0 +1,93 @@
+"""Failures that some rows of a large batch have shown, tried on all of them: each threshold once more, by single runs.
+
+A row that was not looked at can fail earlier, and what a mean over more rows hides can fail later, or not at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from nllcheck.axes.reach import reach_of
+from nllcheck.capture import LossGraph
+from nllcheck.detect import Located
+from nllcheck.detect.births import Culprit
+from nllcheck.detect.threshold import Pair, Single, confirmed, failing_at
+from nllcheck.sweep import Swept
+from nllcheck.sweep.joint import Joint, of_batch
+from nllcheck.types import Event, Phase
+
+
+def on_all_rows(found: list[Located], swept: Swept, graph: LossGraph) -> tuple[list[Located], tuple[str, ...]]:
+    """The failures as the whole batch, `graph`, has them: of each op, phase and side the nearest ones, until one holds
+    that is nearer than what the rows show of the others. What the whole batch does not show is left out and told."""
+    joints: dict[int, Joint] = {}
+    nearest: dict[tuple[int, Phase, bool], float] = {}
+    told: dict[int, Located | None] = {}
+    for i in sorted(range(len(found)), key=lambda i: _reach(found[i][0])):
+        event, k = found[i]
+        key = event.node, event.phase, _is_upwards(event)
+        if _is_settled(event) or _reach(event) >= nearest.get(key, math.inf):
+            continue
+        if k not in joints:
+            joints[k] = of_batch(swept.joints[k], graph)
+        pair = _on_all(event, joints[k], swept.names[k])
+        told[i] = (replace(event, threshold=pair), k) if pair else None
+        nearest[key] = min(nearest.get(key, math.inf), _reach(told[i][0]) if pair else math.inf)  # type: ignore[index]
+    kept = [one for i, old in enumerate(found) if (one := told.get(i, old))]
+    missing = [_place(found[i][0]) for i, one in sorted(told.items()) if one is None]
+    text = f"fails on the rows looked at and not on the whole batch: {', '.join(dict.fromkeys(missing))}"
+    return kept, (text,) if missing else ()
+
+
+def _is_settled(event: Event) -> bool:
+    """Has it no threshold that all rows could move?"""
+    return event.kind not in ("nan", "inf") or event.axis is None or event.threshold is None or bool(event.axis.moves)
+
+
+def _reach(event: Event) -> float:
+    return math.inf if _is_settled(event) else reach_of(event.axis, event.threshold[1])  # type: ignore[arg-type,index]
+
+
+def _is_upwards(event: Event) -> bool:
+    return bool(event.threshold and event.threshold[1] > event.threshold[0])
+
+
+def _place(event: Event) -> str:
+    assert event.axis and event.threshold
+    return f"{event.axis.label} = {event.threshold[1]:.6g}"
+
+
+def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Pair | None:
+    """The threshold on all rows: the same floats where these decide, else the nearest that is found either way."""
+    assert event.axis and event.threshold
+    single = Single(joint, event.axis, names)
+    question = failing_at(single, Culprit(event.node, event.phase, np.zeros(0, dtype=bool)))
+    good, bad = event.threshold
+    dtype = joint.base[joint.moved.index(event.axis.node)].dtype
+    if not question.at(good):
+        failing = next((v for v in (bad, *_further(event)) if question.at(v)), None)
+        return None if failing is None else confirmed(question, (good, failing), dtype)
+    start = _sound(event)
+    return None if question.at(start) else confirmed(question, (start, good), dtype)
+
+
+def _further(event: Event) -> Iterator[float]:
+    """The failing values behind the threshold that the rows have shown."""
+    assert event.threshold
+    good, bad = event.threshold
+    yield event.witness
+    yield from (v for ends in event.region for v in ends if (v - bad) * (bad - good) > 0)
+
+
+def _sound(event: Event) -> float:
+    """The end of the batch's own range that lies towards the threshold."""
+    assert event.axis and event.threshold
+    low, high = event.axis.observed
+    good, bad = event.threshold
+    if not math.isfinite(low + high):
+        return good
+    return min(high, good) if bad > good else max(low, good)

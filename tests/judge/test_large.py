@@ -1,0 +1,106 @@
+"""Large batches: some rows are looked at, and what is told holds on all of them."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import nllcheck
+from nllcheck.axes import excerpt
+from nllcheck.axes.excerpt import excerpt_of
+from nllcheck.capture.attempt import captured
+from nllcheck.target import Batch, Target
+
+ROWS, CLASSES, ODD = 48, 40, 31
+
+
+def log_of_softmax(output, target):
+    return F.nll_loss(torch.log(torch.softmax(output, -1)), target)
+
+
+def logsumexp_by_hand(output, target):
+    return (output.exp().sum(-1).log() - output.gather(1, target[:, None])[:, 0]).mean()
+
+
+def cross_entropy(output, target):
+    return F.cross_entropy(output, target)
+
+
+def similarities(output, target):
+    return F.cross_entropy(output @ output.T, target)
+
+
+def sigmoid_by_hand(output, target):
+    p = torch.sigmoid(output)
+    return -(target * torch.log(p) + (1 - target) * torch.log(1 - p)).mean()
+
+
+def batch_for(loss):
+    generator = torch.Generator().manual_seed(0)
+    if loss is sigmoid_by_hand:  # images
+        x = torch.randn(ROWS, 2, 6, 6, generator=generator)
+        return {"output": x, "target": (x > 0).float()}
+    x = 2 * torch.randn(ROWS, CLASSES, generator=generator)
+    x[ODD, 3] = -9.0
+    return {"output": x, "target": torch.randint(0, CLASSES, (ROWS,), generator=generator)}
+
+
+def seen(loss, batch):
+    whole = Batch(kwargs=batch, whole=batch)
+    target = Target("loss", loss, loss.__name__, None, (whole,), "function", target_names=("target",))
+    graph, remarks = captured(target, whole, 0)
+    assert graph, remarks
+    return excerpt_of(target, whole, graph, "default")
+
+
+def failures(report):
+    return {(f.rule, f.kind, f.verdict, f.phase, f.op, f.site.line) for f in report.findings if f.severity == "error"}
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """As if a tenth of these small batches were all that can be afforded."""
+    monkeypatch.setattr(excerpt, "LARGE", 1000.0)
+
+
+@pytest.mark.parametrize("loss", [log_of_softmax, logsumexp_by_hand, cross_entropy, sigmoid_by_hand])
+def test_a_part_of_the_batch_finds_what_all_of_it_does(loss, few, monkeypatch):
+    batch = batch_for(loss)
+    options = {"target": "target", "effort": "quick", "sweep": ("output[...,0:3]=-120:120:61",)}
+    part = nllcheck.check_function(loss, batch, **options)
+    assert any(f"of the batch's {ROWS} rows" in note for note in part.notes)
+    monkeypatch.setattr(excerpt, "LARGE", 1e9)
+    whole = nllcheck.check_function(loss, batch, **options)
+    assert not any("of the batch's" in note for note in whole.notes)
+    assert failures(part) == failures(whole)
+    assert bool(failures(part)) == (loss is not cross_entropy)
+    assert part.facts.loss == whole.facts.loss
+    assert thresholds(part) == thresholds(whole)
+    for finding in part.findings:
+        if finding.severity == "error" and finding.phase == "forward":
+            moved = batch["output"].clone()
+            moved[..., 0:3] = finding.threshold
+            assert not bool(torch.isfinite(loss(moved, batch["target"])))
+
+
+def thresholds(report):
+    return {(f.rule, f.last_good, f.threshold) for f in report.findings if f.severity == "error"}
+
+
+def test_the_rows_are_those_that_stand_out(few):
+    batch = batch_for(cross_entropy)
+    found = seen(cross_entropy, batch)
+    assert found.is_part
+    assert ODD in found.rows
+    assert int(batch["output"].amax(1).argmax()) in found.rows
+    assert list(found.rows) == sorted(set(found.rows))
+    assert torch.equal(found.batch.kwargs["output"], batch["output"][list(found.rows)])
+    batch["output"][ODD - 1, 0] = math.inf
+    assert ODD - 1 in seen(cross_entropy, batch).rows
+
+
+def test_rows_against_rows_are_left_whole(few):
+    batch = batch_for(similarities)
+    batch["target"] = torch.arange(ROWS)
+    assert not seen(similarities, batch).is_part
