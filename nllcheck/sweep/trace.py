@@ -114,3 +114,30 @@ class Gathering:
         ends: dict[str, Any] = {"low": _least(low)[None], "high": -_least(-high)[None]}
         ends |= self.columns
         return replace(parts[0], **ends, patterns=torch.cat([part.patterns for part in parts]))
+
+
+class Waiting:
+    """Rows of chunks that follow one another, left on the device until they hold `most` bytes.
+
+    To see which ops failed the processor has to wait for the device. Once in many chunks that costs nothing.
+    """
+
+    def __init__(self, found: Gathering, axis: Axis, names: tuple[str, ...], most: int) -> None:
+        self.found, self.axis, self.names, self.most = found, axis, names, most
+        self.rows: list[tuple[int, torch.Tensor, Row]] = []
+        self.held = 0
+
+    def put(self, start: int, points: torch.Tensor, row: Row) -> None:
+        """The row of the chunk whose first point is at `start`."""
+        self.rows.append((start, points, row))
+        self.held += sum(column.numel() * column.element_size() for column in row)
+        if self.held >= self.most:
+            self.flush()
+
+    def flush(self, apart: bool = False) -> None:
+        """All that waits is put with what has been found: at once, or, where memory is short, chunk by chunk."""
+        for some in [[one] for one in self.rows] if apart else [self.rows] * bool(self.rows):
+            starts, points, rows = zip(*some, strict=True)
+            row = rows[0] if len(rows) == 1 else tuple(map(torch.cat, zip(*rows, strict=True)))
+            self.found.put(starts[0], trace_of(self.axis, torch.cat(points), row, self.names))
+        self.rows, self.held = [], 0

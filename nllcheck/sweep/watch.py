@@ -18,7 +18,7 @@ from nllcheck.sweep.heap import HEAP
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placements
 from nllcheck.sweep.program import extent, observed
-from nllcheck.sweep.trace import Gathering, Row, Trace, on_cpu, trace_of
+from nllcheck.sweep.trace import Gathering, Row, Trace, Waiting, on_cpu, trace_of
 from nllcheck.types import Axis
 
 
@@ -59,21 +59,23 @@ def run_points(
 ) -> Trace:
     """Evaluate all `points` (P,), vectorised, in chunks that stay within `memory` bytes.
 
-    An out-of-memory error halves the chunk and goes on. Nothing leaves the device before the end. `is_fused`: by
-    a compiled program; raises NllcheckError where that cannot be made.
+    An out-of-memory error halves the chunk and goes on. Nothing leaves the device before the end, and a GPU is waited
+    for only once in many chunks. `is_fused`: by a compiled program; raises NllcheckError where that cannot be made.
     """
     at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
     chunk = chunk_size(joint, memory, dtype)
     found, start = Gathering(points.numel()), 0
+    waiting = Waiting(found, axis, names, memory // WAITING if points.is_cuda else 0)
     with torch.no_grad(), plain_kernels():
         while start < points.numel():
             some = points[start : start + chunk]
             try:
                 row = fused_rows(joint, axis, names, dtype, some, chunk) if is_fused else at(some)
-                found.put(start, trace_of(axis, some, row, names))
+                waiting.put(start, some, row)
                 start += chunk
                 HEAP.tidy(memory // 2)
             except torch.OutOfMemoryError:
+                waiting.flush(apart=True)
                 if chunk == 1:
                     raise
                 chunk = max(1, chunk // 2)
@@ -81,6 +83,7 @@ def run_points(
                 raise
             except Exception as error:  # no batching rule, or a formula that raises for an empty selection
                 raise UnsweepableError(_first_line(error)) from error
+        waiting.flush()
     return on_cpu(found.trace())
 
 
@@ -106,6 +109,7 @@ def affordable(joint: Joint, work: float, fewest: int, most: int) -> int:
     return int(min(most, max(fewest, work / elements(joint))))
 
 
+WAITING = 16  # on a GPU: of the memory a part this large holds the ranges of chunks that nobody has looked at yet
 CACHED = 2**25  # elements computed in a chunk on a CPU: more does not stay in its caches, less is all overhead
 SHARE = 4  # of the memory a chunk takes one part; temporaries of its ops and what has been found have the rest
 
