@@ -30,7 +30,7 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 AUTOCAST = MixedStep("float16", device="cuda")
 POINTS = 160  # a dtype and axis, before bisection; fewer where they cost more elements than this:
 WORK = 1e7
-ENOUGH = 1e10  # elements for the whole map: of very large batches only the first axes are told
+ENOUGH = 5e9  # elements for the whole map: of very large batches only the first axes are told
 OVERHEAD = 1e4  # elements that are computed in the time that it takes to call an op: sections of a bisection worth it
 _BISECTION = 200  # points that a bisection takes, about
 

@@ -20,17 +20,22 @@ from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, of_batch
 from nllcheck.types import Event, Phase
 
+Key = tuple[int, Phase, int, str, bool]  # the op that fails, when; the node that moves, how, and whether upwards
+
 
 def on_all_rows(found: list[Located], swept: Swept, graph: LossGraph) -> tuple[list[Located], tuple[str, ...]]:
-    """The failures as the whole batch, `graph`, has them: of each op, phase and side the nearest ones, until one holds
-    that is nearer than what the rows show of the others. What the whole batch does not show is left out and told."""
+    """The failures as the whole batch, `graph`, has them; what it does not show is left out and told.
+
+    Of each op and phase, and of the axes of a node each way, the nearest ones are tried, until one holds that is nearer
+    than what the rows show of the others.
+    """
     joints: dict[int, Joint] = {}
-    nearest: dict[tuple[int, Phase, bool], float] = {}
+    nearest: dict[Key, float] = {}
     told: dict[int, Located | None] = {}
     for i in sorted(range(len(found)), key=lambda i: _reach(found[i][0])):
         event, k = found[i]
-        key = event.node, event.phase, _is_upwards(event)
-        if _is_settled(event) or _reach(event) >= nearest.get(key, math.inf):
+        key = None if _is_settled(event) else _key(event)
+        if key is None or _reach(event) >= nearest.get(key, math.inf):
             continue
         if k not in joints:
             joints[k] = of_batch(swept.joints[k], graph)
@@ -52,8 +57,10 @@ def _reach(event: Event) -> float:
     return math.inf if _is_settled(event) else reach_of(event.axis, event.threshold[1])  # type: ignore[arg-type,index]
 
 
-def _is_upwards(event: Event) -> bool:
-    return bool(event.threshold and event.threshold[1] > event.threshold[0])
+def _key(event: Event) -> Key:
+    assert event.axis and event.threshold
+    good, bad = event.threshold
+    return event.node, event.phase, event.axis.node, event.axis.mode, bad > good
 
 
 def _place(event: Event) -> str:
