@@ -22,6 +22,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.compiled.programs import Programs
 from nllcheck.detect.births import Bools, intervals
 from nllcheck.detect.bits import bits_kept, on_batch
+from nllcheck.detect.threshold import Pair, one_by_one
 from nllcheck.diagnose.builtin import COMPILED
 from nllcheck.diagnose.finding import base, where
 from nllcheck.diagnose.severity import severity_of
@@ -82,9 +83,30 @@ def _disagreements(graph: LossGraph, programs: Programs, part: Part, floor: floa
         points = plain.points[run[0] : run[1] + 1].tolist()
         point = min(points, key=lambda v: (reach_of(axis, v), abs(v)))
         judged = _judged(graph, programs, axis, point, floor)
-        region = ((points[0], points[-1]),)
-        found += [replace(judged, event=replace(judged.event, region=region))] if judged else []
+        if judged:
+            edge, region = _edge(programs, axis, plain, run, floor), ((points[0], points[-1]),)
+            found.append(replace(judged, event=replace(judged.event, threshold=edge, region=region)))
     return found
+
+
+def _edge(programs: Programs, axis: Axis, plain: Trace, run: tuple[int, int], floor: float) -> Pair | None:
+    """Adjacent floats where the two begin to part, going away from the batch; None inside its range."""
+    points, (low, high) = plain.points.tolist(), axis.observed
+    good, bad = (run[1] + 1, run[1]) if points[run[1]] < low else (run[0] - 1, run[0])
+    if low <= points[bad] <= high or not 0 <= good < len(points):
+        return None
+    return one_by_one(lambda v: _is_apart(programs, axis, v, floor), points[good], points[bad], plain.points.dtype)
+
+
+def _is_apart(programs: Programs, axis: Axis, value: float, floor: float) -> bool:
+    """Is only one of the two right at a value, about the loss or the slope, by float64?"""
+    one, wide = (run_one(programs.joint, axis, value, (), dtype) for dtype in (None, torch.float64))
+    loss, slope, wide_loss, wide_slope = (t.item() for t in (one.loss, one.slope, wide.loss, wide.slope))
+    own_loss, own_slope, _ = programs.at(axis, value)
+    size = float(wide.magnitude[0])
+    right = [_is_right(v, wide_loss, 0.0, floor) for v in (own_loss, loss)]
+    steep = [_is_right(v, wide_slope, size, floor) for v in (own_slope, slope)]
+    return right[0] != right[1] or steep[0] != steep[1]
 
 
 def _tried(trace: Trace) -> torch.Tensor:

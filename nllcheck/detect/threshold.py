@@ -155,6 +155,15 @@ def _confirm(question: Question, low: int, high: int, dtype: torch.dtype) -> Pai
     return from_ordinal(low, dtype), from_ordinal(high, dtype)
 
 
+def one_by_one(fails: Callable[[float], bool], good: float, bad: float, dtype: torch.dtype) -> Pair:
+    """Adjacent floats (last good, first bad), for what cannot be asked at many values at once."""
+    low, high = to_ordinal(good, dtype), to_ordinal(bad, dtype)
+    while abs(high - low) > 1:
+        middle = low + (high - low) // 2
+        low, high = (low, middle) if fails(from_ordinal(middle, dtype)) else (middle, high)
+    return from_ordinal(low, dtype), from_ordinal(high, dtype)
+
+
 def simplest(good: float, bad: float, failing: tuple[float, float]) -> list[float]:
     """Round values just inside a failing interval, the shortest decimal first, the threshold itself last."""
     away = math.copysign(1.0, bad - good)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from nllcheck.axes import default_axes
-from nllcheck.axes.points import default_points, from_ordinal, to_ordinal
+from nllcheck.axes.points import default_points
 from nllcheck.axes.reach import reach_of
 from nllcheck.axes.spec import Spec, requested_axis, spec_points
 from nllcheck.capture.interpret import promoted
 from nllcheck.capture.trace import Program, program
 from nllcheck.detect.births import intervals
+from nllcheck.detect.threshold import one_by_one
 from nllcheck.eager.events import Offence, event_at, offences, refusals, state_of
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Record, record
@@ -168,21 +169,13 @@ def located(
     runs = intervals(np.array(failing))
     edges = [(a - 1, a) for a, _ in runs if a] + [(b + 1, b) for _, b in runs if b + 1 < len(points)]
     edges.sort(key=lambda e: (reach_of(axis, points[e[1]]), points[e[1]] < 0))
-    pair = _bisected(fails, points[edges[0][0]], points[edges[0][1]], dtype) if edges else None
+    pair = one_by_one(fails, points[edges[0][0]], points[edges[0][1]], dtype) if edges else None
     witness = pair[1] if pair else points[runs[0][0]]
     if reach_of(axis, witness) > 1e6 and abs(witness) > 1e3:
         return []
     event = _event(bench, bench.at(axis, witness), offence, axis, witness)
     region = tuple((points[a], points[b]) for a, b in runs[:6])
     return [replace(event, threshold=pair, region=region, share=sum(failing) / len(failing))]
-
-
-def _bisected(fails: Callable[[float], bool], good: float, bad: float, dtype: torch.dtype) -> tuple[float, float]:
-    low, high = to_ordinal(good, dtype), to_ordinal(bad, dtype)
-    while abs(high - low) > 1:
-        middle = low + (high - low) // 2
-        low, high = (low, middle) if fails(from_ordinal(middle, dtype)) else (middle, high)
-    return from_ordinal(low, dtype), from_ordinal(high, dtype)
 
 
 def _event(bench: Bench, run: Record, offence: Offence, axis: Axis | None, witness: float) -> Event:

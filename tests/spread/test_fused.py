@@ -91,6 +91,7 @@ def test_where_compiled_code_departs_the_op_and_the_side_that_errs_are_told(loss
         value.backward()
         bad = not (torch.isfinite(value) and torch.isfinite(output.grad).all())
         assert bad == (finding.kind in ("nan", "inf"))
+        assert abs(finding.last_good) < abs(finding.threshold) <= abs(finding.witness)
 
 
 def test_a_machine_that_cannot_compile_says_so(monkeypatch):
