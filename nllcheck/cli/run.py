@@ -60,7 +60,7 @@ def run(
     base_measure: Annotated[str | None, option(HOW, "A factor of the target the loss leaves out: 1/y!")] = None,
     nll: Annotated[bool, option(HOW, "The loss is meant as a negative log-likelihood.", "--nll")] = False,
     as_compiled: Annotated[bool, option(HOW, "Also what torch.compile makes of it.", "--as-compiled")] = False,
-    fuse: Annotated[bool | None, option(HOW, "Compile the sweeps; else large ones on a GPU.")] = None,
+    fuse: Annotated[bool | None, option(HOW, "Compile the sweeps; left out, large ones on a GPU.")] = None,
     target: Annotated[str | None, option(WHAT, "A target named in pyproject.toml.")] = None,
     init: Annotated[bool, option(WHAT, "Check a freshly built model, without a checkpoint.", "--init")] = False,
     trust: Annotated[bool, option(WHAT, "Let files run code (pickled modules, TorchScript).", "--trust")] = False,

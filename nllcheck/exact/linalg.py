@@ -102,22 +102,41 @@ def _identity(n: int) -> Array:
 
 
 def slogdet(a: Any) -> tuple[Ball, Ball]:
-    """Sign and log of |det A|; the differential of the log is trace(A^-1 dA)."""
+    """Sign and log of |det A|; the differential of the log is trace(A^-1 dA). Both have no value where det A is 0."""
     x = ball_of(a)
-    det = _each(lambda m: np.array([[_matrix(m).det()]], dtype=object), x.value)[..., 0, 0]
-    moved = _each(_solved, x.value, slope_of(x))
-    det = det if isinstance(det, np.ndarray) else np.array(det, dtype=object)
-    log = np.frompyfunc(lambda d: abs(d).log(), 1, 1)(det)
-    sign = np.frompyfunc(lambda d: d.sgn(), 1, 1)(det)
-    trace = np.trace(moved, axis1=-2, axis2=-1)
-    return _ball(sign, None), _ball(log, trace)
+    value = _scalars(lambda m: _matrix(m).det(), x.value)
+    log = np.frompyfunc(lambda d: arb("nan") if d.is_zero() else abs(d).log(), 1, 1)(value)
+    sign = np.frompyfunc(lambda d: d.sgn(), 1, 1)(value)
+    return _ball(sign, None), _ball(log, _scalars(_log_slope, x.value, slope_of(x)))
 
 
 def det(a: Any) -> Ball:
-    """det A; its differential is det A trace(A^-1 dA)."""
-    sign, log = slogdet(a)
-    value = np.frompyfunc(lambda s, v: s * v.exp(), 2, 1)(sign.value, log.value)
-    return _ball(value, value * slope_of(log))
+    """det A; its differential is trace(adj(A) dA), which is det A trace(A^-1 dA) unless A is singular (Jacobi)."""
+    x = ball_of(a)
+    return _ball(_scalars(lambda m: _matrix(m).det(), x.value), _scalars(_slope, x.value, slope_of(x)))
+
+
+def _scalars(function: Callable[..., arb], *arrays: Array) -> Any:
+    """A number for each matrix."""
+    return _each(lambda *m: np.array([[function(*m)]], dtype=object), *arrays)[..., 0, 0]
+
+
+def _log_slope(a: Array, moved: Array) -> arb:
+    return arb("nan") if _matrix(a).det().is_zero() else np.trace(_solved(a, moved))  # type: ignore[no-any-return]
+
+
+def _slope(a: Array, moved: Array) -> arb:
+    value = _matrix(a).det()
+    return value * np.trace(_solved(a, moved)) if not value.is_zero() else _by_cofactors(a, moved)  # type: ignore[no-any-return]
+
+
+def _by_cofactors(a: Array, moved: Array) -> arb:
+    n = len(a)
+    found = arb(0)
+    for i, j in np.argwhere(np.array([[not v.is_zero() for v in row] for row in moved])):
+        minor = np.delete(np.delete(a, i, 0), j, 1)
+        found += (-1) ** int(i + j) * moved[i, j] * (_matrix(minor).det() if n > 1 else arb(1))
+    return found
 
 
 def _ball(value: Any, slope: Any) -> Ball:

@@ -58,6 +58,25 @@ def test_a_negative_determinant_has_no_logarithm(sign, error):
     assert sign > 0 or answer.reason == "logdet"
 
 
+@pytest.mark.parametrize(("rows", "slope"), [([[1.0, 2.0], [2.0, 4.0]], 0.0), ([[0.0, 1.0], [0.0, 3.0]], 0.0),
+                                             ([[1.0, 2.0], [3.0, 4.0]], -4.0), ([[0.0]], 0.0)])  # fmt: skip
+def test_a_determinant_has_a_derivative_where_it_is_zero_too(rows, slope):
+    """Along the batch axis w moves by w itself: d det(t w) / dt = n det w. One entry at a time: its cofactor."""
+    w = torch.tensor(rows)
+    joint = joint_of(lambda w: torch.det(w), {"w": w})
+    assert certain(joint, batch_axis(joint), 1.0)[:2] == (pytest.approx(float(torch.det(w.double()))), slope)
+    for column in range(len(rows)):
+        axis = Axis("w", joint.moved[0], "weight", channel=(column, column + 1))
+        other = w.double().clone()
+        other[:, column] = 0.5
+        moved = other.clone()
+        moved[:, column] += 1
+        answer = certain(joint, axis, 0.5)
+        assert answer[:2] == pytest.approx((float(torch.det(other)), float(torch.det(moved) - torch.det(other))))
+    pole = certain(joint_of(lambda w: torch.log(torch.det(w).abs()), {"w": w}), batch_axis(joint), 1.0)
+    assert isinstance(pole, SingularError) == (slope == 0)
+
+
 # --- random graphs: torch builds them, mpmath at 60 digits is the truth
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
