@@ -71,11 +71,14 @@ def _disagreements(graph: LossGraph, programs: Programs, part: Part, floor: floa
     joint, axis = programs.joint, part.trace.axis
     assert part.wide is not None
     kept = _tried(part.trace)
+    if not len(kept):
+        return []
     plain, wide = _thinned(part.trace, kept), _thinned(part.wide, kept)
     ran = [programs.at(axis, point) for point in plain.points.tolist()]
     loss, slope, sound = (torch.tensor(column) for column in zip(*ran, strict=True))
     gradient = torch.where(sound, 0.0, math.nan)
-    own = replace(plain, loss=loss.to(plain.loss), slope=slope.to(plain.slope), gradient_low=gradient)
+    own = replace(plain, loss=loss.to(plain.loss), slope=slope.to(plain.slope))
+    own = replace(own, gradient_low=gradient, gradient_high=gradient)
     batch = on_batch(joint, axis)
     apart = (_sound(own, wide, batch, floor) != _sound(plain, wide, batch, floor)).any(0)
     found = []
@@ -110,9 +113,10 @@ def _is_apart(programs: Programs, axis: Axis, value: float, floor: float) -> boo
 
 
 def _tried(trace: Trace) -> torch.Tensor:
-    """Positions of the points that are tried: near the batch, evenly taken."""
+    """Positions of the points that are tried: near the batch, or wherever a range was asked for, evenly taken."""
     values = trace.points.double()
     near = torch.from_numpy(reaches(trace.axis, values) <= BEYOND) | (values.abs() <= PLAUSIBLE)
+    near |= trace.axis.requested
     places = near.nonzero()[:, 0]
     return places[torch.linspace(0, len(places) - 1, min(POINTS, len(places))).round().long()]
 

@@ -94,6 +94,12 @@ def test_where_compiled_code_departs_the_op_and_the_side_that_errs_are_told(loss
         assert abs(finding.last_good) < abs(finding.threshold) <= abs(finding.witness)
 
 
+def test_a_range_that_was_asked_for_is_tried_however_far_it_lies():
+    report = checked(complementary_log_log, HAPPENED, as_compiled=True, sweep=["output[..., 0]=-1e7:-1e6:20"])
+    assert report.facts.capture == "graph" and not report.incomplete  # both fail there alike: nothing to tell
+    assert not [f for f in report.findings if f.rule == "NLL009"]
+
+
 def test_a_machine_that_cannot_compile_says_so(monkeypatch):
     def refuses(*inputs):
         raise RuntimeError("no C++ compiler\nand more")
