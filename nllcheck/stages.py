@@ -131,6 +131,9 @@ def _compiled(
         return as_compiled(graph, swept, floor_of(graph, options.min_bits), target.command), ()
     except NllcheckError as error:
         return (), (f"compiled code: because {error.message}",)
+    except Exception as error:  # whatever compiled code raises must not cost the other findings
+        raise_own(error)
+        return (), (f"compiled code: because {first_line(error)}",)
 
 
 def _partly(part: Excerpt) -> tuple[str, ...]:

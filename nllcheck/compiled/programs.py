@@ -58,6 +58,8 @@ class Programs:
         def run(*tensors: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
             leaves = self._leaves(tensors)
             loss = program(*leaves)
+            if not loss.requires_grad:
+                return loss, [torch.zeros_like(t) for t in leaves]
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
             found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
             return loss.detach(), [next(found) if t.requires_grad else torch.zeros_like(t) for t in leaves]

@@ -42,7 +42,7 @@ PLAIN: Numerics = tuple(
 
 # Elements computed from which a compiled sweep on a GPU is done sooner, compilation included: a minute of compiling
 # against plain kernels that move 12 bytes an element at 2 TB/s. From the data sheet, not measured. On a CPU a compiled
-# sweep took 0.7 to 1.0 of a plain one's time and 40 s to compile (84 watched ops, one core), so it never is chosen.
+# sweep took 0.5 to 0.8 of a plain one's time and 13 to 44 s to compile (84 watched ops, one core): it never is chosen.
 REPAYS = 1e13
 
 Key = tuple[tuple[str, ...], torch.dtype | None, int]

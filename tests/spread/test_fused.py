@@ -111,6 +111,16 @@ def test_a_machine_that_cannot_compile_says_so(monkeypatch):
     assert "no C++ compiler" in report.incomplete[0] and report.findings
 
 
+def test_compiled_code_that_raises_costs_no_other_finding(monkeypatch):
+    def refuses(*inputs):
+        raise RuntimeError("a kernel is missing")
+
+    monkeypatch.setattr("nllcheck.compiled.Programs.at", refuses)
+    report = checked(log_of_softmax, LABELS, as_compiled=True)
+    assert report.facts.capture == "graph" and report.findings
+    assert report.incomplete == ("compiled code: because RuntimeError: a kernel is missing",)
+
+
 def test_the_options_of_inductor_are_known_to_this_torch():
     known = set(torch._inductor.list_options())
     assert {"emulate_precision_casts", "cpp.enable_floating_point_contract_flag"} <= known & dict(fused.PLAIN).keys()
