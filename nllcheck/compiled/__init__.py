@@ -88,7 +88,8 @@ def _disagreements(graph: LossGraph, programs: Programs, part: Part, floor: floa
         judged = _judged(graph, programs, axis, point, floor)
         if judged:
             edge, region = _edge(programs, axis, plain, run, floor), ((points[0], points[-1]),)
-            found.append(replace(judged, event=replace(judged.event, threshold=edge, region=region)))
+            reach = reach_of(axis, edge[1]) if edge else judged.reach
+            found.append(replace(judged, event=replace(judged.event, threshold=edge, region=region), reach=reach))
     return found
 
 
