@@ -8,22 +8,24 @@ lists name. What autocast hands on in float16, as a model's output, moves among 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from nllcheck.autocast import MixedStep
-from nllcheck.axes.points import default_points
+from nllcheck.axes.points import default_points, from_ordinals
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools
-from nllcheck.detect.threshold import Question, Single, bisect_all
+from nllcheck.detect.threshold import SECTIONS, Pair, Ranks, confirmed, narrowed
 from nllcheck.engine.wire import packed, unpacked
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.mixed import mixed_values
-from nllcheck.sweep.watch import Trace, UnsweepableError, affordable
+from nllcheck.sweep.survey import Survey
+from nllcheck.sweep.watch import UnsweepableError, affordable
 from nllcheck.types import Axis, Break
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -40,32 +42,44 @@ def breaks(graph: LossGraph, swept: Swept) -> tuple[Break, ...]:
     inside are left out."""
     parts = [p for p in swept.parts if p.trace.axis.role not in ("target", "hidden", "intermediate")]
     parts = [p for p in parts if p.trace.axis.mode == "set" and not math.isnan(p.trace.axis.observed[0])]
-    left = ENOUGH
-    found = []
-    under = _Mixed(graph, swept)
-    for part in parts:
-        for dtype in DTYPES:
-            left -= (POINTS + _BISECTION) * WORK / affordable(swept.joints[part.joint], WORK, 1, POINTS)
-            found.append(_break(lambda k=part.joint: swept.joints[k], part.trace.axis, dtype, left > 0))  # type: ignore[misc]
-        found.append(_break(lambda k=part.joint: under.joint(k), part.trace.axis, None, left > 0))  # type: ignore[misc]
-        if graph.loss.device.type != "cpu" and left > 0:
-            found += beside(swept.joints[part.joint], part.trace.axis, torch.device("cpu"))
-    return tuple(found)
+    under, left = _Mixed(graph, swept), ENOUGH
+    found: dict[Axis, list[Break]] = {}
+    groups = [(part.joint, _moves_in(swept.joints[part.joint], part.trace.axis)) for part in parts]
+    for k, dtype in dict.fromkeys(groups):
+        axes = [part.trace.axis for part, group in zip(parts, groups, strict=True) if group == (k, dtype)]
+        cost = len(DTYPES) * (POINTS + _BISECTION) * WORK / affordable(swept.joints[k], WORK, 1, POINTS)
+        told, left = axes[: max(0, int(left // cost))], left - len(axes) * cost
+        found |= dict(zip(told, _rows(swept.joints[k], partial(under.joint, k), told), strict=True))
+    return tuple(row for part in parts for row in found.get(part.trace.axis) or _untold(part.trace.axis))
 
 
-def beside(joint: Joint, axis: Axis, device: torch.device) -> list[Break]:
-    """The thresholds on another device in the training dtype, where they differ from those on the joint's own.
+def _rows(joint: Joint, mixed: Callable[[], Joint], axes: Sequence[Axis]) -> list[list[Break]]:
+    """For each axis its entries in every dtype."""
+    if not axes:
+        return []
+    columns = [_column(lambda: joint, axes, dtype) for dtype in DTYPES]
+    columns.append(_column(mixed, axes, None))
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    if joint.base[0].device.type != "cpu":
+        rows = [row + more for row, more in zip(rows, beside(joint, axes, torch.device("cpu")), strict=True)]
+    return rows
 
-    Denormals that are flushed and functions of another library move them: a fact, and nobody's defect.
+
+def _untold(axis: Axis) -> list[Break]:
+    return [_at_no_value(axis, _name(dtype), "the batch is too large") for dtype in (*DTYPES, None)]
+
+
+def beside(joint: Joint, axes: Sequence[Axis], device: torch.device) -> list[list[Break]]:
+    """For each axis its thresholds on another device in the training dtype, where they are not those of the joint's.
+
+    The axes move tensors of one dtype. Denormals that are flushed and functions of another library move thresholds: a
+    fact, and nobody's defect.
     """
-    dtype = joint.base[joint.moved.index(axis.node)].dtype
-
-    def on(one: Joint) -> Break:
-        return _break(lambda: one, axis, dtype, True)
-
-    here, there = on(joint), on(unpacked(packed(joint), device))
-    same = (here.below, here.above) == (there.below, there.above)
-    return [] if same else [replace(there, dtype=f"{there.dtype} on the {device.type}")]
+    dtype = _moves_in(joint, axes[0])
+    here, there = (_column(on, axes, dtype) for on in (lambda: joint, lambda: unpacked(packed(joint), device)))
+    name = f"{_name(dtype)} on the {device.type}"
+    pairs = zip(here, there, strict=True)
+    return [[replace(b, dtype=name)] if (a.below, a.above) != (b.below, b.above) else [] for a, b in pairs]
 
 
 class _Mixed:
@@ -83,31 +97,64 @@ class _Mixed:
         return self.made[k]
 
 
-def _break(joint: Callable[[], Joint], axis: Axis, dtype: torch.dtype | None, is_affordable: bool) -> Break:
-    """`dtype` None: as the joint graph's own casts have it."""
-    name = str(dtype).removeprefix("torch.") if dtype else "autocast"
-    if not is_affordable:
-        return Break(axis.label, name, axis.observed, None, None, math.inf, "the batch is too large")
+def _column(joint: Callable[[], Joint], axes: Sequence[Axis], dtype: torch.dtype | None) -> list[Break]:
+    """An entry an axis; `dtype` None: as the joint graph's own casts have it."""
     try:
-        below, above = _edges(joint(), axis, dtype)
+        made = joint()
+        edges: dict[Axis, list[float | None]] = {}
+        for own in dict.fromkeys(_moves_in(made, axis) for axis in axes):
+            some = [axis for axis in axes if _moves_in(made, axis) == own]
+            edges |= dict(zip(some, _edges(made, some, dtype, dtype or own), strict=True))
     except (UnsweepableError, RuntimeError) as error:  # an op without a kernel for this dtype
-        return Break(axis.label, name, axis.observed, None, None, math.inf, str(error).splitlines()[0][:120])
+        return [_at_no_value(axis, _name(dtype), str(error).splitlines()[0][:120]) for axis in axes]
+    return [_entry(axis, _name(dtype), *edges[axis]) for axis in axes]
+
+
+def _moves_in(joint: Joint, axis: Axis) -> torch.dtype:
+    return joint.base[joint.moved.index(axis.node)].dtype
+
+
+def _name(dtype: torch.dtype | None) -> str:
+    return str(dtype).removeprefix("torch.") if dtype else "autocast"
+
+
+def _at_no_value(axis: Axis, name: str, why: str) -> Break:
+    return Break(axis.label, name, axis.observed, None, None, math.inf, why)
+
+
+def _entry(axis: Axis, name: str, below: float | None, above: float | None) -> Break:
     reach = min((reach_of(axis, v) for v in (below, above) if v is not None), default=math.inf)
     return Break(axis.label, name, axis.observed, below, above, reach)
 
 
-def _edges(joint: Joint, axis: Axis, dtype: torch.dtype | None) -> tuple[float | None, float | None]:
-    own = dtype or joint.base[joint.moved.index(axis.node)].dtype
-    points = default_points(axis, own, affordable(joint, WORK, 24, POINTS)).to(joint.base[0].device)
-    single = Single(joint, axis, (), dtype)
-    failing = _fails(single.together(points))
-    values, middle = points.tolist(), sum(axis.observed) / 2
+def _edges(joint: Joint, axes: Sequence[Axis], dtype: torch.dtype | None, own: torch.dtype) -> list[list[float | None]]:
+    """For each axis the first failing values below and above its middle, among the numbers of `own`."""
+    survey = Survey(joint, axes, dtype)
+    points = [default_points(axis, own, affordable(joint, WORK, 24, POINTS)) for axis in axes]
+    tried = zip(axes, points, survey.survived(list(enumerate(points))), strict=True)
+    rims = [rim for axis, values, sound in tried for rim in _rims(axis, values.tolist(), ~sound)]  # two an axis
+    open_ = [k for k, rim in enumerate(rims) if rim and rim[0] is not None]
+
+    def fails(ranks: Sequence[Ranks]) -> list[Bools]:
+        floats = [from_ordinals(torch.from_numpy(some.copy()), own) for some in ranks]
+        return [~sound for sound in survey.survived([(k // 2, some) for k, some in zip(open_, floats, strict=True)])]
+
+    def exact(k: int, pair: Pair) -> Pair | None:
+        return confirmed(lambda value: not survey.survives(k // 2, value), pair, own)
+
+    parts = affordable(joint, OVERHEAD * len(joint.module.graph.nodes), 4, SECTIONS)
+    near = narrowed([rims[k] for k in open_], own, parts, fails)  # type: ignore[misc]
+    ends = [rim and rim[1] for rim in rims]
+    for k, pair in zip(open_, near, strict=True):
+        ends[k] = (exact(k, pair) or exact(k, rims[k]) or rims[k])[1]  # type: ignore[arg-type,index]
+    return [ends[k : k + 2] for k in range(0, len(ends), 2)]
+
+
+def _rims(axis: Axis, values: list[float], failing: Bools) -> list[tuple[float | None, float] | None]:
+    """Downwards and upwards from the middle of the batch's range."""
+    middle = sum(axis.observed) / 2
     ways = [k for k, v in enumerate(values) if v <= middle][::-1], [k for k, v in enumerate(values) if v >= middle]
-    rims = [_rim(values, failing, way) for way in ways]
-    asked = [(Question(single, _fails), (good, bad)) for good, bad in filter(None, rims) if good is not None]
-    pairs = iter(bisect_all(asked, own, OVERHEAD * len(joint.module.graph.nodes)))
-    below, above = (rim if rim is None or rim[0] is None else next(pairs) or rim for rim in rims)
-    return below and below[1], above and above[1]
+    return [_rim(values, failing, way) for way in ways]
 
 
 def _rim(values: list[float], failing: Bools, way: list[int]) -> tuple[float | None, float] | None:
@@ -116,8 +163,3 @@ def _rim(values: list[float], failing: Bools, way: list[int]) -> tuple[float | N
     if first is None:
         return None
     return (values[way[first - 1]] if first else None), values[way[first]]
-
-
-def _fails(trace: Trace) -> Bools:
-    sound = torch.isfinite(trace.loss) & torch.isfinite(trace.gradient_low) & torch.isfinite(trace.gradient_high)
-    return (~sound).numpy()

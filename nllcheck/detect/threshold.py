@@ -17,7 +17,7 @@ from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, affordable, run_one, run_points
 from nllcheck.types import Axis, Phase
 
-_SECTIONS = 256  # points tried at once when narrowing, fewer where they cost more elements than this:
+SECTIONS = 256  # points tried at once when narrowing, fewer where they cost more elements than this:
 _WORK = 4e6
 _FRINGE = 1 << 12  # how far, in representable values, the two evaluations may disagree
 
@@ -80,35 +80,45 @@ def bisect(question: Question, good: float, bad: float, dtype: torch.dtype) -> P
     return bisect_all([(question, (good, bad))], dtype)[0]
 
 
-def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype, work: float = _WORK) -> list[Pair | None]:
-    """The same for several questions about one axis, which share their runs; `work`: elements computed in each.
+def bisect_all(asked: Sequence[tuple[Question, Pair]], dtype: torch.dtype) -> list[Pair | None]:
+    """The same for several questions about one axis, which share their runs.
 
     First many sections at a time with the vectorised sweep, in the order of the dtype's numbers; then each pair is
     confirmed, and if need be bisected again, by single canonical evaluations.
     """
-    spans = [(to_ordinal(good, dtype), to_ordinal(bad, dtype)) for _, (good, bad) in asked]
+    if not asked:
+        return []
+    single = asked[0][0].single
+    device = single.joint.base[0].device
+
+    def shows(tried: Sequence[Ranks]) -> list[Bools]:
+        ranks = np.unique(np.concatenate(tried))
+        trace = single.together(from_ordinals(torch.from_numpy(ranks), dtype).to(device))
+        return [
+            question.shows(trace)[np.searchsorted(ranks, some)] if some.size else some.astype(bool)
+            for (question, _), some in zip(asked, tried, strict=True)
+        ]
+
+    near = narrowed([pair for _, pair in asked], dtype, affordable(single.joint, _WORK, 4, SECTIONS), shows)
+    return [confirmed(question.at, pair, dtype) for (question, _), pair in zip(asked, near, strict=True)]
+
+
+def narrowed(
+    pairs: Sequence[Pair], dtype: torch.dtype, parts: int, shows: Callable[[Sequence[Ranks]], Sequence[Bools]]
+) -> list[Pair]:
+    """Neighbouring floats between each (good, bad), where the answer first turns, all pairs cut into `parts` at once.
+
+    `shows`: the answers at the ranks (R,) that are tried of each pair; none of one that is narrow enough.
+    """
+    spans = [(to_ordinal(good, dtype), to_ordinal(bad, dtype)) for good, bad in pairs]
     while any(map(_is_open, spans)):
-        spans = _narrowed([question for question, _ in asked], spans, dtype, work)
-    return [_confirm(question, *span, dtype) for (question, _), span in zip(asked, spans, strict=True)]
+        tried = [_between(span, parts) for span in spans]
+        spans = [_section(*each) for each in zip(spans, tried, shows(tried), strict=True)]
+    return [(from_ordinal(good, dtype), from_ordinal(bad, dtype)) for good, bad in spans]
 
 
 def _is_open(span: Span) -> bool:
     return abs(span[1] - span[0]) > 1
-
-
-def _narrowed(questions: list[Question], spans: list[Span], dtype: torch.dtype, work: float) -> list[Span]:
-    """Each span cut down to the section in which its answer first turns; equal spans are tried once."""
-    single, open_ = questions[0].single, list(dict.fromkeys(filter(_is_open, spans)))
-    parts = affordable(single.joint, work, 4, _SECTIONS)
-    inner = {span: _between(span, parts) for span in open_}
-    ranks = np.unique(np.concatenate(list(inner.values())))
-    trace = single.together(from_ordinals(torch.from_numpy(ranks), dtype).to(single.joint.base[0].device))
-    found = []
-    for question, span in zip(questions, spans, strict=True):
-        tried = inner.get(span, ranks[:0])
-        shown = question.shows(trace)[np.searchsorted(ranks, tried)] if tried.size else np.zeros(0, dtype=bool)
-        found.append(_section(span, tried, shown))
-    return found
 
 
 def _between(span: Span, parts: int) -> Ranks:
@@ -130,15 +140,15 @@ def _section(span: Span, tried: Ranks, shown: Bools) -> Span:
     return ends[first], ends[first + 1]
 
 
-def confirmed(question: Question, pair: Pair, dtype: torch.dtype) -> Pair | None:
-    """The same by single evaluations alone, where (good, bad) are near one another or each of them is dear."""
+def confirmed(fails: Callable[[float], bool], pair: Pair, dtype: torch.dtype) -> Pair | None:
+    """(last good, first bad) by single evaluations alone, where a pair is near already or each of them is dear."""
     low, high = (to_ordinal(value, dtype) for value in pair)
-    return _confirm(question, low, high, dtype)
+    told: dict[int, bool] = {}
 
-
-def _confirm(question: Question, low: int, high: int, dtype: torch.dtype) -> Pair | None:
     def failing(rank: int) -> bool:
-        return question.at(from_ordinal(rank, dtype))
+        if rank not in told:
+            told[rank] = fails(from_ordinal(rank, dtype))
+        return told[rank]
 
     step = 1 if high > low else -1
     widen = 1

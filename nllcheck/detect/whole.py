@@ -77,9 +77,9 @@ def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Pair | None:
     dtype = joint.base[joint.moved.index(event.axis.node)].dtype
     if not question.at(good):
         failing = next((v for v in (bad, *_further(event)) if question.at(v)), None)
-        return None if failing is None else confirmed(question, (good, failing), dtype)
+        return None if failing is None else confirmed(question.at, (good, failing), dtype)
     start = _sound(event)
-    return None if question.at(start) else confirmed(question, (start, good), dtype)
+    return None if question.at(start) else confirmed(question.at, (start, good), dtype)
 
 
 def _further(event: Event) -> Iterator[float]:

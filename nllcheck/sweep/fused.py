@@ -15,10 +15,9 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
-from nllcheck.capture.interpret import promoted
 from nllcheck.errors import NllcheckError
-from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.place import placements
+from nllcheck.sweep.joint import Joint, noting_shapes
+from nllcheck.sweep.place import stacked
 from nllcheck.sweep.program import observed
 from nllcheck.sweep.trace import Row
 from nllcheck.types import Axis
@@ -79,16 +78,6 @@ def filled_up(points: torch.Tensor, size: int) -> torch.Tensor:
     return torch.cat([points, points[-1:].expand(size - len(points))])
 
 
-def stacked(
-    joint: Joint, axis: Axis, points: torch.Tensor, dtype: torch.dtype | None
-) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
-    """Every moved tensor at all points, (P, *its shape), and the direction in which it moves; None where it stays."""
-    bases = [promoted(b, dtype) for b in joint.base]
-    ways = [way for _, way in placements(joint, axis, bases, points[0])]
-    where = torch.func.vmap(lambda p: tuple(t for t, _ in placements(joint, axis, bases, p)))(points)
-    return [t.contiguous() for t in where], ways
-
-
 def _program(joint: Joint, key: Key, inputs: Any) -> Program:
     made = _MADE.setdefault(joint, {})
     if key not in made:
@@ -102,7 +91,8 @@ def _of_many(joint: Joint, key: Key, inputs: Any) -> Program:
     def at(where: Any, along: Any, moves: Any) -> Row:
         return observed(joint, list(zip(where, along, strict=True)), names, dtype, moves)
 
-    flat = make_fx(torch.func.vmap(at, in_dims=(0, None, None)))(*inputs)
+    with noting_shapes():
+        flat = make_fx(torch.func.vmap(at, in_dims=(0, None, None)))(*inputs)
     return compiled(flat, PLAIN, inputs)
 
 

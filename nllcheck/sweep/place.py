@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from nllcheck.capture.interpret import promoted
 from nllcheck.sweep.joint import Joint
 from nllcheck.types import Axis
 
@@ -31,6 +32,16 @@ def placements(
                 for n, b in zip(joint.moved, bases, strict=True)]  # fmt: skip
     goals = (found_goal(axis, n, b) for n, b in zip(joint.moved, bases, strict=True))
     return [(b, None) if goal is None else on_the_way(b, goal, point) for b, goal in zip(bases, goals, strict=True)]
+
+
+def stacked(
+    joint: Joint, axis: Axis, points: torch.Tensor, dtype: torch.dtype | None
+) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
+    """Every moved tensor at all points, (P, *its shape), and the direction in which it moves; None where it stays."""
+    bases = [promoted(b, dtype) for b in joint.base]
+    ways = [way for _, way in placements(joint, axis, bases, points[0])]
+    where = torch.func.vmap(lambda p: tuple(t for t, _ in placements(joint, axis, bases, p)))(points)
+    return [t.contiguous() for t in where], ways
 
 
 def found_goal(axis: Axis, node: int, base: torch.Tensor) -> torch.Tensor | None:

@@ -47,14 +47,16 @@ def joint_and_axis():
 
 
 def test_a_threshold_that_another_device_moves_is_told(flushing):
-    (found,) = breaks.beside(*joint_and_axis(), CPU)
+    joint, axis = joint_and_axis()
+    ((found,),) = breaks.beside(joint, [axis], CPU)
     assert found.dtype == "float32 on the cpu"
     assert found.below == pytest.approx(math.log(2.0**-126 / 1e-37), rel=1e-5)
     assert "float32 on the cpu <= -2.14" in margins.rows([found], "float32")[0]
 
 
 def test_a_device_that_computes_the_same_is_not_worth_a_word():
-    assert breaks.beside(*joint_and_axis(), CPU) == []
+    joint, axis = joint_and_axis()
+    assert breaks.beside(joint, [axis], CPU) == [[]]
 
 
 def as_tf32(a, b):
