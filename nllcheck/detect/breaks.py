@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 
 from nllcheck.autocast import MixedStep
+from nllcheck.axes import depends_on
 from nllcheck.axes.points import default_points, from_ordinals
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
@@ -89,12 +91,26 @@ class _Mixed:
         self.graph, self.swept = graph, swept
         self.made: dict[int, Joint] = {}
 
+    @cached_property
+    def cast(self) -> LossGraph:
+        return mixed_values(self.graph, AUTOCAST)
+
     def joint(self, k: int) -> Joint:
-        if not self.made:
-            self.graph = mixed_values(self.graph, AUTOCAST)
         if k not in self.made:
-            self.made[k] = joint_graph(self.graph, self.swept.joints[k].moved, self.graph.seed, AUTOCAST)
+            plain = self.swept.joints[k]
+            self.made[k] = (
+                joint_graph(self.cast, plain.moved, self.cast.seed, AUTOCAST) if self._casts(plain) else plain
+            )
         return self.made[k]
+
+    def _casts(self, joint: Joint) -> bool:
+        """Does autocast change the dtype of anything that depends on what moves? If not, it is the same program."""
+        nodes = {*joint.moved, *depends_on(self.graph.graph, set(joint.moved))}
+        return any(_dtype(self.cast.values[i]) != _dtype(self.graph.values[i]) for i in nodes)
+
+
+def _dtype(value: Any) -> Any:
+    return getattr(value, "dtype", None)
 
 
 def _column(joint: Callable[[], Joint], axes: Sequence[Axis], dtype: torch.dtype | None) -> list[Break]:
