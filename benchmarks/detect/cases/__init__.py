@@ -34,6 +34,11 @@ from benchmarks.detect.cases import (
     metric,
     modules,
     programs,
+    public_defects,
+    public_densities,
+    public_guards,
+    public_repairs,
+    public_sound,
     quiet,
     sequence,
     structure,
@@ -91,5 +96,10 @@ FAMILIES = (
     blind_layers,
     blind_sound,
     blind_defects,
+    public_defects,
+    public_densities,
+    public_repairs,
+    public_sound,
+    public_guards,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
