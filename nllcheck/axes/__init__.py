@@ -37,6 +37,7 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
     axes = [a for a in axes if a.role != "target" or not is_mask(graph.values[a.node])]
+    axes = [a for a in axes if a.goal != "as labelled" or is_mask(graph.values[a.other])]
     axes = [a for a in axes if a.other < 0 or bool(torch.isfinite(graph.values[a.other]).all())]
     axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]

@@ -136,7 +136,7 @@ def _is_everywhere(event: Event) -> bool:
 
 def _defect(judged: Judged, rule: Severity | None) -> Severity:
     event = judged.event
-    if abs(judged.reference_loss) > LOST:
+    if _is_lost(judged):
         return "note"
     if _is_speck(event):
         return "note"
@@ -149,6 +149,12 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
     if event.axis and event.axis.mode != "scale" and _is_plausible(event.axis, first):
         return "note" if _is_left_alone(judged, rule) else rule or "warning"
     return "note"
+
+
+def _is_lost(judged: Judged) -> bool:
+    """Is the exact loss beyond use wherever it fails? The witness is a round number, often far behind the edge."""
+    sizes = [abs(loss) for loss in (judged.edge_loss, judged.reference_loss) if math.isfinite(loss)]
+    return min(sizes, default=0.0) > LOST
 
 
 def _is_left_alone(judged: Judged, rule: Severity | None) -> bool:

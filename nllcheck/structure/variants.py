@@ -11,7 +11,7 @@ import torch
 from nllcheck.axes.masks import is_mask
 from nllcheck.capture.trace import Leaf
 
-_LENGTHS = re.compile(r"(^|_|\.)(len|lens|lengths?|frames|steps|durations)(_|$|\.|\d)", re.I)
+_LENGTHS = re.compile(r"(^|_|\.)(len|lens|lengths?|frames|steps|durations|counts?|sizes?|num)(_|$|\.|\d)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
     elif _is_label(leaf):
         for extreme in (leaf.value.min(), leaf.value.max()):
             yield Variant(f"{leaf.name} = {int(extreme)} throughout", i, torch.full_like(leaf.value, int(extreme)))
+        yield from _alone(i, leaf)
     elif _is_one_hot(leaf):
         for k in (0, leaf.value.shape[-1] - 1):
             value = torch.zeros_like(leaf.value)
@@ -127,6 +128,16 @@ def _is_label(leaf: Leaf) -> bool:
     value = leaf.value
     whole = not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
     return whole and leaf.role == "target" and int(value.min()) >= 0 and int(value.max()) > int(value.min())
+
+
+def _alone(i: int, leaf: Leaf) -> Iterator[Variant]:
+    """One label for each row: the first row the only one of its class, its fellows moved to another that is there."""
+    value = leaf.value
+    fellows = value == value.reshape(-1)[0]
+    if value.dim() == 1 and int(fellows.sum()) > 1:
+        moved = torch.where(fellows, value[~fellows][0], value)
+        moved[0] = value[0]
+        yield Variant(f"{leaf.name}[0] the only one of its class", i, moved)
 
 
 def _is_one_hot(leaf: Leaf) -> bool:

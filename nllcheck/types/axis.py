@@ -47,9 +47,18 @@ class Axis:
     role: Literal["output", "weight", "input", "target", "hidden", "intermediate"]
     mode: Literal["set", "scale", "toward", "batch", "noise"] = "set"
     goal: Literal[
-        "", "zero row", "constant row", "equal rows", "equal", "equal row", "found", "found constant", "found alone"
+        "",
+        "zero row",
+        "constant row",
+        "equal rows",
+        "equal",
+        "equal row",
+        "as labelled",
+        "found",
+        "found constant",
+        "found alone",
     ] = ""
-    other: int = -1  # index of the node that `equal` and `equal row` speak of
+    other: int = -1  # index of the node that `equal`, `equal row` and `as labelled` speak of
     channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
     selector: str = ""  # what `--sweep` takes: "output[...,4]"
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
