@@ -294,7 +294,7 @@ CASES = (
     bug(
         cluster_sizes,
         given("prior", logits=normal(12, 4), prior=fixed(torch.tensor([0.4, 0.3, 0.2, 0.1]))),
-        "kl_div",
+        "kl_div sub mul",
         "lightly-ai/lightly#1194: probabilities where log-probabilities are asked",
         kind="wrong-density negative-nll",
         verdict="wrong-formula",
@@ -302,7 +302,7 @@ CASES = (
     bug(
         anchored_binary,
         given("label", logit=normal(12), label=bits(12)),
-        "logsigmoid rsub sub",
+        "logsigmoid rsub sub add",
         "slryou41/AnchorLoss#2: logsigmoid(1 - x)",
         kind="wrong-density",
         verdict="wrong-formula",
@@ -373,7 +373,7 @@ CASES = (
     bug(
         box_density,
         given("box", raw=normal(8, 8), box=unit(8, 4)),
-        "exp log add",
+        "exp log add div",
         "motokimura/PyTorch_Gaussian_YOLOv3#23, jwchoi384/Gaussian_YOLOv3#40",
         kind="dead-gradient precision nan inf",
         verdict="silent defect",
@@ -419,7 +419,7 @@ CASES = (
     ),
     bug(
         soft_gain,
-        given("relevance", score=normal(6, 5), relevance=lambda g: torch.randint(1, 4, (6, 5), generator=g).float()),
+        given("relevance", score=normal(6, 5), relevance=lambda g: torch.randint(0, 4, (6, 5), generator=g).float()),
         "div",
         "allegro/allRank: a list without a relevant item",
         lambda s: s["relevance"][0].zero_(),
