@@ -12,6 +12,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
+from nllcheck.axes.tested import NOWHERE, expected
 from nllcheck.axes.view import View
 from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
@@ -170,9 +171,15 @@ def _whole(graph: View, node: int, role: str) -> Axis:
     observed = _range(graph.values[node])
     named = domain_of_name(name) if role == "intermediate" else _REAL
     domain = _meet(_meet(_REAL, _bounds(graph.graph, node), observed), named, observed)
+    tested = expected(graph.graph, node, observed) if role == "target" else NOWHERE
     if role == "target":
-        domain = _target_domain(observed)
-    return Axis(label=name, node=node, role=role, selector=name, observed=observed, domain=domain)  # type: ignore[arg-type]
+        domain = _target_domain(_wider(observed, tested))
+    return Axis(label=name, node=node, role=role, selector=name, observed=observed, domain=domain, expected=tested)  # type: ignore[arg-type]
+
+
+def _wider(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """The range of both; `one` where there is no other."""
+    return (min(one[0], other[0]), max(one[1], other[1])) if other[0] == other[0] else one
 
 
 def _bounds(graph: Graph, node: int) -> tuple[float, float]:

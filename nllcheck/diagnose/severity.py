@@ -25,7 +25,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | any | the batch itself is not finite | error |
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e16 there | note |
-    | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
+    | defect | targets: within their range, up to 2 x or where the loss tests for them, beyond | the rule's, warning, note |
     | both | only between 0 and a billionth of the batch's range, both left out | note |
     | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | the rule's, else warning |
@@ -140,9 +140,11 @@ def _defect(judged: Judged, rule: Severity | None) -> Severity:
         return "note"
     if _is_speck(event):
         return "note"
-    if event.axis and event.axis.role == "target":
-        return (rule or "error") if judged.reach <= 1.0 else "warning" if judged.reach <= CLOSE else "note"
     at = event.threshold[1] if event.threshold else event.witness
+    if event.axis and event.axis.role == "target":
+        low, high = event.axis.expected
+        near = judged.reach <= CLOSE or low <= at <= high
+        return (rule or "error") if judged.reach <= 1.0 else "warning" if near else "note"
     first = at if event.onset is None else min(at, event.onset, key=abs)
     if judged.reach <= NEAR or (event.axis and _is_ordinary(event.axis, first)):
         return rule or "error"

@@ -63,6 +63,7 @@ class Axis:
     selector: str = ""  # what `--sweep` takes: "output[...,4]"
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
     domain: tuple[float, float] = (float("-inf"), float("inf"))  # values the node can take at all
+    expected: tuple[float, float] = (float("nan"), float("nan"))  # of a target, by what the loss compares it with
     requested: bool = False  # asked for by the user
     moves: tuple[Move, ...] = ()  # to the point that a search found; `found alone`: no other point near it fails
     remark: str = ""  # how it was found
