@@ -97,6 +97,8 @@ def _same_side(a: Event, b: Event) -> bool:
 def _precedes(onset: Event, failure: Event) -> bool:
     if not onset.threshold or not failure.threshold:
         return False
+    if onset.threshold[1] == 0 and not any(a <= 0 <= b for a, b in failure.region):
+        return False  # 0 is a value of its own, not the rim of what fails at tiny ones
     share = OWN_ONSET if onset.node == failure.node else ONSET
     near = abs(onset.threshold[1] - failure.threshold[1]) <= share * max(abs(failure.threshold[1]), 1e-3)
     return near and _same_side(onset, failure)

@@ -12,6 +12,7 @@ LOST = 1e16  # where the exact loss is this large training is lost already; (1 -
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
+DUST = 1e-7  # of a tensor's range, float32's last bit: one value so near to 0 is met by chance only
 FLAT = 1e-6  # an exact slope below this: the loss no longer depends on the value
 
 
@@ -32,7 +33,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | the same where the loss is flat: a single trained number, or a rule of warnings | note |
     | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
     | both | only with a batch that a loader hardly makes (one row, a NaN under the mask) | note |
-    | defect | only at a point that a search found, and not around it | warning |
+    | defect | only at a point that a search found, and not around it: next to 0, else | note, warning |
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
@@ -54,6 +55,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     if event.axis.mode == "batch" and judged.reach > CLOSE:
         return "note"
     if event.axis.is_special and event.axis.goal != "found":
+        if event.axis.goal == "found alone" and _is_dust(event.axis):
+            return "note"
         telling = ("defect",) if event.axis.goal == "found alone" else ("defect", "limit")
         return "warning" if judged.verdict in telling and rule != "note" else "note"
     if judged.verdict == "defect":
@@ -88,6 +91,11 @@ def _is_sliver(event: Event) -> bool:
     covered = sum(max(0.0, min(b, high) - max(a, low)) for a, b in event.region)
     inside = all(low <= a and b <= high for a, b in event.region)
     return bool(event.region) and inside and covered < SLIVER * (high - low)
+
+
+def _is_dust(axis: Axis) -> bool:
+    """Does a lone point need an element just next to 0 and not 0, as minus the epsilon inside a norm? None gets there."""
+    return any(0 < abs(m.end) < DUST * max(map(abs, m.observed)) for m in axis.moves)
 
 
 def _is_speck(event: Event) -> bool:
