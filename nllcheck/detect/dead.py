@@ -37,7 +37,10 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     held = stuck(joint, axis, 1.0) if _some_zero(joint) else []
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())
-    return [replace(_event(graph, joint, one, s.origin, _share(graph, s)), axis=None, on_batch=True) for s in held]
+    return [
+        replace(_event(graph, joint, one, s.origin, _told(graph, s)), axis=None, on_batch=True, share=s.elements / s.of)
+        for s in held
+    ]
 
 
 def _some_zero(joint: Joint) -> bool:
@@ -46,7 +49,7 @@ def _some_zero(joint: Joint) -> bool:
     return any(bool((g == 0).any()) for g, b in zip(gradients, joint.base, strict=True) if g.shape == b.shape)
 
 
-def _share(graph: LossGraph, found: Stuck) -> str:
+def _told(graph: LossGraph, found: Stuck) -> str:
     name = graph.graph.nodes[found.origin].name
     of = f" of {name}" if name else ""
     return f"{found.elements} of {found.of} values{of} on the batch are held at {found.bound:.6g}"

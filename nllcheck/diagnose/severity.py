@@ -13,6 +13,7 @@ CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
 DUST = 1e-7  # of a tensor's range, float32's last bit: one value so near to 0 is met by chance only
+MOST = 0.25  # of the values held by a clamp that was meant: a batch of which fewer are held is alive
 FLAT = 1e-6  # an exact slope below this: the loss no longer depends on the value
 
 
@@ -37,6 +38,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
+    | silent | a clamp that is plainly meant holds less than a quarter of the batch | note |
     | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
     | both | digits or signs lost where the gradient is below a thousandth of its usual size | note |
     | silent | within 2 x of the batch's range, and more than a sliver inside it | warning |
@@ -79,7 +81,7 @@ def _wrong_sign(judged: Judged) -> Severity:
 def _silent(judged: Judged, is_meant: bool) -> Severity:
     event = judged.event
     if event.on_batch:
-        return "warning"
+        return "note" if is_meant and 0 < event.share < MOST else "warning"
     if is_meant or event.weight < NEGLIGIBLE or judged.reach > CLOSE or _is_sliver(event):
         return "note"
     return "warning"
