@@ -34,7 +34,8 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     """Gates that are stuck for some elements of the batch as it is, while some gradient is exactly 0; and clamps of
     libraries that hold some of its values."""
     axis = batch_axis(joint)
-    held = stuck(joint, axis, 1.0) if _some_zero(joint) else []
+    share = _zero_share(joint)
+    held = stuck(joint, axis, 1.0, "all" if share == 1 else "some") if share else []
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())
     return [
@@ -43,10 +44,12 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     ]
 
 
-def _some_zero(joint: Joint) -> bool:
+def _zero_share(joint: Joint) -> float:
+    """The share of the gradient's elements that are exactly 0 on the batch."""
     with torch.no_grad(), plain_kernels():
         _, *gradients = Runner(joint.module).run(*joint.base)
-    return any(bool((g == 0).any()) for g, b in zip(gradients, joint.base, strict=True) if g.shape == b.shape)
+    zero = [g == 0 for g, b in zip(gradients, joint.base, strict=True) if g.shape == b.shape]
+    return sum(int(z.sum()) for z in zero) / max(1, sum(z.numel() for z in zero))
 
 
 def _told(graph: LossGraph, found: Stuck) -> str:
@@ -99,7 +102,7 @@ def _located(
     if gate is None:
         return None
     value = float(trace.points[gate])
-    held = stuck(joint, trace.axis, value, all_dead=True)
+    held = stuck(joint, trace.axis, value, dead="axis")
     if not held or _is_alone(joint, trace, dead, gate):
         return None
     event = _event(graph, joint, run_one(joint, trace.axis, value, trace.names), held[0].origin, _held(held[0]))
