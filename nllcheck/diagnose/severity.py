@@ -27,7 +27,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | any | the batch itself is not finite | error |
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e16 there | note |
-    | defect | targets: within their range, up to 2 x or where the loss tests for them, beyond | the rule's, warning, note |
+    | defect | targets: within their range; up to 2 x or where the loss tests for one; beyond | rule, warning, note |
     | both | only between 0 and a billionth of the batch's range, both left out | note |
     | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | the rule's, else warning |
@@ -96,7 +96,7 @@ def _is_sliver(event: Event) -> bool:
 
 
 def _is_dust(axis: Axis) -> bool:
-    """Does a lone point need an element just next to 0 and not 0, as minus the epsilon inside a norm? None gets there."""
+    """Does a lone point need an element just next to 0 and not 0, as minus the epsilon inside a norm?"""
     return any(0 < abs(m.end) < DUST * max(map(abs, m.observed)) for m in axis.moves)
 
 
