@@ -16,6 +16,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.clamps import library_clamp
 from nllcheck.detect.births import origins
 from nllcheck.detect.bits import spread, usual
 from nllcheck.detect.events import batch_axis, ranges_at
@@ -39,9 +40,14 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())
     return [
-        replace(_event(graph, joint, one, s.origin, _told(graph, s)), axis=None, on_batch=True, share=s.elements / s.of)
+        replace(_event(graph, joint, one, s.origin, _told(graph, s)), axis=None, on_batch=True, share=_own(graph, s))
         for s in held
     ]
+
+
+def _own(graph: LossGraph, found: Stuck) -> float:
+    """The share that a bound of the user's own holds. A library's is not told apart by it: nobody meant that one."""
+    return 0.0 if library_clamp(graph.graph.nodes[found.origin]) else found.elements / found.of
 
 
 def _zero_share(joint: Joint) -> float:

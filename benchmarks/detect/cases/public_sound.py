@@ -152,9 +152,10 @@ def pointer(logits, allowed, choice):
 
 
 def policy_entropy(logits, allowed, choice, advantage):
-    log_p = F.log_softmax(logits.masked_fill(allowed == 0, float("-inf")), -1)
-    safe = torch.where(allowed == 0, torch.zeros_like(log_p), log_p)
-    entropy = -(safe.exp() * safe * (allowed != 0)).sum(-1)
+    closed = (allowed == 0) & (allowed.sum(-1, keepdim=True) > 0)
+    log_p = F.log_softmax(logits.masked_fill(closed, float("-inf")), -1)
+    safe = torch.where(closed, torch.zeros_like(log_p), log_p)
+    entropy = -(safe.exp() * safe * ~closed).sum(-1)
     return -(log_p.gather(1, choice[:, None]).squeeze(1) * advantage + 0.01 * entropy).mean()
 
 
