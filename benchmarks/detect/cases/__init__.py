@@ -37,6 +37,7 @@ from benchmarks.detect.cases import (
     public_defects,
     public_densities,
     public_guards,
+    public_later,
     public_repairs,
     public_sound,
     quiet,
@@ -101,5 +102,6 @@ FAMILIES = (
     public_repairs,
     public_sound,
     public_guards,
+    public_later,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
