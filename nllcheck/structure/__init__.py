@@ -22,7 +22,7 @@ from nllcheck.eager.graph import Book
 from nllcheck.eager.record import record
 from nllcheck.structure.variants import Variant, variants
 from nllcheck.target import Batch, Target
-from nllcheck.types import Axis, Effort, Event, Graph, Judged, Ref
+from nllcheck.types import Axis, Effort, Event, Graph, Judged, Node, Ref
 
 MOST: dict[Effort, int] = {"quick": 0, "default": 16, "thorough": 60}
 
@@ -72,9 +72,14 @@ def tables_of(graph: Graph) -> dict[int, int]:
         if node.op == "index" and isinstance(node.args[0], Ref) and isinstance(node.args[1], tuple):
             sizes = graph.nodes[node.args[0].index].shape
             for size, by in zip(sizes, node.args[1], strict=False):
-                if isinstance(by, Ref) and graph.nodes[by.index].op == "input":
+                if isinstance(by, Ref) and _is_position(graph.nodes[by.index]):
                     found[by.index] = min(size, found.get(by.index, size))
     return found
+
+
+def _is_position(node: Node) -> bool:
+    """Whole numbers of the batch; booleans select and count nothing."""
+    return node.op == "input" and "int" in node.dtype
 
 
 def _trials(target: Target, batch: Batch, prog: Program, seed: int, tables: Mapping[int, int]) -> Iterator[_Trial]:
