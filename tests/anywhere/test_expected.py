@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import nllcheck
 from nllcheck.axes.tested import expected
 from nllcheck.capture.trace import Leaf
+from nllcheck.structure import tables_of
 from nllcheck.structure.variants import variants
 from nllcheck.types import Graph, Node, Ref
 
@@ -75,6 +76,13 @@ def test_a_label_may_be_the_only_one_of_its_class():
     value = torch.tensor([2, 2, 1, 1, 2, 0])
     found = {one.label: one.value.tolist() for one in variants([Leaf("y", "target", value)], has_model=True)}
     assert found["y[0] the only one of its class"] == [2, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [("int64", {1: 9}), ("bool", {}), ("float32", {})])
+def test_only_whole_numbers_choose_among_entries(dtype, wanted):
+    table, choice = Node(0, "input", (), shape=(9,)), Node(1, "input", (), shape=(6,), dtype=dtype)
+    nodes = (table, choice, Node(2, "index", (Ref(0), (Ref(1),))))
+    assert tables_of(Graph(nodes, 2)) == wanted
 
 
 def held(x, weight):
