@@ -75,7 +75,7 @@ def by_graph(
     judged = verdicts(found, had.swept, graph.loss.dtype, sampler(target, part))
     judged += signs(part.graph, had.swept, *_readings(target, graph), answer, graph)
     clock.start("variations")
-    other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort))
+    other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort), graph.graph)
     clock.start("exceptions")
     refused = raises(target, batch, options.seed, bool(graph.branches))
     clock.start("margins")

@@ -12,6 +12,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
+from nllcheck.axes.tested import NOWHERE, expected
 from nllcheck.axes.view import View
 from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
@@ -37,6 +38,7 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
     axes = [a for a in axes if a.role != "target" or not is_mask(graph.values[a.node])]
+    axes = [a for a in axes if a.goal != "as labelled" or is_mask(graph.values[a.other])]
     axes = [a for a in axes if a.other < 0 or bool(torch.isfinite(graph.values[a.other]).all())]
     axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
@@ -169,9 +171,15 @@ def _whole(graph: View, node: int, role: str) -> Axis:
     observed = _range(graph.values[node])
     named = domain_of_name(name) if role == "intermediate" else _REAL
     domain = _meet(_meet(_REAL, _bounds(graph.graph, node), observed), named, observed)
+    tested = expected(graph.graph, node, observed) if role == "target" else NOWHERE
     if role == "target":
-        domain = _target_domain(observed)
-    return Axis(label=name, node=node, role=role, selector=name, observed=observed, domain=domain)  # type: ignore[arg-type]
+        domain = _target_domain(_wider(observed, tested))
+    return Axis(label=name, node=node, role=role, selector=name, observed=observed, domain=domain, expected=tested)  # type: ignore[arg-type]
+
+
+def _wider(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """The range of both; `one` where there is no other."""
+    return (min(one[0], other[0]), max(one[1], other[1])) if other[0] == other[0] else one
 
 
 def _bounds(graph: Graph, node: int) -> tuple[float, float]:

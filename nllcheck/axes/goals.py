@@ -28,7 +28,7 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
             continue
         others = [n for n in edges.all if n in names and n != node]
         if axis.domain == (-math.inf, math.inf):
-            found += row_goals(axis, graph.nodes[node])
+            found += row_goals(axis, graph.nodes[node]) + _labelled(axis, graph, names, first)
         else:
             others = [n for n in others if _is_within(first[n], axis)]
         found += _pairs(_way_to(axis), graph, node, names, others)
@@ -63,6 +63,21 @@ def row_goals(axis: Axis, node: Node) -> list[Axis]:
         label = f"the first two rows of {name} are equal"
         ways.append(replace(whole, goal="equal rows", label=label, selector=f"{name}[0]->{name}[1]"))
     return ways
+
+
+def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, Axis]) -> list[Axis]:
+    """Raw scores to where every one is sure and right, as training drives them: each tensor of labels of their shape.
+
+    No single score shows an overlap of exactly 1, or a focus on what is left when nothing is.
+    """
+    same = [n for n in names if n in graph.targets and graph.nodes[n].shape == graph.nodes[axis.node].shape]
+    labels = [n for n in same if first[n].observed == (0.0, 1.0)]
+    name = names[axis.node]
+    return [
+        replace(_way_to(axis), goal="as labelled", other=n, label=f"{name} is sure and right of all {names[n]}",
+                selector=f"{name}->{names[n]}*inf")
+        for n in labels
+    ]  # fmt: skip
 
 
 def _pairs(whole: Axis, graph: Graph, node: int, names: dict[int, str], others: list[int]) -> list[Axis]:

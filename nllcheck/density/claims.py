@@ -35,7 +35,7 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
     if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])):
         return False
-    if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph):
+    if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
     return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
 
@@ -47,6 +47,13 @@ def _is_reweighted(graph: Graph) -> bool:
     weighted = any(len(n.args) > 2 and n.args[2] is not None for n in picked)
     summed = any(n.op in ("sum", "mean") and n.args and n.args[0] in {Ref(k) for k in logs} for n in graph.nodes)
     return weighted or (bool(picked) and summed)
+
+
+def _is_margin(graph: Graph) -> bool:
+    """Are the scores themselves changed at the label, as an angular margin does (Deng et al. 2019, eq. 3)? Such a
+    cross-entropy is made to be more than a likelihood asks for."""
+    labelled = depends_on(graph, set(graph.targets))
+    return any(set(refs(n)[:1]) & labelled for n in graph.nodes if n.op == "nll_loss")
 
 
 def _is_expected(graph: Graph) -> bool:

@@ -16,6 +16,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.clamps import library_clamp
 from nllcheck.detect.births import origins
 from nllcheck.detect.bits import spread, usual
 from nllcheck.detect.events import batch_axis, ranges_at
@@ -34,19 +35,30 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     """Gates that are stuck for some elements of the batch as it is, while some gradient is exactly 0; and clamps of
     libraries that hold some of its values."""
     axis = batch_axis(joint)
-    held = stuck(joint, axis, 1.0) if _some_zero(joint) else []
+    share = _zero_share(joint)
+    held = stuck(joint, axis, 1.0, "all" if share == 1 else "some") if share else []
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())
-    return [replace(_event(graph, joint, one, s.origin, _share(graph, s)), axis=None, on_batch=True) for s in held]
+    return [
+        replace(_event(graph, joint, one, s.origin, _told(graph, s)), axis=None, on_batch=True, share=_own(graph, s))
+        for s in held
+    ]
 
 
-def _some_zero(joint: Joint) -> bool:
+def _own(graph: LossGraph, found: Stuck) -> float:
+    """The share that a bound of the user's own holds. A library's is not told apart by it: nobody meant that one."""
+    return 0.0 if library_clamp(graph.graph.nodes[found.origin]) else found.elements / found.of
+
+
+def _zero_share(joint: Joint) -> float:
+    """The share of the gradient's elements that are exactly 0 on the batch."""
     with torch.no_grad(), plain_kernels():
         _, *gradients = Runner(joint.module).run(*joint.base)
-    return any(bool((g == 0).any()) for g, b in zip(gradients, joint.base, strict=True) if g.shape == b.shape)
+    zero = [g == 0 for g, b in zip(gradients, joint.base, strict=True) if g.shape == b.shape]
+    return sum(int(z.sum()) for z in zero) / max(1, sum(z.numel() for z in zero))
 
 
-def _share(graph: LossGraph, found: Stuck) -> str:
+def _told(graph: LossGraph, found: Stuck) -> str:
     name = graph.graph.nodes[found.origin].name
     of = f" of {name}" if name else ""
     return f"{found.elements} of {found.of} values{of} on the batch are held at {found.bound:.6g}"
@@ -96,7 +108,7 @@ def _located(
     if gate is None:
         return None
     value = float(trace.points[gate])
-    held = stuck(joint, trace.axis, value, all_dead=True)
+    held = stuck(joint, trace.axis, value, dead="axis")
     if not held or _is_alone(joint, trace, dead, gate):
         return None
     event = _event(graph, joint, run_one(joint, trace.axis, value, trace.names), held[0].origin, _held(held[0]))

@@ -38,6 +38,7 @@ def _among(allowed: frozenset[int] | None, found: list[Culprit]) -> list[Culprit
     return found if allowed is None else [c for c in found if c.origin in allowed]
 
 
+_EDGES, _INWARDS = 3, 2  # edges of failing runs that are asked about, and points of a run that an edge may end at
 _WITNESSES = 12  # values tried in a failing run that has no sound edge
 FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is only counted
 
@@ -96,6 +97,8 @@ def _same_side(a: Event, b: Event) -> bool:
 def _precedes(onset: Event, failure: Event) -> bool:
     if not onset.threshold or not failure.threshold:
         return False
+    if onset.threshold[1] == 0 and not any(a <= 0 <= b for a, b in failure.region):
+        return False  # 0 is a value of its own, not the rim of what fails at tiny ones
     share = OWN_ONSET if onset.node == failure.node else ONSET
     near = abs(onset.threshold[1] - failure.threshold[1]) <= share * max(abs(failure.threshold[1]), 1e-3)
     return near and _same_side(onset, failure)
@@ -185,7 +188,8 @@ def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[Pair
     """(good, failing) neighbours at the edges of the failing runs: those next to a sound point first, then
     the nearest to the batch."""
     values = _values(trace)
-    pairs = [(a - 1, a) for a, _ in runs if a > 0] + [(b + 1, b) for _, b in runs if b + 1 < len(values)]
+    pairs = [(a - 1, k) for a, b in runs if a > 0 for k in range(a, min(a + _INWARDS, b + 1))]
+    pairs += [(b + 1, k) for a, b in runs if b + 1 < len(values) for k in range(b, max(b - _INWARDS, a - 1), -1)]
 
     def rank(pair: tuple[int, int]) -> tuple[bool, float, float, bool]:
         at = values[pair[1]]
@@ -195,7 +199,7 @@ def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[Pair
     on_batch = any(reach_of(trace.axis, values[k]) <= 1.0 for a, b in runs for k in (a, b, (a + b) // 2))
     if on_batch and not any(sound[good] for good, _ in ranked):
         return []  # it fails everywhere: where another op takes the blame is no threshold
-    return [(float(values[good]), float(values[bad])) for good, bad in ranked[:3]]
+    return [(float(values[good]), float(values[bad])) for good, bad in ranked[:_EDGES]]
 
 
 def _simple_witness(question: Question, trace: Trace, pair: Pair | None, run: tuple[int, int]) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import fx
@@ -24,6 +24,7 @@ from nllcheck.types import Axis
 FELT = 1e-6  # an element that the loss feels less than this, against the most felt one, is not held back
 FLOOR = 1e-3  # a constant up to here that is added is meant as a floor
 Bounds = tuple[Any, Any]
+Dead = Literal["some", "axis", "all"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Stuck:
     bound: float  # one of the bounds that hold them
 
 
-def stuck(joint: Joint, axis: Axis, point: float, all_dead: bool = False) -> list[Stuck]:
+def stuck(joint: Joint, axis: Axis, point: float, dead: Dead = "some") -> list[Stuck]:
     """Gates of the program with stuck elements at one point of an axis, in program order.
 
-    Unless the whole axis is known to be dead, an element counts only if a moved value that feeds it gets a
-    gradient of exactly 0: stable formulas such as `max(x, 0) + log1p(exp(-|x|))` have gates, too, but another
-    path carries their gradient.
+    `dead`: what is known to get a gradient of exactly 0. Unless it is the whole axis, or everything that moves, an
+    element counts only if a moved value that feeds it gets none: stable formulas such as
+    `max(x, 0) + log1p(exp(-|x|))` have gates, too, but another path carries their gradient.
     """
     which = joint.moved.index(axis.node)
     runner = Runner(joint.forward)
@@ -55,15 +56,15 @@ def stuck(joint: Joint, axis: Axis, point: float, all_dead: bool = False) -> lis
             return []
         inner = [runner.env[n] for n, _ in gates]
         found = _gradients(loss, [*free, *inner])
-        dead = [g == 0 for g in found[: len(free)]]
+        zero = [g == 0 for g in found[: len(free)]]
         held = [_held_elements(runner, n, b, g) for (n, b), g in zip(gates, found[len(free) :], strict=True)]
         caught = [(n, h) for (n, _), h in zip(gates, held, strict=True) if h is not None]
-        if all_dead:
-            return [_stuck(runner, n, h) for n, h in caught if _depends(joint, axis, n)]
+        if dead != "some":
+            return [_stuck(runner, n, h) for n, h in caught if dead == "all" or _depends(joint, axis, n)]
         return [
             _stuck(runner, n, h)
             for n, h in caught
-            if _feeds_dead(runner.env[n.args[0]], h, free, _samples(dead) if _is_relu(n) and _has_features(h) else dead)
+            if _feeds_dead(runner.env[n.args[0]], h, free, _samples(zero) if _is_relu(n) and _has_features(h) else zero)
         ]
 
 

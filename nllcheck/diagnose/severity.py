@@ -12,6 +12,8 @@ LOST = 1e16  # where the exact loss is this large training is lost already; (1 -
 CLOSE = 2.0  # a limit this close deserves a word
 NEGLIGIBLE = 1e-3  # of the usual size of the loss or gradient: digits lost there change nothing
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
+DUST = 1e-7  # of a tensor's range, float32's last bit: one value so near to 0 is met by chance only
+MOST = 0.25  # of the values held by a clamp that was meant: a batch of which fewer are held is alive
 FLAT = 1e-6  # an exact slope below this: the loss no longer depends on the value
 
 
@@ -25,17 +27,18 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | any | the batch itself is not finite | error |
     | any | only reached by moving an intermediate | note |
     | defect | the exact loss is above 1e16 there | note |
-    | defect | targets: within their range, up to 2 x, beyond | the rule's, warning, note |
+    | defect | targets: within their range; up to 2 x or where the loss tests for one; beyond | rule, warning, note |
     | both | only between 0 and a billionth of the batch's range, both left out | note |
     | defect | within 10 x of the batch's range, or a raw value up to 10 | the rule's, else error |
     | defect | a raw value up to 200, a positive one from 1/200 on | the rule's, else warning |
     | defect | the same where the loss is flat: a single trained number, or a rule of warnings | note |
     | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
     | both | only with a batch that a loader hardly makes (one row, a NaN under the mask) | note |
-    | defect | only at a point that a search found, and not around it | warning |
+    | defect | only at a point that a search found, and not around it: next to 0, else | note, warning |
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
     | limit | within 2 x; along targets only if every value of the range fails | the rule's, else warning |
     | silent | the batch shows it | warning |
+    | silent | a clamp that is plainly meant holds less than a quarter of the batch | note |
     | defect | a wrong sign of the gradient over several points: within 2 x, within 10 x | error, warning |
     | both | digits or signs lost where the gradient is below a thousandth of its usual size | note |
     | silent | within 2 x of the batch's range, and more than a sliver inside it | warning |
@@ -54,6 +57,8 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     if event.axis.mode == "batch" and judged.reach > CLOSE:
         return "note"
     if event.axis.is_special and event.axis.goal != "found":
+        if event.axis.goal == "found alone" and _is_dust(event.axis):
+            return "note"
         telling = ("defect",) if event.axis.goal == "found alone" else ("defect", "limit")
         return "warning" if judged.verdict in telling and rule != "note" else "note"
     if judged.verdict == "defect":
@@ -76,7 +81,7 @@ def _wrong_sign(judged: Judged) -> Severity:
 def _silent(judged: Judged, is_meant: bool) -> Severity:
     event = judged.event
     if event.on_batch:
-        return "warning"
+        return "note" if is_meant and 0 < event.share < MOST else "warning"
     if is_meant or event.weight < NEGLIGIBLE or judged.reach > CLOSE or _is_sliver(event):
         return "note"
     return "warning"
@@ -88,6 +93,11 @@ def _is_sliver(event: Event) -> bool:
     covered = sum(max(0.0, min(b, high) - max(a, low)) for a, b in event.region)
     inside = all(low <= a and b <= high for a, b in event.region)
     return bool(event.region) and inside and covered < SLIVER * (high - low)
+
+
+def _is_dust(axis: Axis) -> bool:
+    """Does a lone point need an element just next to 0 and not 0, as minus the epsilon inside a norm?"""
+    return any(0 < abs(m.end) < DUST * max(map(abs, m.observed)) for m in axis.moves)
 
 
 def _is_speck(event: Event) -> bool:
@@ -136,19 +146,27 @@ def _is_everywhere(event: Event) -> bool:
 
 def _defect(judged: Judged, rule: Severity | None) -> Severity:
     event = judged.event
-    if abs(judged.reference_loss) > LOST:
+    if _is_lost(judged):
         return "note"
     if _is_speck(event):
         return "note"
-    if event.axis and event.axis.role == "target":
-        return (rule or "error") if judged.reach <= 1.0 else "warning" if judged.reach <= CLOSE else "note"
     at = event.threshold[1] if event.threshold else event.witness
+    if event.axis and event.axis.role == "target":
+        low, high = event.axis.expected
+        near = judged.reach <= CLOSE or low <= at <= high
+        return (rule or "error") if judged.reach <= 1.0 else "warning" if near else "note"
     first = at if event.onset is None else min(at, event.onset, key=abs)
     if judged.reach <= NEAR or (event.axis and _is_ordinary(event.axis, first)):
         return rule or "error"
     if event.axis and event.axis.mode != "scale" and _is_plausible(event.axis, first):
         return "note" if _is_left_alone(judged, rule) else rule or "warning"
     return "note"
+
+
+def _is_lost(judged: Judged) -> bool:
+    """Is the exact loss beyond use wherever it fails? The witness is a round number, often far behind the edge."""
+    sizes = [abs(loss) for loss in (judged.edge_loss, judged.reference_loss) if math.isfinite(loss)]
+    return min(sizes, default=0.0) > LOST
 
 
 def _is_left_alone(judged: Judged, rule: Severity | None) -> bool:

@@ -104,7 +104,9 @@ def _same_way(axis: Axis, joint: Joint, small: Joint, rows: list[int]) -> Axis |
     """The axis on the two rows; None where it moves rows that are not among them."""
     if axis.mode != "toward":
         return axis
-    if axis.goal == "equal" or (axis.goal in MADE_OF and rows[: len(MADE_OF[axis.goal])] == MADE_OF[axis.goal]):
+    if axis.goal in ("equal", "as labelled") or (
+        axis.goal in MADE_OF and rows[: len(MADE_OF[axis.goal])] == MADE_OF[axis.goal]
+    ):
         return axis
     if not axis.moves:
         return None

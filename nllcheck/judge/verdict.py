@@ -111,9 +111,8 @@ def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype)
         inside, why = _verdict_at(event, axis, deeper[0], reference(axis, deeper[0]), reference, dtype)
         verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper[0]:.6g})"))
     shown = here if at == event.witness else reference(axis, event.witness)
-    return Judged(
-        event, verdict, reach, reason, shown.loss, shown.slope, "exact" if shown.name == EXACT else shown.name
-    )
+    name = "exact" if shown.name == EXACT else shown.name
+    return Judged(event, verdict, reach, reason, shown.loss, shown.slope, name, here.loss)
 
 
 Ruling = tuple[VerdictName, str]

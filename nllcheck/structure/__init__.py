@@ -7,7 +7,7 @@ op, and a failure is told with the variation in words.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from nllcheck.eager.graph import Book
 from nllcheck.eager.record import record
 from nllcheck.structure.variants import Variant, variants
 from nllcheck.target import Batch, Target
-from nllcheck.types import Axis, Effort, Event, Graph, Judged
+from nllcheck.types import Axis, Effort, Event, Graph, Judged, Node, Ref
 
 MOST: dict[Effort, int] = {"quick": 0, "default": 16, "thorough": 60}
 
@@ -46,14 +46,17 @@ class _Trial:
     likely: bool
 
 
-def structure(target: Target, batch: Batch, seed: int, effort: Effort) -> Variations:
-    """Run the variations of a batch that is sound itself. One that raises says nothing."""
+def structure(target: Target, batch: Batch, seed: int, effort: Effort, graph: Graph | None = None) -> Variations:
+    """Run the variations of a batch that is sound itself. One that raises says nothing.
+
+    `graph`: of the captured loss, whose first nodes are the program's leaves; None where there is none.
+    """
     prog = program(target, batch)
     book = Book(prog)
     tensors = [leaf.value for leaf in prog.leaves]
     if not MOST[effort] or not _is_sound(prog, tensors, seed):
         return Variations(book.graph, (), ())
-    trials = list(_trials(target, batch, prog, seed))
+    trials = list(_trials(target, batch, prog, seed, tables_of(graph) if graph else {}))
     judged: list[Judged] = []
     for trial in trials[: MOST[effort]]:
         judged += [] if _is_sound(trial.program, trial.tensors, seed) else _judged(book, trial, seed)
@@ -62,9 +65,26 @@ def structure(target: Target, batch: Batch, seed: int, effort: Effort) -> Variat
     return Variations(book.graph, tuple(judged), words)
 
 
-def _trials(target: Target, batch: Batch, prog: Program, seed: int) -> Iterator[_Trial]:
+def tables_of(graph: Graph) -> dict[int, int]:
+    """How many entries each input of the graph chooses among that indexes something: the least of its tables."""
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        if node.op == "index" and isinstance(node.args[0], Ref) and isinstance(node.args[1], tuple):
+            sizes = graph.nodes[node.args[0].index].shape
+            for size, by in zip(sizes, node.args[1], strict=False):
+                if isinstance(by, Ref) and _is_position(graph.nodes[by.index]):
+                    found[by.index] = min(size, found.get(by.index, size))
+    return found
+
+
+def _is_position(node: Node) -> bool:
+    """Whole numbers of the batch; booleans select and count nothing."""
+    return node.op == "input" and "int" in node.dtype
+
+
+def _trials(target: Target, batch: Batch, prog: Program, seed: int, tables: Mapping[int, int]) -> Iterator[_Trial]:
     tensors = [leaf.value for leaf in prog.leaves]
-    found = variants(prog.leaves, target.model is not None)
+    found = variants(prog.leaves, target.model is not None, tables)
     for one in sorted(found, key=lambda v: not v.likely):
         if not one.unread or _is_unread(prog, one, seed):
             yield _Trial(f"a batch with {one.label}", prog, _with(tensors, one.leaf, one.value), one.likely)

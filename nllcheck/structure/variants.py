@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
 from nllcheck.axes.masks import is_mask
 from nllcheck.capture.trace import Leaf
 
-_LENGTHS = re.compile(r"(^|_|\.)(len|lens|lengths?|frames|steps|durations)(_|$|\.|\d)", re.I)
+_LENGTHS = re.compile(r"(^|_|\.)(len|lens|lengths?|frames|steps|durations|counts?|sizes?|num)(_|$|\.|\d)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,14 @@ class Variant:
     unread: bool = False  # what is changed is masked out: it counts only if the loss does not read it
 
 
-def variants(leaves: Sequence[Leaf], has_model: bool) -> tuple[Variant, ...]:
+def variants(
+    leaves: Sequence[Leaf], has_model: bool, tables: Mapping[int, int] = MappingProxyType({})
+) -> tuple[Variant, ...]:
     """All variations of the tensors that look like masks, labels, counts or lengths. Never an invalid value: labels
-    and counts stay within those of the batch, lengths within [0, longest]."""
+    and counts stay within those of the batch, or of what they index, lengths within [0, longest].
+
+    `tables`: how many entries a leaf chooses among, of those that index something.
+    """
     data = [(i, leaf) for i, leaf in enumerate(leaves) if leaf.role in ("target", "input") and leaf.value.dim() > 0]
     found: list[Variant] = []
     for i, leaf in data:
@@ -36,6 +42,7 @@ def variants(leaves: Sequence[Leaf], has_model: bool) -> tuple[Variant, ...]:
             found += _of(i, leaf, leaves)
         if leaf.role == "target":
             found += _of_column(i, leaf)
+            found += _of_index(i, leaf, tables.get(i, 0))
     masks = [leaf.value for _, leaf in data if is_mask(leaf.value)]
     for i, leaf in data:
         if leaf.role == "target" and leaf.value.is_floating_point() and not is_mask(leaf.value):
@@ -51,6 +58,7 @@ def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
     elif _is_label(leaf):
         for extreme in (leaf.value.min(), leaf.value.max()):
             yield Variant(f"{leaf.name} = {int(extreme)} throughout", i, torch.full_like(leaf.value, int(extreme)))
+        yield from _alone(i, leaf)
     elif _is_one_hot(leaf):
         for k in (0, leaf.value.shape[-1] - 1):
             value = torch.zeros_like(leaf.value)
@@ -58,6 +66,13 @@ def _of(i: int, leaf: Leaf, leaves: Sequence[Leaf]) -> Iterator[Variant]:
             yield Variant(f"{leaf.name} = class {k} throughout", i, value)
     elif _is_count(leaf.value):
         yield Variant(f"{leaf.name} = 0 throughout", i, torch.zeros_like(leaf.value))
+
+
+def _of_index(i: int, leaf: Leaf, entries: int) -> Iterator[Variant]:
+    """The first and the last entry of a table: the steps of a schedule at which there is no noise, or no signal."""
+    for k in (0, entries - 1) if entries else ():
+        if not bool((leaf.value == k).any()):
+            yield Variant(f"{leaf.name} = {k} throughout", i, torch.full_like(leaf.value, k))
 
 
 FEW = 8  # entries along a dimension that may each be a quantity of its own
@@ -127,6 +142,16 @@ def _is_label(leaf: Leaf) -> bool:
     value = leaf.value
     whole = not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
     return whole and leaf.role == "target" and int(value.min()) >= 0 and int(value.max()) > int(value.min())
+
+
+def _alone(i: int, leaf: Leaf) -> Iterator[Variant]:
+    """One label for each row: the first row the only one of its class, its fellows moved to another that is there."""
+    value = leaf.value
+    fellows = value == value.reshape(-1)[0]
+    if value.dim() == 1 and int(fellows.sum()) > 1:
+        moved = torch.where(fellows, value[~fellows][0], value)
+        moved[0] = value[0]
+        yield Variant(f"{leaf.name}[0] the only one of its class", i, moved)
 
 
 def _is_one_hot(leaf: Leaf) -> bool:

@@ -8,7 +8,7 @@ import torch
 
 from nllcheck.capture.interpret import promoted
 from nllcheck.sweep.joint import Joint
-from nllcheck.types import Axis
+from nllcheck.types import PLAUSIBLE, Axis
 
 
 def placed(
@@ -94,6 +94,8 @@ def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch
     """Where a `toward` axis ends: the batch's values with one row, or all, put where a formula may have a pole."""
     if axis.goal == "equal" and other is not None:
         return other.to(base.dtype)
+    if axis.goal == "as labelled" and other is not None:
+        return PLAUSIBLE * (2 * other.to(base.dtype) - 1)
     rows = base.reshape(-1, base.shape[-1])
     special = {
         "zero row": lambda: torch.zeros_like(rows[0]),

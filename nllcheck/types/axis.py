@@ -47,13 +47,23 @@ class Axis:
     role: Literal["output", "weight", "input", "target", "hidden", "intermediate"]
     mode: Literal["set", "scale", "toward", "batch", "noise"] = "set"
     goal: Literal[
-        "", "zero row", "constant row", "equal rows", "equal", "equal row", "found", "found constant", "found alone"
+        "",
+        "zero row",
+        "constant row",
+        "equal rows",
+        "equal",
+        "equal row",
+        "as labelled",
+        "found",
+        "found constant",
+        "found alone",
     ] = ""
-    other: int = -1  # index of the node that `equal` and `equal row` speak of
+    other: int = -1  # index of the node that `equal`, `equal row` and `as labelled` speak of
     channel: tuple[int, int] | None = None  # [start, stop) of the last dimension; None moves all of it
     selector: str = ""  # what `--sweep` takes: "output[...,4]"
     observed: tuple[float, float] = (float("nan"), float("nan"))  # range on the batch, in the axis' own unit
     domain: tuple[float, float] = (float("-inf"), float("inf"))  # values the node can take at all
+    expected: tuple[float, float] = (float("nan"), float("nan"))  # of a target, by what the loss compares it with
     requested: bool = False  # asked for by the user
     moves: tuple[Move, ...] = ()  # to the point that a search found; `found alone`: no other point near it fails
     remark: str = ""  # how it was found

@@ -56,6 +56,7 @@ class Judged:
     reference_loss: float = float("nan")  # at the event's witness
     reference_slope: float = float("nan")
     reference: str = "float64"  # what they were computed with
+    edge_loss: float = float("nan")  # the reference at the first value that fails, which may be nearer
 
 
 @dataclass(frozen=True, slots=True)
