@@ -30,7 +30,7 @@ DEEP = 30.0  # nats below the lowest sample of the batch: a scale of 1e-13 of to
 SHALLOW = 8.0
 USUAL = 16.0  # within which the rate is read: further on the targets' own rounding counts
 STEADY = 0.7  # share of the rate that is left at the end: a floor leaves nothing
-PART = 0.1  # of the largest gain: an output that gains less is none that takes the loss down
+PART = 0.1  # of the fall: an output that gains less is none that takes the loss down
 ROUNDS = 60  # steps of the minimiser
 HALVINGS = 12  # of one of them
 STRIDE = 2.0
@@ -131,8 +131,7 @@ def _road_of(stations: list[Station], slope: Slope, level: float = math.inf) -> 
     quarter, half, three = (_after(stations, share * min(drop, USUAL)) for share in (0.25, 0.5, 0.75))
     if drop <= SHALLOW:
         return None
-    further = [x for x, value in stations if value <= half[1]]
-    k = _leading(further, slope)
+    k = _leading([s for s in stations if s[1] <= half[1]], slope)
     follows = _follows([s for s in stations if s[1] <= quarter[1]], k)
     early, late = _rate(quarter, half, k, follows), _rate(three, stations[-1], k, follows)
     if drop <= DEEP and not STEADY * early < late < early / STEADY:
@@ -142,13 +141,20 @@ def _road_of(stations: list[Station], slope: Slope, level: float = math.inf) -> 
     return Road(half[0], stations[-1][0], (stations[0][1], half[1], stations[-1][1]), k, words)
 
 
-def _leading(way: list[torch.Tensor], slope: Slope) -> int:
-    """Of the outputs that take the loss down, the one that moves most; one may move far and change nothing."""
-    slopes = [slope(x).nan_to_num(0.0, 0.0, 0.0) for x in way]
-    steps = pairwise(zip(way, slopes, strict=True))
-    gains = sum(((a + b) / 2 * (x - y) for (x, a), (y, b) in steps), torch.zeros_like(way[0]))
-    felt = gains >= PART * gains.max()
-    return int(((way[-1] - way[0]).abs() * felt).argmax())
+def _leading(way: list[Station], slope: Slope) -> int:
+    """Of the outputs that take the loss down, the one that moves most, or whose logarithm does.
+
+    One may move far and change nothing. No step gains more by one output than in all: trapezoids overshoot.
+    """
+    (start, top), (end, bottom) = way[0], way[-1]
+    slopes = [slope(x).nan_to_num(0.0, 0.0, 0.0) for x, _ in way]
+    gains = torch.zeros_like(start)
+    for ((x, high), one), ((y, low), other) in pairwise(zip(way, slopes, strict=True)):
+        gains += ((one + other) / 2 * (x - y)).clamp(low - high, high - low)
+    felt = gains >= PART * (top - bottom)
+    sizes = [x.abs().clamp(min=TINY).log() for x in (start, end)]
+    moved = torch.maximum((end - start).abs(), (sizes[1] - sizes[0]).abs())
+    return int((moved * felt).argmax())
 
 
 def _follows(stations: list[Station], k: int) -> Literal["value", "logarithm"]:
