@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.utils._pytree as pytree
 from torch import fx
 
 from nllcheck import ops
@@ -29,12 +30,28 @@ class _StraightThrough(torch.autograd.Function):
 class Runner(fx.Interpreter):
     """An interpreter that keeps `no_grad` regions and, on request, a stand-in dtype for hard-coded floats."""
 
-    def __init__(self, module: fx.GraphModule, dtype: torch.dtype | None = None, keep: bool = True) -> None:
-        """Without `keep` a value goes when nothing will read it any more; `env` has only the last ones then."""
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        dtype: torch.dtype | None = None,
+        keep: bool = True,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Without `keep` a value goes when nothing will read it any more; `env` has only the last ones then.
+
+        `given`: values, by node, that stand in for what the nodes compute, rounded to its dtype.
+        """
         super().__init__(module, garbage_collect_values=not keep)
         self.dtype = dtype
+        self.given = given or {}
 
     def run_node(self, n: fx.Node) -> Any:
+        result = self._run_node(n)
+        if n.name not in self.given:
+            return result
+        return pytree.tree_map(lambda new, own: new.to(own.dtype), self.given[n.name], result)
+
+    def _run_node(self, n: fx.Node) -> Any:
         mark = mark_of(n) if n.op == "call_function" else None
         if mark is None or mark.grad_enabled:
             return self._plain(n)

@@ -46,6 +46,9 @@ def measured_on(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_
         found = replace(found, is_endless=False)  # a divergence with the wrong sign may be what falls
     if asked is not None:
         return found
+    if not _is_whole(found) and (share := _point_mass(graph, found)):
+        apart = f"{100 * share:.0f} % of the targets are one number, and the loss compares targets with a number"
+        raise UndecidedError(f"{apart}: a point mass beside a density is not measured; or state --support")
     found = _narrowed(found, base_measure)
     if not _is_whole(found) and (between := ends(graph, found)) is not None:
         return between
@@ -54,6 +57,23 @@ def measured_on(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_
     if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_counted(graph, target):
         raise UndecidedError("whole numbers may be counts or measurements; state the support with --support")
     return found
+
+
+CONTINUOUS = ("real", "positive", "unit", "interval")
+OFTEN = 0.05  # of the targets: one number that comes up so often, among others that do not, is a point mass
+
+
+def _point_mass(graph: LossGraph, found: Measured) -> float:
+    """The share of the most frequent target where all others differ and the loss compares targets; else 0."""
+    if found.support.name not in CONTINUOUS or found.samples.event:
+        return 0.0
+    shown = depends_on(graph.graph, {found.samples.moved[found.samples.which]})
+    if not any(n.op == "compare" and set(refs(n)) & shown for n in graph.graph.nodes):
+        return 0.0
+    _, counts = found.samples.target.unique(return_counts=True)
+    most, count = int(counts.max()), int(counts.sum())
+    apart = most > max(2, OFTEN * count) and int((counts == 1).sum()) >= count - most
+    return most / count if apart else 0.0
 
 
 def _is_whole(found: Measured) -> bool:

@@ -112,7 +112,8 @@ def told(d: Density, said: Iterable[str]) -> tuple[str, ...]:
     terms = _divergences([one.text for one in d.divergences if one.name == "kl"])
     if d.name in ("undecided", "not-samples") or any(d.text in message for message in said):
         return terms
-    support = f" The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
+    meant = "" if d.name != "varies" or d.claims else " If it is meant as one, say so with --nll."
+    support = f"{meant} The target is taken for {d.support} ({d.why_support})." if d.why_support else ""
     return (f"density test: {d.text}{support}", *terms)
 
 

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from nllcheck import ops
 from nllcheck.axes.boundary import boundary
 from nllcheck.axes.inside import interior
 from nllcheck.capture import LossGraph
@@ -15,6 +16,7 @@ from nllcheck.detect.events import axis_events, batch_events
 from nllcheck.detect.leaves import leaf_events
 from nllcheck.detect.library import remarks
 from nllcheck.detect.precision import batch_precision, precision_events
+from nllcheck.graphs import refs
 from nllcheck.sweep import Swept
 from nllcheck.types import Axis, Event, Graph, Phase
 
@@ -38,7 +40,7 @@ def detect(graph: LossGraph, swept: Swept, floor: float | None = None) -> tuple[
         events, beyond = axis_events(graph, swept.joints[part.joint], part.trace, known, within(graph, part.trace.axis))
         found += [(e, part.joint) for e in events]
         far.update(dict.fromkeys(beyond, part.trace.axis.label))
-    found, dropped = _reachable(found, swept)
+    found, dropped = _reachable(graph.graph, found, swept)
     found += _finite_and_wrong(graph, swept, floor_of(graph, floor))
     told = {e.node for e, _ in found}
     return found, [*_far_note(graph.graph, far, told), *dropped, *remarks(graph, told)]
@@ -91,10 +93,18 @@ def _far_note(graph: Graph, far: dict[int, str], told: set[int]) -> list[str]:
     if not left:
         return []
     names = ", ".join(dict.fromkeys(graph.nodes[n].op for n in left))
-    return [f"beyond a million times the batch's range {len(left)} more ops overflow ({names}): not an alarm"]
+    more = "1 more op overflows" if len(left) == 1 else f"{len(left)} more ops overflow"
+    return [f"beyond a million times the batch's range {more} ({names}): not an alarm"]
 
 
-def _reachable(found: list[Located], swept: Swept) -> tuple[list[Located], list[str]]:
+def _viewed(graph: Graph, node: int) -> int:
+    """What a slice, or one of several results, is taken of."""
+    one = graph.nodes[node]
+    is_part = ops.row(one.op).kind in ("view", "select") or "getitem" in one.aten
+    return _viewed(graph, refs(one)[0]) if is_part and refs(one) else node
+
+
+def _reachable(graph: Graph, found: list[Located], swept: Swept) -> tuple[list[Located], list[str]]:
     """A failure located by moving an intermediate counts only where some boundary value leads there."""
     kept, dropped = [], []
     for event, joint in found:
@@ -104,9 +114,10 @@ def _reachable(found: list[Located], swept: Swept) -> tuple[list[Located], list[
             continue
         at = event.threshold[1] if event.threshold else event.witness
         low, high = swept.seen.get(axis.node, (math.nan, math.nan))
+        whole = swept.seen.get(_viewed(graph, axis.node), (-math.inf, math.inf))
         if low <= at <= high:
             kept.append((event, joint))
-        else:
+        elif not whole[0] <= at <= whole[1]:
             dropped.append(f"{axis.label} = {at:.6g}")
     left = ", ".join(dict.fromkeys(dropped))
     return kept, [f"these would fail, but nothing the model or data was swept over leads there: {left}"] if left else []

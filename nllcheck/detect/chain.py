@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ from nllcheck.sweep.watch import Trace
 from nllcheck.types import Axis, ChainStep, Graph, Phase
 
 
-def values_at(joint: Joint, axis: Axis, point: float, dtype: torch.dtype | None) -> dict[str, Any]:
-    """Every value of the joint graph at one point, by fx node name, on the canonical path."""
+def values_at(
+    joint: Joint, axis: Axis, point: float, dtype: torch.dtype | None, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Every value of the joint graph at one point, by fx node name, on the canonical path; some as `given`."""
     bases = [promoted(b, dtype) for b in joint.base]
     at = torch.tensor(point, dtype=dtype or bases[joint.moved.index(axis.node)].dtype)
-    runner = Runner(joint.module, dtype)
+    runner = Runner(joint.module, dtype, given=given)
     with torch.no_grad(), plain_kernels():
         runner.run(*(moved for moved, _ in placements(joint, axis, bases, at)))
     return {n.name: v for n, v in runner.env.items()}

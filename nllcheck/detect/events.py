@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +40,7 @@ def _among(allowed: frozenset[int] | None, found: list[Culprit]) -> list[Culprit
     return found if allowed is None else [c for c in found if c.origin in allowed]
 
 
-_EDGES, _INWARDS = 3, 2  # edges of failing runs that are asked about, and points of a run that an edge may end at
+_EDGES = 4  # edges of failing runs that are asked about
 _WITNESSES = 12  # values tried in a failing run that has no sound edge
 FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is only counted
 
@@ -179,27 +181,67 @@ def _on_side(graph: LossGraph, trace: Trace, side: _Side, pair: Pair | None) -> 
     witness = _simple_witness(side.question, trace, pair, run)
     if witness is None:
         return None
-    event = _witnessed(graph, side.question.single.joint, side.question.single.at(witness), side.culprit, witness)
+    single = side.question.single
+    before = single.at(pair[0]) if pair else None
+    if before is not None and _is_bystander(single.joint, side.culprit, before, single.at(witness)):
+        return None
+    event = _witnessed(graph, single.joint, single.at(witness), side.culprit, witness)
     region = tuple((float(values[a]), float(values[b])) for a, b in runs[:6])
-    return replace(event, threshold=pair, region=region, share=float(side.culprit.points.mean()))
+    already = already_at(single.joint, before) if before is not None else None
+    return replace(event, threshold=pair, region=region, share=float(side.culprit.points.mean()), already=already)
+
+
+def already_at(joint: Joint, before: Trace) -> Literal["loss", "gradient"] | None:
+    """What is not finite just before a threshold: there another op fails."""
+    states = births(joint, before)
+    if int(states.loss_state[0]):
+        return "loss"
+    return "gradient" if int(states.gradient_state[0]) else None
+
+
+def _is_bystander(joint: Joint, culprit: Culprit, before: Trace, after: Trace) -> bool:
+    """Was the op's output as bad before the threshold, and no harm, while another op's only became so?
+
+    So is a logarithm of 0 in the branch that a `where` does not take.
+    """
+    if culprit.phase != "forward" or bool(births(joint, before).loss_state[0]):
+        return False
+    was, now = (_born_at(joint, one) for one in (before, after))
+    return culprit.origin in was and bool(now - was)
+
+
+def _born_at(joint: Joint, one: Trace) -> set[int]:
+    """The forward ops that give birth to bad values at a single point; those that reach the loss, if it is bad."""
+    states = births(joint, one)
+    born = states.born[0] & (states.to_loss[0] | (states.loss_state[0] == 0))
+    ops = (joint.ops.get(one.names[k]) for k in np.nonzero(born)[0])
+    return {op.origin for op in ops if op is not None and op.phase == "forward"}
 
 
 def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[Pair]:
     """(good, failing) neighbours at the edges of the failing runs: those next to a sound point first, then
     the nearest to the batch."""
     values = _values(trace)
-    pairs = [(a - 1, k) for a, b in runs if a > 0 for k in range(a, min(a + _INWARDS, b + 1))]
-    pairs += [(b + 1, k) for a, b in runs if b + 1 < len(values) for k in range(b, max(b - _INWARDS, a - 1), -1)]
+    pairs = [pair for run in runs for pair in _at_ends(*run) if 0 <= pair[0] < len(values)]
 
-    def rank(pair: tuple[int, int]) -> tuple[bool, float, float, bool]:
+    def rank(pair: tuple[int, int]) -> tuple[bool, float, float, bool, int]:
         at = values[pair[1]]
-        return not sound[pair[0]], reach_of(trace.axis, at), abs(at), at < 0
+        return not sound[pair[0]], reach_of(trace.axis, at), abs(at), at < 0, abs(pair[0] - pair[1])
 
     ranked = sorted(pairs, key=rank)
     on_batch = any(reach_of(trace.axis, values[k]) <= 1.0 for a, b in runs for k in (a, b, (a + b) // 2))
     if on_batch and not any(sound[good] for good, _ in ranked):
         return []  # it fails everywhere: where another op takes the blame is no threshold
     return [(float(values[good]), float(values[bad])) for good, bad in ranked[:_EDGES]]
+
+
+def _at_ends(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """(outside, inside) positions at both ends of a run: neighbours; and, since a single run may fail a little earlier
+    or later than the sweep, one further out, and one further in."""
+    for end, out in ((first, -1), (last, 1)):
+        yield from ((end + out, end), (end + 2 * out, end))
+        if last > first:
+            yield end + out, end - out
 
 
 def _simple_witness(question: Question, trace: Trace, pair: Pair | None, run: tuple[int, int]) -> float | None:

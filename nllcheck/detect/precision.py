@@ -22,6 +22,7 @@ from nllcheck.types import Axis, ChainStep, Event, Phase
 NEAR = 10.0  # precision is looked at up to this factor of the batch's range
 GAP = 3  # sound points that do not end a run of failing ones: rounding errors jump
 MOST_RUNS = 3  # runs looked at on one axis and quantity
+MOST_TRIED = 4  # ops of which each is put right to see whether that cures the result
 SHARE = 1 / 8  # an op counts as inaccurate from this share of the final error on
 
 
@@ -143,8 +144,19 @@ def _culprit(joint: Joint, axis: Axis, point: float, phase: Phase, names: tuple[
     bad = errors[None, :] > SHARE * final
     born, to_loss, to_gradient = origins(joint, names, bad)
     reaching = born[0] & (to_loss if phase == "forward" else to_gradient)[0]
-    ranked = sorted(np.nonzero(reaching)[0].tolist(), key=lambda k: -errors[k])
-    return next((joint.ops[names[k]].origin for k in ranked if names[k] in joint.ops), None) if final > 0 else None
+    ranked = sorted((k for k in np.nonzero(reaching)[0].tolist() if names[k] in joint.ops), key=lambda k: -errors[k])
+    if final == 0 or not ranked:
+        return None
+    tried = ranked[:MOST_TRIED] if len(ranked) > 1 else []
+    cured = (k for k in tried if _error_with(joint, axis, point, names[k], [names[e] for e in ends]) < final / 2)
+    return joint.ops[names[next(cured, ranked[0])]].origin
+
+
+def _error_with(joint: Joint, axis: Axis, point: float, right: str, ends: list[str]) -> float:
+    """The error that is left at `ends` where the op `right` gives what float64 gives."""
+    reference = values_at(joint, axis, point, torch.float64)
+    computed = values_at(joint, axis, point, None, {right: reference[right]})
+    return max(_error(computed[end], reference[end]) for end in ends)
 
 
 def _ends(joint: Joint, axis: Axis, phase: Phase, names: tuple[str, ...]) -> list[int]:

@@ -15,6 +15,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.detect.births import Culprit
+from nllcheck.detect.events import already_at
 from nllcheck.detect.threshold import Pair, Single, confirmed, failing_at
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, of_batch
@@ -39,9 +40,9 @@ def on_all_rows(found: list[Located], swept: Swept, graph: LossGraph) -> tuple[l
             continue
         if k not in joints:
             joints[k] = of_batch(swept.joints[k], graph)
-        pair = _on_all(event, joints[k], swept.names[k])
-        told[i] = (replace(event, threshold=pair), k) if pair else None
-        nearest[key] = min(nearest.get(key, math.inf), _reach(told[i][0]) if pair else math.inf)  # type: ignore[index]
+        there = _on_all(event, joints[k], swept.names[k])
+        told[i] = (there, k) if there else None
+        nearest[key] = min(nearest.get(key, math.inf), _reach(there) if there else math.inf)
     kept = [one for i, old in enumerate(found) if (one := told.get(i, old))]
     missing = [_place(found[i][0]) for i, one in sorted(told.items()) if one is None]
     text = f"fails on the rows looked at and not on the whole batch: {', '.join(dict.fromkeys(missing))}"
@@ -68,10 +69,17 @@ def _place(event: Event) -> str:
     return f"{event.axis.label} = {event.threshold[1]:.6g}"
 
 
-def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Pair | None:
-    """The threshold on all rows: the same floats where these decide, else the nearest that is found either way."""
-    assert event.axis and event.threshold
+def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Event | None:
+    """With its threshold on all rows; None where they do not fail."""
+    assert event.axis
     single = Single(joint, event.axis, names)
+    pair = _threshold(event, joint, single)
+    return replace(event, threshold=pair, already=already_at(joint, single.at(pair[0]))) if pair else None
+
+
+def _threshold(event: Event, joint: Joint, single: Single) -> Pair | None:
+    """The same floats where these decide, else the nearest that is found either way."""
+    assert event.axis and event.threshold
     question = failing_at(single, Culprit(event.node, event.phase, np.zeros(0, dtype=bool)))
     good, bad = event.threshold
     dtype = joint.base[joint.moved.index(event.axis.node)].dtype

@@ -131,7 +131,7 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
     explanation = explanation or next((e for _, e in ranked if e), None)
     severity = min((_severity(graph, *pair) for pair in told), key=SEVERITIES.index)
     measured = base(graph, lead, severity, command)
-    also = _also(rest)
+    also = _also(lead, rest)
     texts = ruled(graph, lead, explanation) if explanation else unruled(graph, lead)
     return with_idle_guards(graph, replace(measured, also=also, **texts), [j.event for j in group])
 
@@ -139,13 +139,23 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
 MOST_ALSO = 6
 
 
-def _also(rest: list[Judged]) -> tuple[str, ...]:
-    """Where else the same failure was met, the nearest first, absurdly far ones left out."""
+def _also(lead: Judged, rest: list[Judged]) -> tuple[str, ...]:
+    """Where else the same failure was met, the nearest of each axis and way first, absurdly far ones left out."""
     near = [j for j in rest if j.event.axis and j.reach <= 1e4]
     near.sort(key=lambda j: (not (j.event.axis and j.event.axis.is_boundary), j.reach))
-    words = list(dict.fromkeys(where(j.event) for j in near))
-    left = len(words) - MOST_ALSO
-    return (*words[:MOST_ALSO], *([f"{left} more"] if left > 0 else []))
+    words: dict[object, str] = {_way_along(lead.event): ""}
+    for one in near:
+        words.setdefault(_way_along(one.event), where(one.event))
+    told = list(dict.fromkeys(filter(None, words.values())))
+    left = len(told) - MOST_ALSO
+    return (*told[:MOST_ALSO], *([f"{left} more"] if left > 0 else []))
+
+
+def _way_along(event: Event) -> object:
+    """The axis, and which way along it the failure lies."""
+    if event.axis is None or event.threshold is None or event.axis.is_special:
+        return event.axis and event.axis.label, event.witness
+    return event.axis.label, event.threshold[1] > event.threshold[0]
 
 
 def _severity(graph: Graph, judged: Judged, explanation: Explanation | None) -> Severity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.wording import is_library, number
@@ -29,12 +30,13 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         axis=axis.label if axis else None,
         threshold=event.threshold[1] if event.threshold and not found else None,
         last_good=event.threshold[0] if event.threshold and not found else None,
+        already=event.already,
         reach=judged.reach if event.on_batch or found or (axis and not axis.is_special) else None,
         witness=_known(event.witness) if axis and not found else None,
-        loss=event.loss,
-        slope=event.slope if axis else None,
+        loss=event.loss if _measures(event, "loss") else None,
+        slope=event.slope if _measures(event, "slope") else None,
         reference_loss=_known(judged.reference_loss),
-        reference_slope=_known(judged.reference_slope),
+        reference_slope=_known(judged.reference_slope) if _measures(event, "slope") else None,
         reference=judged.reference,
         observed=axis.observed if axis and not axis.is_special and not math.isnan(axis.observed[0]) else None,
         chain=event.chain,
@@ -44,6 +46,16 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         command=_command(event, command),
         term=_term(graph, event),
     )
+
+
+_UNMEASURED = {"sign-flip": ("loss",), "negative-nll": ("slope",), "unbounded": ("loss", "slope")}
+
+
+def _measures(event: Event, what: Literal["loss", "slope"]) -> bool:
+    """Was it evaluated at the witness in the training dtype? Of a target no slope is, nor of the batch as it is."""
+    if what == "slope" and (event.axis is None or event.axis.role == "target"):
+        return False
+    return what not in _UNMEASURED.get(event.kind, ()) and not (event.kind == "sign-flip" and math.isnan(event.slope))
 
 
 def _term(graph: Graph, event: Event) -> str | None:

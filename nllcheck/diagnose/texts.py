@@ -30,7 +30,8 @@ def ruled(graph: Graph, judged: Judged, explanation: Explanation) -> Words:
 
 
 def and_detail(message: str, event: Event) -> str:
-    return f"{message.rstrip('.')}; {event.detail}." if event.detail else message
+    span = f", {_on(event)}" if event.kind == "precision" else ""
+    return f"{message.rstrip('.')}; {event.detail}{span}." if event.detail else message
 
 
 def unruled(graph: Graph, judged: Judged) -> Words:

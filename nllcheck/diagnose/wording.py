@@ -7,7 +7,8 @@ import re
 import struct
 from collections.abc import Mapping
 
-from nllcheck.types import Axis, Event, Graph, Ref, Site
+from nllcheck.graphs import refs
+from nllcheck.types import Axis, Event, Graph, Node, Ref, Site
 
 Captures = Mapping[str, Ref | float]
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -35,13 +36,23 @@ def spelled(graph: Graph, value: Ref | float) -> str:
     if not isinstance(value, Ref):
         return f"{value:g}" if isinstance(value, (int, float)) else str(value)
     node = graph.nodes[value.index]
-    while node.name is None and node.op in ("view",) and node.args and isinstance(node.args[0], Ref):
+    while node.name is None and node.op in ("view", "select") and node.args and isinstance(node.args[0], Ref):
+        if node.op == "select" and not _is_internal(graph, node):
+            break
         node = graph.nodes[node.args[0].index]
     if node.name:
         return node.name
+    if _is_internal(graph, node):
+        return f"the {node.op} inside {node.inside[-1]}"
     if node.site and node.site.span and not is_library(node.site):
         return node.site.source[slice(*node.site.span)]
     return f"the {node.op}" if node.op not in ("input", "constant") else "the input"
+
+
+def _is_internal(graph: Graph, node: Node) -> bool:
+    """Does it stand in a library's function, and is it not what that function returns?"""
+    readers = (n for n in graph.nodes[node.index + 1 :] if node.index in refs(n))
+    return bool(node.inside) and any(n.inside[-1:] == node.inside[-1:] and n.site == node.site for n in readers)
 
 
 def is_library(site: Site) -> bool:
@@ -74,7 +85,7 @@ def _located(template: str, event: Event | None) -> str:
         return template
     if event.axis is not None and not event.axis.is_special:
         good, bad = event.threshold or (0.0, 0.0)
-        if bad == 0 != good:
+        if event.threshold is None or bad == 0 != good:
             return template.replace("from {axis} = {threshold} on", "at {axis} = {threshold}")
         return template.replace("{threshold} on", "{threshold} towards 0") if abs(bad) < abs(good) else template
     place = "on the batch itself" if event.axis is None else f"{special(event.axis)} {event.axis.label}"

@@ -12,8 +12,9 @@ from nllcheck.detect.births import carries_intent
 from nllcheck.detect.chain import harm_of
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Key, Record, Step
+from nllcheck.graphs import ancestors
 from nllcheck.sweep.program import extent
-from nllcheck.types import ChainStep, Event, Kind, Phase
+from nllcheck.types import ChainStep, Event, Graph, Kind, Phase
 
 Offence = tuple[Key, Phase]  # the forward op, and whether the loss is hit
 
@@ -110,9 +111,10 @@ def _chain(book: Book, run: Record, node: int, wide: Record | None) -> tuple[Cha
     nodes = book.nodes
     exact = {s.key: s.value for s in wide.steps} if wide and wide.error is None else {}
     steps: list[ChainStep] = []
+    before = ancestors(Graph(tuple(nodes), book.loss), node)
     for step in run.steps:
         at = book.index.get(step.key, -1)
-        if step.is_backward or at < 0 or at >= node or steps or step.key not in exact:
+        if step.is_backward or at not in before or at >= node or steps or step.key not in exact:
             continue
         harm = None if ops.is_transparent(nodes[at].op) else harm_of(nodes[at].op, step.value, exact[step.key])
         steps += [ChainStep(at, nodes[at].op, harm[0], nodes[at].site, harm[1])] if harm else []  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ def signs(
     """
     boundary = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.mode != "toward"]
     boundary = [p for p in boundary if p.trace.axis.role != "hidden"]
-    found = negative_loss(whole, swept.joints[0], [p.trace for p in boundary], answer) if swept.joints else []
+    found = negative_loss(whole, swept.joints[0], boundary, answer) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":
             flips = flips_along(graph, swept.joints[part.joint], part.trace, part.wide)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -29,6 +30,7 @@ DEEP = 30.0  # nats below the lowest sample of the batch: a scale of 1e-13 of to
 SHALLOW = 8.0
 USUAL = 16.0  # within which the rate is read: further on the targets' own rounding counts
 STEADY = 0.7  # share of the rate that is left at the end: a floor leaves nothing
+PART = 0.1  # of the fall: an output that gains less is none that takes the loss down
 ROUNDS = 60  # steps of the minimiser
 HALVINGS = 12  # of one of them
 STRIDE = 2.0
@@ -48,12 +50,8 @@ class Road:
     middle: torch.Tensor
     end: torch.Tensor
     losses: tuple[float, float, float]
-    rate: str  # how the loss falls, in words
-
-    @property
-    def channel(self) -> int:
-        """The output that moves most on the second half of the way."""
-        return int((self.end - self.middle).abs().argmax())
+    channel: int  # the output that takes the loss down most on the second half of the way
+    rate: str  # how the loss falls with it, in words
 
     @property
     def grows(self) -> bool:
@@ -69,7 +67,7 @@ def collapses(graph: LossGraph, joint: Joint, answer: Density) -> list[Judged]:
     try:
         samples = samples_of(graph, by_rows=answer.support in ROWS)
         lowest, rows = _lowest(samples), _own_rows(samples)
-        found = _road_of(_walked(samples, lowest, rows, *_start(samples, lowest, rows))) if rows else None
+        found = _road_of(*_walked(samples, lowest, rows, *_start(samples, lowest, rows))) if rows else None
     except (UndecidedError, RuntimeError, IndexError, ValueError):  # the user's ops at values they never saw
         return []
     return [_told(graph, joint, samples, lowest, rows, found)] if found else []
@@ -108,30 +106,55 @@ def _start(samples: Samples, sample: int, rows: list[int]) -> tuple[torch.Tensor
     return start, torch.ones(len(start), dtype=torch.bool)
 
 
-def _walked(samples: Samples, sample: int, rows: list[int], start: torch.Tensor, free: torch.Tensor) -> list[Station]:
-    """The way down of one sample's loss over those of its outputs that are `free`."""
+def _walked(
+    samples: Samples, sample: int, rows: list[int], start: torch.Tensor, free: torch.Tensor
+) -> tuple[list[Station], Slope]:
+    """The way down of one sample's loss over those of its outputs that are `free`, and the loss' slope anywhere."""
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         moved = start.masked_scatter(free, x)
         return samples.nats(_placed(samples, sample, rows, moved))[sample]
 
+    def slope(row: torch.Tensor) -> torch.Tensor:
+        x = row[free].detach().requires_grad_()
+        with plain_kernels(), torch.enable_grad():
+            return torch.zeros_like(row).masked_scatter(free, torch.autograd.grad(loss(x), x)[0])
+
     with plain_kernels(), torch.enable_grad():
-        return [(start.masked_scatter(free, x), value) for x, value in _descent(loss, start[free])]
+        return [(start.masked_scatter(free, x), value) for x, value in _descent(loss, start[free])], slope
 
 
-def _road_of(stations: list[Station], level: float = math.inf) -> Road | None:
+def _road_of(stations: list[Station], slope: Slope, level: float = math.inf) -> Road | None:
     """The way down from `level`, if it is deep, or if it is as steep at its end, where float64 gives out, as before."""
     stations = [s for s in stations if s[1] <= level] or stations[-1:]
     drop = stations[0][1] - stations[-1][1]
     quarter, half, three = (_after(stations, share * min(drop, USUAL)) for share in (0.25, 0.5, 0.75))
-    early, late = _rate(quarter, half), _rate(three, stations[-1])
-    if not (drop > DEEP or (drop > SHALLOW and late > STEADY * early)):
+    if drop <= SHALLOW:
         return None
-    k = int((stations[-1][0] - half[0]).abs().argmax())
+    k = _leading([s for s in stations if s[1] <= half[1]], slope)
     follows = _follows([s for s in stations if s[1] <= quarter[1]], k)
+    early, late = _rate(quarter, half, k, follows), _rate(three, stations[-1], k, follows)
+    if drop <= DEEP and not STEADY * early < late < early / STEADY:
+        return None
     rate = (half[1] - three[1]) / max(float((three[0] - half[0])[k].abs()), TINY)  # further on float64 has few digits
-    words = "like its logarithm" if follows == "logarithm" else f"linearly, by {rate:.3g} nats a unit"
-    return Road(half[0], stations[-1][0], (stations[0][1], half[1], stations[-1][1]), words)
+    words = "like its logarithm" if follows == "logarithm" else f"linearly, by about {rate:.2g} nats a unit"
+    return Road(half[0], stations[-1][0], (stations[0][1], half[1], stations[-1][1]), k, words)
+
+
+def _leading(way: list[Station], slope: Slope) -> int:
+    """Of the outputs that take the loss down, the one that moves most, or whose logarithm does.
+
+    One may move far and change nothing. No step gains more by one output than in all: trapezoids overshoot.
+    """
+    (start, top), (end, bottom) = way[0], way[-1]
+    slopes = [slope(x).nan_to_num(0.0, 0.0, 0.0) for x, _ in way]
+    gains = torch.zeros_like(start)
+    for ((x, high), one), ((y, low), other) in pairwise(zip(way, slopes, strict=True)):
+        gains += ((one + other) / 2 * (x - y)).clamp(low - high, high - low)
+    felt = gains >= PART * (top - bottom)
+    sizes = [x.abs().clamp(min=TINY).log() for x in (start, end)]
+    moved = torch.maximum((end - start).abs(), (sizes[1] - sizes[0]).abs())
+    return int((moved * felt).argmax())
 
 
 def _follows(stations: list[Station], k: int) -> Literal["value", "logarithm"]:
@@ -150,15 +173,17 @@ def _left(x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 Station = tuple[torch.Tensor, float]
+Slope = Callable[[torch.Tensor], torch.Tensor]  # of a row of outputs, the same shape
 
 
 def _after(stations: list[Station], drop: float) -> Station:
     return next(s for s in stations if s[1] <= stations[0][1] - drop)
 
 
-def _rate(one: Station, other: Station) -> float:
-    """Nats lost a unit of way."""
-    way = float((other[0] - one[0]).abs().max())
+def _rate(one: Station, other: Station, k: int, follows: Literal["value", "logarithm"]) -> float:
+    """Nats lost a unit of the k-th output, or of its logarithm."""
+    ends = [s[0][k].abs().log() if follows == "logarithm" else s[0][k] for s in (one, other)]
+    way = abs(float(ends[1] - ends[0]))
     return (one[1] - other[1]) / way if way else 0.0
 
 
@@ -229,8 +254,8 @@ def _held(samples: Samples, sample: int, rows: list[int], road: Road) -> tuple[l
         bounds.append((road.channel, road.grows, float(edge)))
         free = torch.tensor([k not in [b[0] for b in bounds] for k in range(columns.shape[1])])
         start = torch.where(free, columns[sample], torch.tensor([_edge_of(k, bounds) for k in range(len(free))]))
-        stations = _walked(samples, sample, rows, start, free)
-        further = _road_of(stations, road.losses[0])
+        stations, slope = _walked(samples, sample, rows, start, free)
+        further = _road_of(stations, slope, road.losses[0])
         if further is None:
             return bounds, stations[-1][1] if len(stations) <= ROUNDS else math.inf
         road = further

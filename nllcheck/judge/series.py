@@ -95,10 +95,15 @@ def _with_state(graph: LossGraph, state: Mapping[str, torch.Tensor]) -> list[tor
 
 
 def over_samples(graph: LossGraph, reading: Reading, wide: Reading) -> list[Judged]:
-    """Per head: the channel whose gradient changes sign most often from one sample or time step to the next."""
+    """Per head: the channel whose gradient changes sign most often from one sample or time step to the next.
+
+    Rows of a parameter are no samples, and nobody trains what a model reads.
+    """
+    edges = boundary(graph.graph)
+    given = edges.outputs if graph.program.model is not None else (*edges.outputs, *edges.inputs)
     found = []
     for node, grad, exact in zip(heads_of(graph), reading.gradients, wide.gradients, strict=True):
-        if grad.dim() >= 2 and grad.numel() > grad.shape[-1] and bool(torch.isfinite(grad).all()):
+        if node in given and grad.dim() >= 2 and grad.numel() > grad.shape[-1] and bool(torch.isfinite(grad).all()):
             found += _head_series(graph, node, grad, exact)
     return found
 
@@ -124,7 +129,7 @@ def _head_series(graph: LossGraph, node: int, grad: torch.Tensor, exact: torch.T
 def _steps(grad: torch.Tensor) -> tuple[int, str]:
     if grad.dim() >= 3:
         return grad.reshape(-1, *grad.shape[-2:]).shape[0] * (grad.shape[-2] - 1), "steps in time"
-    return grad.shape[0] - 1, "steps from sample to sample"
+    return grad.shape[0] - 1, f"step{'' if grad.shape[0] == 2 else 's'} from sample to sample"
 
 
 def _turns(grad: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.graphs import refs
+from nllcheck.sweep import Part
 from nllcheck.sweep.joint import Joint, of_batch
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Density, Event, Graph, Judged
@@ -62,7 +63,7 @@ def _is_one_hot(value: torch.Tensor) -> bool:
     return binary and bool((value.sum(-1) == 1).all())
 
 
-def negative_loss(graph: LossGraph, joint: Joint, traces: list[Trace], answer: Density) -> list[Judged]:
+def negative_loss(graph: LossGraph, joint: Joint, parts: list[Part], answer: Density) -> list[Judged]:
     """At most one finding: the batch's loss is below zero, or the nearest value of an axis that makes it so."""
     kind = is_discrete(graph) or ("binary" if answer.support == "binary" and answer.claims else "continuous")
     all_ = of_batch(joint, graph)
@@ -72,7 +73,7 @@ def negative_loss(graph: LossGraph, joint: Joint, traces: list[Trace], answer: D
     if math.isfinite(loss) and loss < -_ROUNDING and exact < 0:
         event = Event("negative-nll", "forward", graph.graph.loss, None, loss, None, loss=loss, on_batch=True)
         return [_negative(replace(event, detail=f"{kind} target"), 1.0, exact, answer)]
-    nearest = min((found for t in traces if (found := _nearest_negative(t))), default=None, key=lambda f: f[0])
+    nearest = min((found for p in parts if (found := _nearest_negative(p))), default=None, key=lambda f: f[0])
     return [_negative_on(graph, joint, nearest[1], nearest[2], nearest[0], kind, answer)] if nearest else []
 
 
@@ -102,10 +103,13 @@ def _why(answer: Density) -> str:
     return f"possible for a density above 1; the density test could not tell: {answer.text}"
 
 
-def _nearest_negative(trace: Trace) -> tuple[float, Trace, int] | None:
+def _nearest_negative(part: Part) -> tuple[float, Trace, int] | None:
+    """(reach, trace, position) of the nearest negative loss that float64 finds negative, too."""
+    trace = part.trace
     if trace.axis.role not in ("output", "weight", "input"):
         return None
     below = torch.isfinite(trace.loss) & (trace.loss < -_ROUNDING * (1 + trace.loss.abs()))
+    below &= part.wide is None or part.wide.loss < 0
     reach = np.where(below.numpy(), reaches(trace.axis, trace.points.double()), np.inf)
     nearest = int(reach.argmin())
     return (float(reach[nearest]), trace, nearest) if reach[nearest] <= NEAR else None

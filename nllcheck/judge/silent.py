@@ -25,6 +25,8 @@ def silent(event: Event, joint: Joint) -> Judged | None:
     what = "loss" if event.phase == "forward" else "slope"
     said = "exact arithmetic" if reference == "exact" else reference
     reason = f"the computed {what} is {computed:.6g}, in {said} it is {exact:.6g}"
+    if event.kind == "dead-gradient" and exact == computed == 0:
+        reason = f"the slope is 0 in {said}, too: it is the bound that holds the value, not rounding"
     return Judged(event, "silent", _reach(event, axis), reason, loss, slope, reference)
 
 

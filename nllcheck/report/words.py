@@ -88,15 +88,25 @@ def when(finding: Finding, facts: Facts, table: SweepTable | None) -> str:
     axis = clean(finding.axis or "")
     if not axis:
         return "always: the formula is off, whatever the values" if finding.verdict == "wrong-formula" else ""
+    if table is not None and table.axis.is_special:
+        return f"{subject(finding)} {'on' if table.axis.mode == 'batch' else 'where'} {axis}"
     if finding.threshold is None:
         value = finding.witness
         where = axis if value is None else f"{axis} = {exact(value, facts.dtype)}"
         return f"{subject(finding)} {'along' if value is None and finding.kind not in ('nan', 'inf') else 'at'} {where}"
     text = f"{subject(finding)} {_from(finding, axis, facts.dtype)}"
     if finding.last_good is not None:
-        still = "still finite" if _was_finite(finding, table) else "not yet"
-        text += f"; {still} at {exact(finding.last_good, facts.dtype)}"
+        text += f"; {_before(finding, exact(finding.last_good, facts.dtype), table)}"
     return text + _recovers(finding, facts.dtype, table)
+
+
+def _before(finding: Finding, at: str, table: SweepTable | None) -> str:
+    """What holds at the last good value: an op may fail only where another has failed before."""
+    if finding.already == "gradient" and finding.phase == "forward":
+        return f"at {at} only the gradient fails"
+    if finding.already:
+        return f"at {at} the {finding.already} fails already, by another op"
+    return f"{'still finite' if _was_finite(finding, table) else 'not yet'} at {at}"
 
 
 def _was_finite(finding: Finding, table: SweepTable | None) -> bool:
@@ -137,16 +147,23 @@ def reach(finding: Finding) -> str:
         return ""
     span = _span(finding)
     if finding.reach <= 1:
-        return f"{'closer to 0 than' if _is_outside(finding) else 'inside'} the batch's own range{span}"
+        return _SIDES[_side(finding)].format(f"the batch's own range{span}")
     if math.isinf(finding.reach):
         return f"not reached by stretching the batch's own range{span}"
-    return f"at {number(finding.reach, 3)} x the batch's own range{span}"
+    times = f"1/{number(finding.reach, 3)} of" if _side(finding) == "closer" else f"{number(finding.reach, 3)} x"
+    return f"at {times} the batch's own range{span}"
 
 
-def _is_outside(finding: Finding) -> bool:
+_SIDES = {"inside": "inside {}", "closer": "closer to 0 than {}", "outside": "outside {}, and no further from 0"}
+
+
+def _side(finding: Finding) -> str:
+    """Where the value lies, seen from the batch's own range: a key of `_SIDES`."""
     at = finding.witness if finding.threshold is None else finding.threshold
     low, high = finding.observed or (-math.inf, math.inf)
-    return at is not None and (at < low or at > high)
+    if at is None or low <= at <= high:
+        return "inside"
+    return "closer" if low * high > 0 and at * low > 0 and abs(at) < min(abs(low), abs(high)) else "outside"
 
 
 def _span(finding: Finding) -> str:

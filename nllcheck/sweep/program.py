@@ -87,7 +87,8 @@ def observed(
     """
     (loss, *gradients), found = watching(joint, names, dtype)(*(tensor for tensor, _ in placed))
     pairs = zip(gradients, (direction for _, direction in placed), strict=True)
-    along = [g * d if g.shape == d.shape else d * 0 for g, d in pairs if d is not None] or [loss * 0]
+    moving = [(g, d) if g.shape == d.shape else (d, d * 0) for g, d in pairs if d is not None]
+    along = [torch.where(d == 0, 0, g * d) for g, d in moving] or [loss * 0]  # what stays adds no 0 * inf
     along = [torch.where(*kept, 0) for kept in zip(moves, along, strict=True)] if moves else along
     low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
     ends = ([_in(loss.dtype, pair[end]) for pair in found] for end in (0, 1))

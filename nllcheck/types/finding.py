@@ -34,6 +34,7 @@ class Event:
     threshold: tuple[float, float] | None  # (last good, first bad), adjacent floats of the dtype
     region: tuple[tuple[float, float], ...] = ()  # failing intervals among the points swept
     reaches: tuple[Literal["loss", "gradient"], ...] = ()
+    already: Literal["loss", "gradient"] | None = None  # what is not finite at the last good value, by another op
     loss: float = float("nan")  # at the witness
     slope: float = float("nan")
     chain: tuple[ChainStep, ...] = ()
@@ -74,7 +75,8 @@ class Finding:
     message: str
     axis: str | None = None
     threshold: float | None = None  # the first failing value of `axis`
-    last_good: float | None = None  # its neighbour that still works
+    last_good: float | None = None  # its neighbour, where this op still works
+    already: Literal["loss", "gradient"] | None = None  # what another op has made non-finite at `last_good`
     reach: float | None = None
     witness: float | None = None
     loss: float | None = None
