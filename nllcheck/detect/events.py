@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools, Culprit, births, culprits, intervals
 from nllcheck.detect.chain import chain_at
-from nllcheck.detect.threshold import Pair, Question, Single, bisect_all, failing_at, simplest
+from nllcheck.detect.edges import Side, already_at, is_bystander, sides_of, simple_witness, thresholds, values_of
+from nllcheck.detect.threshold import Pair, Single, failing_at
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, placements, run_one
@@ -40,8 +38,6 @@ def _among(allowed: frozenset[int] | None, found: list[Culprit]) -> list[Culprit
     return found if allowed is None else [c for c in found if c.origin in allowed]
 
 
-_EDGES = 4  # edges of failing runs that are asked about
-_WITNESSES = 12  # values tried in a failing run that has no sound edge
 FAR = 1e6  # beyond this factor (and beyond values of a thousand) a failure is only counted
 
 
@@ -107,13 +103,9 @@ def _precedes(onset: Event, failure: Event) -> bool:
 
 
 def _is_far(trace: Trace, culprit: Culprit) -> bool:
-    values = _values(trace)[culprit.points]
+    values = values_of(trace)[culprit.points]
     far = (reaches(trace.axis, values) > FAR) & (np.abs(values) > 1e3)
     return bool(far.all()) and not trace.axis.requested
-
-
-def _values(trace: Trace) -> npt.NDArray[np.float64]:
-    return trace.points.double().numpy()
 
 
 def _without_fringes(graph: LossGraph, found: list[Culprit]) -> list[Culprit]:
@@ -136,125 +128,29 @@ def _is_rim(rim: Culprit, body: Culprit) -> bool:
 def _located(graph: LossGraph, joint: Joint, trace: Trace, found: list[Culprit], sound: Bools) -> list[Event]:
     """One event for each culprit and side of the batch's range (below, within, above) on which it fails."""
     single = Single(joint, trace.axis, trace.names)
-    sides = [_Side(failing_at(single, c), c, runs) for c in found for runs in _sides(trace, c)]
-    pairs = _thresholds(trace, sides, sound)
+    sides = [Side(failing_at(single, c), c, runs) for c in found for runs in sides_of(trace, c)]
+    pairs = thresholds(trace, sides, sound)
     events = [_on_side(graph, trace, side, pair) for side, pair in zip(sides, pairs, strict=True)]
     return [e for e in events if e]
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """A culprit on one side of the batch's range: the runs of failing points there, as (first, last) positions."""
-
-    question: Question
-    culprit: Culprit
-    runs: list[tuple[int, int]]
-
-
-def _sides(trace: Trace, culprit: Culprit) -> list[list[tuple[int, int]]]:
-    values, (low, high) = _values(trace), trace.axis.observed
-    sides: dict[int, list[tuple[int, int]]] = {}
-    for a, b in intervals(culprit.points):
-        side = 1 if values[a] > high else -1 if values[b] < low else 0
-        sides.setdefault(side, []).append((a, b))
-    return [runs for _, runs in sorted(sides.items())]
-
-
-def _thresholds(trace: Trace, sides: list[_Side], sound: Bools) -> list[Pair | None]:
-    """The failing edge nearest to the batch that the canonical evaluation confirms, of each side; all sides at once."""
-    edges = [_edges(trace, side.runs, sound) for side in sides]
-    found: list[Pair | None] = [None] * len(sides)
-    for attempt in range(max(map(len, edges), default=0)):
-        left = [k for k, pair in enumerate(found) if pair is None and attempt < len(edges[k])]
-        pairs = bisect_all([(sides[k].question, edges[k][attempt]) for k in left], trace.points.dtype)
-        for k, pair in zip(left, pairs, strict=True):
-            found[k] = pair
-    return found
-
-
-def _on_side(graph: LossGraph, trace: Trace, side: _Side, pair: Pair | None) -> Event | None:
+def _on_side(graph: LossGraph, trace: Trace, side: Side, pair: Pair | None) -> Event | None:
     """The event at a threshold, or without one; None when the canonical evaluation shows no failure."""
-    values, runs = _values(trace), side.runs
+    values, runs = values_of(trace), side.runs
     run = min(runs, key=lambda r: min(reach_of(trace.axis, values[r[0]]), reach_of(trace.axis, values[r[1]])))
     if pair:
         run = next((r for r in runs if values[r[0]] <= pair[1] <= values[r[1]]), run)
-    witness = _simple_witness(side.question, trace, pair, run)
+    witness = simple_witness(side.question, trace, pair, run)
     if witness is None:
         return None
     single = side.question.single
     before = single.at(pair[0]) if pair else None
-    if before is not None and _is_bystander(single.joint, side.culprit, before, single.at(witness)):
+    if before is not None and is_bystander(single.joint, side.culprit, before, single.at(witness)):
         return None
     event = _witnessed(graph, single.joint, single.at(witness), side.culprit, witness)
     region = tuple((float(values[a]), float(values[b])) for a, b in runs[:6])
     already = already_at(single.joint, before) if before is not None else None
     return replace(event, threshold=pair, region=region, share=float(side.culprit.points.mean()), already=already)
-
-
-def already_at(joint: Joint, before: Trace) -> Literal["loss", "gradient"] | None:
-    """What is not finite just before a threshold: there another op fails."""
-    states = births(joint, before)
-    if int(states.loss_state[0]):
-        return "loss"
-    return "gradient" if int(states.gradient_state[0]) else None
-
-
-def _is_bystander(joint: Joint, culprit: Culprit, before: Trace, after: Trace) -> bool:
-    """Was the op's output as bad before the threshold, and no harm, while another op's only became so?
-
-    So is a logarithm of 0 in the branch that a `where` does not take.
-    """
-    if culprit.phase != "forward" or bool(births(joint, before).loss_state[0]):
-        return False
-    was, now = (_born_at(joint, one) for one in (before, after))
-    return culprit.origin in was and bool(now - was)
-
-
-def _born_at(joint: Joint, one: Trace) -> set[int]:
-    """The forward ops that give birth to bad values at a single point; those that reach the loss, if it is bad."""
-    states = births(joint, one)
-    born = states.born[0] & (states.to_loss[0] | (states.loss_state[0] == 0))
-    ops = (joint.ops.get(one.names[k]) for k in np.nonzero(born)[0])
-    return {op.origin for op in ops if op is not None and op.phase == "forward"}
-
-
-def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[Pair]:
-    """(good, failing) neighbours at the edges of the failing runs: those next to a sound point first, then
-    the nearest to the batch."""
-    values = _values(trace)
-    pairs = [pair for run in runs for pair in _at_ends(*run) if 0 <= pair[0] < len(values)]
-
-    def rank(pair: tuple[int, int]) -> tuple[bool, float, float, bool, int]:
-        at = values[pair[1]]
-        return not sound[pair[0]], reach_of(trace.axis, at), abs(at), at < 0, abs(pair[0] - pair[1])
-
-    ranked = sorted(pairs, key=rank)
-    on_batch = any(reach_of(trace.axis, values[k]) <= 1.0 for a, b in runs for k in (a, b, (a + b) // 2))
-    if on_batch and not any(sound[good] for good, _ in ranked):
-        return []  # it fails everywhere: where another op takes the blame is no threshold
-    return [(float(values[good]), float(values[bad])) for good, bad in ranked[:_EDGES]]
-
-
-def _at_ends(first: int, last: int) -> Iterator[tuple[int, int]]:
-    """(outside, inside) positions at both ends of a run: neighbours; and, since a single run may fail a little earlier
-    or later than the sweep, one further out, and one further in."""
-    for end, out in ((first, -1), (last, 1)):
-        yield from ((end + out, end), (end + 2 * out, end))
-        if last > first:
-            yield end + out, end - out
-
-
-def _simple_witness(question: Question, trace: Trace, pair: Pair | None, run: tuple[int, int]) -> float | None:
-    """A failing value: round and just inside the threshold; without a threshold the nearest to the batch."""
-    values = _values(trace)
-    if pair:
-        inside = (min(values[run[0]], pair[1]), max(values[run[1]], pair[1]))
-        return next((v for v in simplest(*pair, inside) if question.at(v)), None)
-    spread = range(run[0], run[1] + 1, max(1, (run[1] - run[0]) // _WITNESSES))
-    middle = sum(trace.axis.observed) / 2
-    tried = sorted((float(values[k]) for k in spread), key=lambda v: (reach_of(trace.axis, v), abs(v - middle), abs(v)))
-    ends = (float(values[k]) for k in run)
-    return next((v for v in [*tried[:_WITNESSES], *ends] if question.at(v)), None)
 
 
 def _witnessed(graph: LossGraph, joint: Joint, one: Trace, culprit: Culprit, witness: float) -> Event:

@@ -15,7 +15,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.detect.births import Culprit
-from nllcheck.detect.events import already_at
+from nllcheck.detect.edges import already_at
 from nllcheck.detect.threshold import Pair, Single, confirmed, failing_at
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, of_batch
