@@ -34,7 +34,7 @@ class Side:
 
 
 def sides_of(trace: Trace, culprit: Culprit) -> list[list[tuple[int, int]]]:
-    """The failing runs below, within and above the batch's range, (first, last) positions; sides without any left out."""
+    """The failing runs below, within and above the batch's range, as (first, last) positions; no empty side."""
     values, (low, high) = values_of(trace), trace.axis.observed
     sides: dict[int, list[tuple[int, int]]] = {}
     for a, b in intervals(culprit.points):
