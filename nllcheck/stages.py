@@ -38,7 +38,7 @@ from nllcheck.sweep import Swept, extended, planned, sweep
 from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target
-from nllcheck.types import Axis, Candidate, Density, Effort, Finding, PairMap
+from nllcheck.types import Axis, Candidate, Density, Effort, Finding, Graph, Judged, PairMap
 
 MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
 
@@ -54,6 +54,15 @@ class _Swept:
     skipped: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What failed, with its verdict; what the density test says; and remarks on both."""
+
+    judged: tuple[Judged, ...]
+    answer: Density
+    notes: tuple[str, ...]
+
+
 def by_graph(
     target: Target,
     batch: Batch,
@@ -65,53 +74,61 @@ def by_graph(
 ) -> Report:
     """Everything that is found on a captured loss. Raises whatever an op does that cannot be run at many points."""
     part = excerpt_of(target, batch, graph, effort_of(options.effort))
-    had = _evaluated(graph, part, options, specs, clock)
-    clock.start("detect")
-    found, seen = detect(part.graph, had.swept, options.min_bits)
-    found, unconfirmed = on_all_rows(found, had.swept, graph) if part.is_part else (found, ())
-    clock.start("density")
-    answer, fewer = _density(target, part, had.axes, options)
-    clock.start("judge")
-    judged = verdicts(found, had.swept, graph.loss.dtype, sampler(target, part))
-    judged += signs(part.graph, had.swept, *_readings(target, graph), answer, graph)
-    clock.start("variations")
-    other = structure(target, batch, options.seed, "quick" if specs else effort_of(options.effort), graph.graph)
-    clock.start("exceptions")
-    refused = raises(target, batch, options.seed, bool(graph.branches))
+    had = _evaluated(part, options, specs, clock)
+    known = _judged(target, part, had, options, clock)
+    others, unvaried = _varied(target, batch, part, options, specs, clock)
     clock.start("margins")
     edges, bits = breaks(part.graph, had.swept), line_bits(part.graph, had.swept, bytes_of(options.memory))
     apart, not_told = _compiled(target, part.graph, had.swept, options, clock)
     clock.start("diagnose")
-    others = ((other.graph, other.judged), (refused.graph, refused.judged))
-    findings = diagnose(graph.graph, tuple(judged), rules, answer, others, command=target.command)
+    whole = part.whole.graph
+    findings = diagnose(whole, known.judged, rules, known.answer, others=others, command=target.command)
     clock.end()
     drawn = {finding.axis for finding in findings if finding.axis}
     tables = tuple(sweep_table(one, drawn) for one in had.swept.parts)
+    told_so = told(known.answer, (f.message for f in findings))
     return Report(
-        facts=facts_of(
-            target, graph.loss, "graph", graph.graph, tables, options.seed, clock.seconds, settings_of(options)
-        ),
+        facts=facts_of(target, graph.loss, "graph", whole, tables, options.seed, clock.seconds, settings_of(options)),
         findings=(*findings, *apart),
         sweeps=tables,
-        notes=(
-            *_partly(part),
-            *unconfirmed,
-            *seen,
-            *summed_terms(target),
-            *guarded_branches(graph),
-            *fewer,
-            *_fused(had.swept),
-            *told(answer, (f.message for f in findings)),
-        ),
-        skipped=(*had.skipped, *complex_steps(graph.graph), *other.skipped, *untold(answer)),
+        notes=(*_partly(part), *known.notes, *guarded_branches(graph), *_fused(had.swept), *told_so),
+        skipped=(*had.skipped, *complex_steps(whole), *unvaried, *untold(known.answer)),
         fail_on=options.fail_on,
         breaks=edges,
         searched=had.searched,
         bits=bits,
-        densities=answer.curves,
+        densities=known.answer.curves,
         pairs=had.maps,
         incomplete=not_told,
     )
+
+
+def _judged(target: Target, part: Excerpt, had: _Swept, options: Options, clock: Clock) -> _Judged:
+    """What failed on the sweeps, what the density test says, and a verdict on all of it."""
+    clock.start("detect")
+    found, seen = detect(part.graph, had.swept, options.min_bits)
+    found, unconfirmed = on_all_rows(found, had.swept, part.whole) if part.is_part else (found, ())
+    clock.start("density")
+    answer, fewer = _density(target, part, had.axes, options)
+    clock.start("judge")
+    judged = verdicts(found, had.swept, part.whole.loss.dtype, sampler(target, part))
+    judged += signs(part.graph, had.swept, *_readings(target, part.whole), answer, part.whole)
+    return _Judged(tuple(judged), answer, (*unconfirmed, *seen, *summed_terms(target), *fewer))
+
+
+Others = tuple[tuple[Graph, tuple[Judged, ...]], ...]
+
+
+def _varied(
+    target: Target, batch: Batch, part: Excerpt, options: Options, specs: list[Spec], clock: Clock
+) -> tuple[Others, tuple[str, ...]]:
+    """What fails on batches of another structure, and what raises; and what was not tried."""
+    clock.start("variations")
+    effort = "quick" if specs else effort_of(options.effort)
+    other = structure(target, batch, options.seed, effort, part.whole.graph)
+    clock.start("exceptions")
+    refused = raises(target, batch, options.seed, bool(part.whole.branches))
+    return ((other.graph, other.judged), (refused.graph, refused.judged)), other.skipped
 
 
 def _fused(swept: Swept) -> tuple[str, ...]:
@@ -144,12 +161,12 @@ def _partly(part: Excerpt) -> tuple[str, ...]:
     return (f"a large batch: swept and judged on {part.rule}; {tried}",)
 
 
-def _evaluated(graph: LossGraph, part: Excerpt, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
+def _evaluated(part: Excerpt, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
     """The axes of the batch swept on what is looked at of it, then the guided search, then the maps of pairs."""
     clock.start("axes")
     effort, memory = effort_of(options.effort), bytes_of(options.memory)
-    axes, named, skipped = _axes(graph, specs, effort)
-    if steering(graph.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
+    axes, named, skipped = _axes(part.whole, specs, effort)
+    if steering(part.whole.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
         raise UnsweepableError("what could move decides which elements are selected")
     clock.start("sweep")
     swept = sweep(part.graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,

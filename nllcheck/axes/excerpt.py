@@ -26,8 +26,9 @@ FEWEST = 2  # rows
 class Excerpt:
     """What is looked at of a batch: the loss on these `rows` of the `count` that there are."""
 
-    graph: LossGraph
-    batch: Batch
+    whole: LossGraph  # on all rows
+    graph: LossGraph  # on these; the same where these are all
+    batch: Batch  # these rows
     rows: tuple[int, ...]
     count: int
 
@@ -47,7 +48,7 @@ def excerpt_of(target: Target, batch: Batch, graph: LossGraph, effort: Effort) -
     """The rows of a large batch that say most; all of a small one, in a thorough check, or of a loss that is another
     program on fewer rows."""
     count = count_of(batch)
-    whole = Excerpt(graph, batch, tuple(range(count)), count)
+    whole = Excerpt(graph, graph, batch, tuple(range(count)), count)
     some = max(FEWEST, int(count * LARGE / max(1, _work(graph))))
     if effort == "thorough" or some >= count:
         return whole
@@ -55,7 +56,7 @@ def excerpt_of(target: Target, batch: Batch, graph: LossGraph, effort: Effort) -
     small = on_rows(target, batch, graph, rows)
     if small is None or not _is_alike(small, graph):
         return whole
-    return Excerpt(small, rows_of(batch, rows), tuple(rows), count)
+    return Excerpt(graph, small, rows_of(batch, rows), tuple(rows), count)
 
 
 def _is_alike(small: LossGraph, graph: LossGraph) -> bool:
