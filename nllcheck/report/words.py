@@ -62,6 +62,9 @@ def tally(report: Report) -> str:
     return ", ".join([*parts, f"{left} asked for and not evaluated"] if left else parts)
 
 
+MOSTLY = 0.1  # of the values tried: fewer are a place, not a state
+
+
 def place(site: Site) -> str:
     return clean(f"{short_path(site.path)}:{site.line}")
 
@@ -93,11 +96,22 @@ def when(finding: Finding, facts: Facts, table: SweepTable | None) -> str:
     if finding.threshold is None:
         value = finding.witness
         where = axis if value is None else f"{axis} = {exact(value, facts.dtype)}"
-        return f"{subject(finding)} {'along' if value is None and finding.kind not in ('nan', 'inf') else 'at'} {where}"
+        word = "along" if value is None and finding.kind not in ("nan", "inf") else "at"
+        return f"{subject(finding)} {word} {where}{_mostly(finding, table)}"
     text = f"{subject(finding)} {_from(finding, axis, facts.dtype)}"
     if finding.last_good is not None:
         text += f"; {_before(finding, exact(finding.last_good, facts.dtype), table)}"
     return text + _recovers(finding, facts.dtype, table)
+
+
+def _mostly(finding: Finding, table: SweepTable | None) -> str:
+    """Of what has no threshold, since it fails wherever it is moved to, how much fails: the witness is one value."""
+    if table is None or finding.kind not in ("nan", "inf"):
+        return ""
+    share = sum(failing(table, i) for i in range(len(table.values))) / len(table.values)
+    if share == 1.0:
+        return "; not finite at any of the values tried"
+    return f"; not finite at {100 * share:.0f} % of the values tried" if share >= MOSTLY else ""
 
 
 def _before(finding: Finding, at: str, table: SweepTable | None) -> str:

@@ -70,6 +70,21 @@ def test_when_does_not_call_an_infinity_finite() -> None:
     assert words.when(EXP_HEAD, FACTS, sigma_sweep()) == text
 
 
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        (5, "; not finite at any of the values tried"),
+        (4, "; not finite at 80 % of the values tried"),
+        (0, ""),
+    ],
+)
+def test_without_a_threshold_the_witness_is_one_of_many(failing: int, told: str) -> None:
+    loss = (math.inf,) * failing + (1.0,) * (5 - failing)
+    table = SweepTable(Axis("x", 0, "output"), (0.0, 1.0, 2.0, 3.0, 4.0), loss, (0.0,) * 5, ("finite",) * 5)
+    finding = replace(RHO_NEAR_ONE, axis="x", threshold=None, witness=1.0)
+    assert words.when(finding, FACTS, table) == f"NaN at x = 1{told}"
+
+
 def test_when_says_where_it_is_finite_again() -> None:
     axis = Axis("x", 0, "output")
     loss = (1.0, math.nan, math.nan, 2.0, math.nan)
