@@ -116,8 +116,7 @@ def by_way_of_numpy(output, target):
 
 def test_one_tensor_is_moved_by_name_op_by_op_too():
     torch.manual_seed(0)
-    sweep = {"head.weight*scale": (0, 3000)}
-    report = nllcheck.check(by_way_of_numpy, model=Net(), batch=BATCH, sweep=sweep, points=9)
+    report = nllcheck.check(by_way_of_numpy, model=Net(), batch=BATCH, sweep=("head.weight*scale=0:3000:41",))
     assert report.facts.capture == "eager"
     assert [(f.op, f.axis) for f in report.findings if f.kind == "inf"] == [("log", "head.weight × scale")]
 

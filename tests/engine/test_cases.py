@@ -109,7 +109,7 @@ def test_same_seed_same_bytes(name):
     assert again.to_json() == report_of(name).to_json()
 
 
-@pytest.mark.parametrize("case", [*BAD[::4], *GOOD[::6]], ids=lambda c: c.name)
+@pytest.mark.parametrize("case", [*BAD[::6], *GOOD[::9]], ids=lambda c: c.name)
 def test_the_size_of_the_chunks_changes_no_finding(case):
     """1 MB holds a few dozen points, so that a sweep of 1,000 takes many chunks."""
     again = nllcheck.check(case.loss, model=model_for(case), batch=batch_for(case), memory="1M")

@@ -122,16 +122,21 @@ def built(expression: Any, leaves: dict[str, Any], which: int) -> Any:
     return table[expression[0]][which](*(built(part, leaves, which) for part in expression[1:]))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     expression=EXPRESSIONS,
-    x=st.floats(-3, 3, width=32).filter(lambda v: abs(v) > 1e-3),
+    xs=st.lists(st.floats(-3, 3, width=32).filter(lambda v: abs(v) > 1e-3), min_size=3, max_size=3),
     c=st.floats(-2, 2, width=32),
 )
-def test_balls_enclose_the_truth(expression, x, c):
-    tensors = {"x": torch.tensor([x], dtype=torch.float32), "c": torch.tensor([c], dtype=torch.float32)}
+def test_balls_enclose_the_truth(expression, xs, c):
+    tensors = {"x": torch.tensor(xs[:1], dtype=torch.float32), "c": torch.tensor([c], dtype=torch.float32)}
     joint = joint_of(lambda x, c: built(expression, {"x": x, "c": c}, 0).sum() + 0 * x.sum(), tensors, ["c"])
-    axis = Axis("x", joint.moved[0], "input", observed=(x, x))
+    axis = Axis("x", joint.moved[0], "input", observed=(xs[0], xs[0]))
+    for x in xs:
+        _encloses(joint, axis, expression, x, c)
+
+
+def _encloses(joint, axis, expression, x, c):
     with mpmath.workdps(60), ctx.workprec(256):
         loss, slope = evaluate(joint, axis, x)
         truth = built(expression, {"x": mpmath.mpf(x), "c": mpmath.mpf(c)}, 1)
