@@ -32,11 +32,12 @@ def test_good_losses_raise_no_alarm(case):
     assert report.ok
 
 
-def serial(case, axis, value: float) -> tuple[float, torch.Tensor]:
+def serial(case, axis, value: float, dtype: torch.dtype = torch.float32) -> tuple[float, torch.Tensor]:
     """Loss and gradient at one point by the user's own code: the model's output with one channel set."""
     inputs, targets = batch_for(case)
     with torch.no_grad():
-        output = model_for(case)(inputs)
+        output = model_for(case)(inputs).to(dtype)
+    targets = targets.to(dtype) if targets.is_floating_point() else targets
     if axis.mode == "scale":
         output = output * value
     elif axis.mode == "toward":
@@ -107,6 +108,22 @@ def test_same_seed_same_bytes(name):
     case = ALL[name]
     again = nllcheck.check(case.loss, model=model_for(case), batch=batch_for(case))
     assert again.to_json() == report_of(name).to_json()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ALL)
+def test_the_break_map_agrees_with_the_serial_loop(name, dtype):
+    """Each value told is the first that is not survived: the float before it, on the batch's side, still is."""
+    report, case = report_of(name), ALL[name]
+    axes = {table.axis.label: table.axis for table in report.sweeps}
+    rows = [b for b in report.breaks if b.dtype == str(dtype).removeprefix("torch.")]
+    assert rows
+    for row in rows:
+        middle = torch.tensor(sum(row.observed) / 2, dtype=dtype)
+        for edge in (torch.tensor(v, dtype=dtype) for v in (row.below, row.above) if v is not None):
+            for at, is_sound in ((edge, False), (torch.nextafter(edge, middle), True)):
+                loss, gradient = serial(case, axes[row.axis], float(at), dtype)
+                assert (math.isfinite(loss) and bool(torch.isfinite(gradient).all())) == is_sound, (row, float(at))
 
 
 @pytest.mark.parametrize("case", [*BAD[::6], *GOOD[::9]], ids=lambda c: c.name)
