@@ -37,7 +37,8 @@ class Refusals:
 def raises(target: Target, batch: Batch, seed: int, has_branches: bool) -> Refusals:
     """Values of the boundary at which the loss raises; nothing is run unless the code could (it branches on a
     value, or makes a distribution)."""
-    bench = Bench(Book(program(target, batch)), seed, validates=True)
+    # No backward pass: a loss that is captured has none of its own that could raise.
+    bench = Bench(Book(program(target, batch)), seed, validates=True, backward=False)
     with _counting() as made:
         base = bench.batch()
     if base.error is not None or not (has_branches or made):

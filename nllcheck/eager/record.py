@@ -154,10 +154,11 @@ def record(
     moved: tuple[Key, Override] | int | None = None,
     direction: torch.Tensor | None = None,
     validates: bool = False,
+    backward: bool = True,
 ) -> Record:
-    """Run forward and backward once. `moved` is an op whose output is replaced, or the position of a moved leaf;
-    the gradient is taken with respect to it (else to all leaves), the slope along `direction`. With `validates`
-    distributions check their arguments, as they do in training."""
+    """Run forward and, if asked for, backward once. `moved` is an op whose output is replaced, or the position of a
+    moved leaf; the gradient is taken with respect to it (else to all leaves), the slope along `direction`. With
+    `validates` distributions check their arguments, as they do in training."""
     found = Record(leaves=len(tensors))
     mode = _Recorder(found, moved if isinstance(moved, tuple) else None)
     starts = [t.detach().clone() for t in tensors]
@@ -172,7 +173,8 @@ def record(
                 loss = program.call(*starts)
                 found.loss = float(loss.detach())
                 found.loss_step = _step_of(found, mode.known.get(id(loss)))
-                _backward(found, mode, loss, starts, trained, moved, direction)
+                if backward:
+                    _backward(found, mode, loss, starts, trained, moved, direction)
         except Exception as error:  # whatever the user's code raises at this point is the finding
             found.error = error
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -51,13 +52,14 @@ class Bench:
     book: Book
     seed: int
     validates: bool = False
+    backward: bool = True
 
     @property
     def tensors(self) -> list[torch.Tensor]:
         return [leaf.value for leaf in self.book.program.leaves]
 
     def batch(self) -> Record:
-        return record(self.book.program, self.seed, self.tensors, validates=self.validates)
+        return self._record(self.tensors)
 
     def at(self, axis: Axis, value: float, dtype: torch.dtype | None = None) -> Record:
         """One run with the axis at `value`; in float64 where asked for and possible."""
@@ -67,10 +69,14 @@ class Bench:
         direction = place(axis, base, point)[1]
         if axis.node < len(tensors):
             tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
-            return record(self.book.program, self.seed, tensors, axis.node, direction, self.validates)
+            return self._record(tensors, axis.node, direction)
         key = next(k for k, i in self.book.index.items() if i == axis.node)
         override = (key, lambda out: place(axis, out, point.to(out.dtype))[0])
-        return record(self.book.program, self.seed, tensors, override, direction, self.validates)
+        return self._record(tensors, override, direction)
+
+    def _record(self, tensors: list[torch.Tensor], *moved: Any) -> Record:
+        run = functools.partial(record, validates=self.validates, backward=self.backward)
+        return run(self.book.program, self.seed, tensors, *moved)
 
 
 def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: int | None) -> Outcome:
