@@ -33,6 +33,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     | defect | a raw value up to 200, a positive one from 1/200 on | the rule's, else warning |
     | defect | the same where the loss is flat: a single trained number, or a rule of warnings | note |
     | both | only where rows or tensors coincide or vanish, or with another mask or labels | warning |
+    | limit | the loss itself, where scores are sure and right of all labels | note |
     | both | only with a batch that a loader hardly makes (one row, a NaN under the mask) | note |
     | defect | only at a point that a search found, and not around it: next to 0, else | note, warning |
     | limit | only the gradient fails, at an exact 0 of what is no scale, and a rule says why | warning |
@@ -59,7 +60,7 @@ def severity_of(judged: Judged, rule: Severity | None, is_meant: bool = False) -
     if event.axis.is_special and event.axis.goal != "found":
         if event.axis.goal == "found alone" and _is_dust(event.axis):
             return "note"
-        telling = ("defect",) if event.axis.goal == "found alone" else ("defect", "limit")
+        telling = ("defect", "limit") if _is_met(event, event.axis.goal) else ("defect",)
         return "warning" if judged.verdict in telling and rule != "note" else "note"
     if judged.verdict == "defect":
         return _defect(judged, rule)
@@ -93,6 +94,12 @@ def _is_sliver(event: Event) -> bool:
     covered = sum(max(0.0, min(b, high) - max(a, low)) for a, b in event.region)
     inside = all(low <= a and b <= high for a, b in event.region)
     return bool(event.region) and inside and covered < SLIVER * (high - low)
+
+
+def _is_met(event: Event, goal: str) -> bool:
+    """Does training come where the goal leads even if the loss has no value there? Not to one found point; nor to sure
+    scores, unless the loss is content with them and only its gradient fails: what it punishes is no label to be met."""
+    return goal != "found alone" and not (goal == "as labelled" and event.phase == "forward")
 
 
 def _is_dust(axis: Axis) -> bool:

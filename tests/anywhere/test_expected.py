@@ -72,6 +72,17 @@ def test_it_is_found_and_its_repair_is_silent(loss, twin, x, y, op, words):
     assert nllcheck.check_function(twin, {"x": x, "y": y}, target="y", points=200, fail_on="warning").ok
 
 
+def counts(x, y):
+    return (torch.exp(x) - y * x).mean()
+
+
+def test_scores_that_the_loss_itself_punishes_are_not_driven_to_the_labels():
+    """Counts of 0 and 1 look like labels; exp(200) is beyond float32 on paper, too."""
+    found = nllcheck.check_function(counts, {"x": SCORES, "y": LABELS}, target="y", points=200)
+    assert any("sure and right" in str(f.axis) for f in found.findings)
+    assert [f for f in found.findings if f.severity != "note"] == []
+
+
 def test_a_label_may_be_the_only_one_of_its_class():
     value = torch.tensor([2, 2, 1, 1, 2, 0])
     found = {one.label: one.value.tolist() for one in variants([Leaf("y", "target", value)], has_model=True)}
