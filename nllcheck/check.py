@@ -21,6 +21,7 @@ from nllcheck.density import check_options
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
+from nllcheck.memo import forget
 from nllcheck.options import Clock, Options, effort_of, options_of, settings_of
 from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet, with_terms
 from nllcheck.replay import replayed
@@ -44,8 +45,11 @@ def run(target: Target, options: Options | None = None) -> Report:
     rules = load_rules(tuple(options.rules))
     target, batch = _ready(target, options)
 
-    with quiet():
-        report = _checked(target, batch, options, specs, rules, clock)
+    try:
+        with quiet():
+            report = _checked(target, batch, options, specs, rules, clock)
+    finally:
+        forget()
     step = replayed(target, batch, options.seed)
     return replace(report, findings=(*report.findings, step)) if step else report
 

@@ -16,7 +16,7 @@ RANKS = (
     ("errors",),
     ("disk",),
     ("types",),
-    ("ops", "graphs", "clamps", "autocast", "names", "resources", "expr", "yamltree", "callable_module"),
+    ("ops", "graphs", "clamps", "autocast", "memo", "names", "resources", "expr", "yamltree", "callable_module"),
     ("target", "match"),
     ("config", "rules", "prepare", "scan"),
     ("load",),

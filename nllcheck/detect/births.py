@@ -7,7 +7,6 @@ makes something else of them.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import fx
 
 from nllcheck import ops
 from nllcheck.capture.plain import op_of
+from nllcheck.memo import remembered
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace
 from nllcheck.types import Phase
@@ -69,7 +69,7 @@ class _Layout:
     gradients: tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
 def _layout(joint: Joint, names: tuple[str, ...]) -> _Layout:
     column = {name: k for k, name in enumerate(names)}
     nodes = {n.name: n for n in joint.module.graph.nodes}
@@ -104,7 +104,7 @@ def births(joint: Joint, trace: Trace) -> Births:
     return Births(nan, inf, born, to_loss, to_gradient, row, state_of(loss, loss), gradient_state)
 
 
-@functools.lru_cache(maxsize=32)  # a bisection meets the same two patterns again and again
+@remembered(32)  # a bisection meets the same two patterns again and again
 def _followed(layout: _Layout, patterns: bytes, count: int) -> tuple[Bools, ...]:
     """`Births.nan` to `Births.to_gradient` from the bytes of `count` patterns."""
     states = np.frombuffer(patterns, dtype=np.int8).reshape(count, -1)

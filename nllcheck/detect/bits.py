@@ -7,7 +7,6 @@ that passes through zero is no alarm.
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ import torch
 
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.memo import remembered
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placed
 from nllcheck.sweep.watch import Trace, run_points
@@ -101,7 +101,7 @@ def beside(joint: Joint, axis: Axis, value: float, dtype: torch.dtype) -> Bits:
     return bits_kept(run_points(joint, axis, points, ()), wide, on_batch(joint, axis))
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
 def on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
     """|loss| and the sum of |gradient| along an axis, on the batch, in float64; 0 where not finite."""
     which = joint.moved.index(axis.node)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import torch
 
 from nllcheck.axes.points import from_ordinal, from_ordinals, to_ordinal
 from nllcheck.detect.births import Bools, Culprit, births, culprits
+from nllcheck.memo import remembered
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, affordable, run_one, run_points
 from nllcheck.types import Axis, Phase
@@ -64,7 +64,7 @@ def failing_at(single: Single, culprit: Culprit) -> Question:
     return Question(single, shows)
 
 
-@functools.lru_cache(maxsize=8)
+@remembered(8)
 def _failures(joint: Joint, trace: Trace) -> dict[tuple[int, Phase], Bools]:
     """The points where each op fails: several questions are asked about one trace."""
     return {(c.origin, c.phase): c.points for c in culprits(joint, trace, births(joint, trace))}

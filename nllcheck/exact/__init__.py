@@ -7,7 +7,6 @@ jets through it, so that a singular backward formula cannot spoil the reference.
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from torch import fx
 
 from nllcheck.exact.ball import STILL, Ball, SingularError, UndecidedError, as_array, ball_of, beside, lift
 from nllcheck.exact.run import Exact, reads_no_value
+from nllcheck.memo import remembered
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placements
 from nllcheck.types import Axis
@@ -128,13 +128,13 @@ def seconds_spent() -> float:
     return _Meter.seconds
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
 def work_of(joint: Joint) -> int:
     """Scalar operations of one evaluation: about 1.3 microseconds each."""
     return sum(_numel(n) for n in joint.forward.graph.nodes)
 
 
-@functools.lru_cache(maxsize=512)  # signs, verdicts and the numbers that are told ask about the same points
+@remembered(512)  # signs, verdicts and the numbers that are told ask about the same points
 def certain(joint: Joint, axis: Axis, point: float, everywhere: bool = False) -> Certain | str | SingularError:
     """Loss and derivative as floats, or why they are undecided, or the op at whose pole the formula has no value.
 

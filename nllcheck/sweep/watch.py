@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from torch.utils._pytree import tree_map
 from nllcheck.capture.interpret import promoted, run_all
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.errors import NllcheckError
+from nllcheck.memo import remembered
 from nllcheck.ops import packet
 from nllcheck.sweep.fused import fused_rows
 from nllcheck.sweep.heap import HEAP
@@ -129,7 +129,7 @@ def live_elements(joint: Joint) -> int:
     return _live(joint.module)
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
 def _live(module: fx.GraphModule) -> int:
     last = {source: n for n in module.graph.nodes for source in n.all_input_nodes}
     held = most = 0
@@ -145,7 +145,7 @@ def elements(joint: Joint) -> int:
     return _computed(joint.module)
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
 def _computed(module: fx.GraphModule) -> int:
     return max(1, sum(_numel(n) for n in module.graph.nodes))
 
