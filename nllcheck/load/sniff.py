@@ -61,15 +61,18 @@ def _head(path: Path) -> bytes:
     return head
 
 
+_CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin")
+
+
 def _inside(folder: Path) -> str:
     """Name the checkpoints that lie in a folder."""
-    found = sorted(p.name for p in folder.iterdir() if p.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".bin"))
+    found = sorted(p.name for p in folder.iterdir() if p.suffix in _CHECKPOINTS)
     return f"name a file in it: {', '.join(found[:4])}" if found else _HINT
 
 
 def _neighbours(path: Path) -> str:
     try:
-        names = {p.name for p in path.parent.iterdir() if p.is_file()}
+        names = {p.name for p in path.parent.iterdir() if p.suffix in (*_CHECKPOINTS, ".npz", ".pt2") and p.is_file()}
     except OSError:
         return f"there is no folder {path.parent} that can be read"
     return did_you_mean(path.name, names) if names else "check the path"

@@ -237,3 +237,15 @@ def test_the_model_is_in_eval_mode(project):
 def test_a_checkpoint_and_init_contradict_each_other(project):
     with pytest.raises(NllcheckError, match="--init builds a new model"):
         load_target(request(project, init=True))
+
+
+@pytest.mark.parametrize(
+    ("beside", "hint"),
+    [("README.md", "check the path"), ("modell.pt", "did you mean 'modell.pt'?"), ("zebra.npz", "known: zebra.npz")],
+)
+def test_a_missing_file_hints_at_files_that_could_be_meant(tmp_path, beside, hint):
+    (tmp_path / beside).touch()
+    (tmp_path / ".gitignore").touch()
+    with pytest.raises(NllcheckError) as raised:
+        load_target(Request(paths=(str(tmp_path / "model.pt"),)))
+    assert raised.value.hint == hint
