@@ -163,13 +163,26 @@ def _severity(graph: Graph, judged: Judged, explanation: Explanation | None) -> 
     return severity_of(judged, rule, is_meant(graph, judged.event))
 
 
-def _lead(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[bool, bool, int, bool, bool, float]:
+def _lead(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[float, ...]:
     """Alarms before notes; then what the model can reach by itself, the firmer verdict, what the model gives before
-    labels between 0 and 1, one channel with its threshold before a scale or a point that a search has found, the
-    nearest."""
+    labels between 0 and 1, the more severe, what begins somewhere before what fails wherever its axis is moved to,
+    one channel with its threshold before a scale or a point that a search has found, the nearest."""
     axis = judged.event.axis
     inner = axis is not None and not axis.is_boundary
     label = axis is not None and axis.role == "target" and axis.domain == (0.0, 1.0)
     many = axis is not None and (axis.mode == "scale" or bool(axis.moves))
-    quiet = _severity(graph, judged, explanation) == "note"
-    return quiet, inner, _VERDICTS.index(judged.verdict), label, many, judged.reach
+    severity = SEVERITIES.index(_severity(graph, judged, explanation))
+    everywhere = axis is not None and not axis.is_special and judged.event.threshold is None
+    quiet = severity == SEVERITIES.index("note")
+    return quiet, inner, _VERDICTS.index(judged.verdict), label, severity, everywhere, many, _away(judged)
+
+
+def _away(judged: Judged) -> float:
+    """How far beyond the batch's own range, in parts of its size: across 0 is a long way, whatever the reach."""
+    event = judged.event
+    away = max(judged.reach - 1.0, 0.0)
+    if event.axis is None or event.threshold is None or event.axis.is_special:
+        return away
+    low, high = event.axis.observed
+    size = max(abs(low), abs(high))
+    return max(away, (low - event.threshold[1]) / size, (event.threshold[1] - high) / size) if size else away

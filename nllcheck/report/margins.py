@@ -27,8 +27,14 @@ def _row(group: Sequence[Break], dtype: str) -> str:
     own = next((b for b in group if b.dtype == dtype), group[0])
     low, high = own.observed
     margin = "never" if math.isinf(own.reach) else f"{own.reach:.3g} x"
-    parts = "; ".join(f"{b.dtype} {edges(b)}" for b in group)
-    return f"{clean(own.axis)} (batch {low:.3g} to {high:.3g}) {margin}: {parts}"
+    said = {text: [b.dtype for b in group if edges(b) == text] for text in map(edges, group)}
+    several = len(said) > 1 or len(group) == 1
+    parts = [f"{_all(dtypes) if several else 'every dtype'} {text}" for text, dtypes in said.items()]
+    return f"{clean(own.axis)} (batch {low:.3g} to {high:.3g}) {margin}: {'; '.join(parts)}"
+
+
+def _all(dtypes: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(dtypes[:-1]), dtypes[-1])))
 
 
 def edges(one: Break) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nllcheck.report import Report, digits, maps, margins, source, spelling, strip, words
+from nllcheck.report import Report, digits, further, maps, margins, source, spelling, strip, words
 from nllcheck.report.sheet import INDENT, Sheet, styled
 from nllcheck.types import Facts, Finding, SweepTable
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BADGES = {"error": "bold white on red", "warning": "black on yellow", "note": "black on cyan"}
 BRIEF = ("reach", "also")  # what differs where an offence is met again
+MOST_LINES = 4  # of a note's sentence
 SEARCHED = {
     "found": "made to fail",
     "safe": "safe",
@@ -126,17 +127,24 @@ class Page(Sheet):
     # --- after the findings
 
     def notes(self, quiet: list[Finding]) -> list[Text]:
-        """Two or three lines a note: what and where, then the sentence, cut where it runs on."""
+        """Two to five lines a note: what and where, then the sentence, cut where it runs on."""
+        told, short = further.split(quiet)
         found: list[Text] = []
-        for note in quiet:
+        for note in told:
             place = f"  {words.place(note.site)}" if note.site else ""
             head = _title(note).append(place)
             head.truncate(self.width - 1, overflow="ellipsis")
             sentence = self.wrap(spelling.prose(note.message), self.width - INDENT - 3)
-            if len(sentence) > 2:
-                sentence = [sentence[0], styled(sentence[1].plain.rstrip() + " …")]
+            if len(sentence) > MOST_LINES:
+                sentence = [*sentence[: MOST_LINES - 1], styled(sentence[MOST_LINES - 1].plain.rstrip() + " …")]
             found += [styled(""), head, *(styled(" " * INDENT).append_text(line) for line in sentence)]
-        return found
+        return found + (self.further(short) if short else [])
+
+    def further(self, short: list[Finding]) -> list[Text]:
+        """What else is not finite somewhere, and no alarm: a line each."""
+        head = styled((f" {len(short)} NOTES ", BADGES["note"]), " not finite either, but no alarm; ", further.LEGEND)
+        rows = further.rows(short, self.report.facts, self.report.sweeps, self.width - INDENT - 1)
+        return [styled(""), *self.wrap(head, self.width - 1), *(line for row in rows for line in self.paragraph(row))]
 
     def maps(self) -> list[Text]:
         """Two axes at once: the sentence, then the map."""

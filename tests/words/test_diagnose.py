@@ -212,6 +212,23 @@ def test_one_place_is_one_finding_led_by_what_the_model_can_reach():
     assert "output × scale >= 2" in finding.also
 
 
+@pytest.mark.parametrize(
+    ("changes", "leads"),
+    [
+        ({"threshold": None, "reach": 1.0}, False),  # fails wherever it is moved to: tells no value
+        ({"threshold": (-1.5, -1.6), "reach": 1.0, "axis": replace(OUTPUT, label="u", observed=(1.0, 2.0))}, False),
+        ({"threshold": (1.0, 1.1), "reach": 1.1, "axis": replace(OUTPUT, label="u")}, True),
+    ],
+    ids=["everywhere", "across zero", "nearest"],
+)
+def test_a_threshold_just_beyond_the_batch_leads(changes, leads):
+    graph = on_lines(graph_of("log(x)"))
+    near = failure(graph, "log", axis=replace(OUTPUT, label="near"), threshold=(1.1, 1.2), reach=1.2)
+    other = failure(graph, "log", **{"axis": replace(OUTPUT, label="u"), **changes})
+    (finding,) = diagnose(graph, (other, near), RULES)
+    assert (finding.axis == "u") == leads
+
+
 def test_forward_and_backward_and_other_lines_stay_apart():
     graph = on_lines(graph_of("log(sigmoid(log(x)))"))
     first = min(n.index for n in graph.nodes if n.op == "log")
