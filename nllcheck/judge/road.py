@@ -110,17 +110,24 @@ def descent(loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> li
         step = _step(loss, found[-1][0])
         tried = ((found[-1][0] + step * 0.5**k) for k in range(HALVINGS))
         better = next((s for s in ((t, float(loss(t).detach())) for t in tried) if s[1] < found[-1][1] - 1e-6), None)
-        if better is None or _is_noisy(loss, *better):
+        if better is None:
             break
         found.append(better)
         if better[1] < found[0][1] - DEEP:
             break
-    return found
+    return found[: 1 + _sure(loss, found[1:])]
 
 
-def _is_noisy(loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, value: float) -> bool:
-    """Has float64 no digits left here? Neighbouring floats then differ by more than the way that is still to go."""
-    return any(abs(float(loss(x * (1 + k * 2.0**-51)).detach()) - value) > NOISE for k in (-1, 1, 2))
+def _sure(loss: Callable[[torch.Tensor], torch.Tensor], stations: list[Station]) -> int:
+    """How many come before float64 has no digits left: neighbouring floats then differ by more than is still to go."""
+    if not stations:
+        return 0
+    near = torch.stack([x * (1 + k * 2.0**-51) for x, _ in stations for k in (-1, 1, 2)])
+    with torch.no_grad():
+        found = torch.func.vmap(loss)(near).reshape(len(stations), 3)
+    away = (found - torch.tensor([[value] for _, value in stations], dtype=found.dtype)).abs()
+    noisy = (away > NOISE).any(1)
+    return int(noisy.int().argmax()) if bool(noisy.any()) else len(stations)
 
 
 def _step(loss: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
