@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nllcheck.report import Report, digits, further, maps, margins, source, spelling, strip, words
+from nllcheck.report import Report, brief, digits, maps, margins, source, spelling, strip, words
 from nllcheck.report.sheet import INDENT, Sheet, styled
 from nllcheck.types import Facts, Finding, SweepTable
 
@@ -41,8 +41,8 @@ class Page(Sheet):
         quiet = [finding for finding in self.report.findings if finding not in loud]
         body = self.head()
         for k, finding in enumerate(loud):
-            told = not self.verbose and any(_is_same(finding, other) for other in loud[:k])
-            body += self.again(finding) if told else self.finding(finding)
+            known = [] if self.verbose else [other for other in loud[:k] if brief.is_known(finding, other)]
+            body += self.again(finding, known) if known else self.finding(finding)
         body += self.notes(quiet) + self.maps() + self.margins() + self.digits() + self.remarks()
         return body + self.legend() + self.summary()
 
@@ -76,19 +76,20 @@ class Page(Sheet):
         groups = [head, self.where(finding), self.when(finding, table), self.what(finding, table)]
         return [line for group in groups if group for line in (styled(""), *group)]
 
-    def again(self, finding: Finding) -> list[Text]:
-        """The same offence at another op or by another way: only what differs, in short."""
+    def again(self, finding: Finding, known: list[Finding]) -> list[Text]:
+        """The same offence at another op, or one behind another: only what differs, in short."""
         table = next((t for t in self.report.sweeps if t.axis.label == finding.axis), None)
         sentence = words.when(finding, self.report.facts, table)
-        place = (
-            f"{words.place(finding.site)}; the advice is the one above"
-            if finding.site
-            else "the advice is the one above"
-        )
-        rows = [(label, said) for label, said in words.rows(finding, self.report.facts, table, False) if label in BRIEF]
-        told = [*self.block("at", place), *self.block("how", *source.chain_rows(finding, self.room))]
+        same = any(brief.is_same(finding, other) for other in known)
+        where = [words.place(finding.site)] if finding.site else []
+        place = "; ".join([*where, *([f"what it is and the advice as for {finding.rule} above"] if same else [])])
+        rows = words.rows(finding, self.report.facts, table, False)
+        told = [] if same else [*self.paragraph(spelling.prose(finding.message)), styled("")]
+        told += self.block("at", *([place] if place else []))
+        told += self.block("how", *source.chain_rows(finding, self.room))
         told += self.block("when", styled((sentence, "bold"))) if sentence else []
-        told += [line for label, said in rows for line in self.block(label, said)]
+        wanted = BRIEF if same else (*BRIEF, "advice")
+        told += [line for label, said in rows if label in wanted for line in self.block(label, said)]
         return [styled(""), self.rule(_title(finding)), *told]
 
     def where(self, finding: Finding) -> list[Text]:
@@ -128,7 +129,7 @@ class Page(Sheet):
 
     def notes(self, quiet: list[Finding]) -> list[Text]:
         """Two to five lines a note: what and where, then the sentence, cut where it runs on."""
-        told, short = further.split(quiet)
+        told, short = brief.split(quiet)
         found: list[Text] = []
         for note in told:
             place = f"  {words.place(note.site)}" if note.site else ""
@@ -142,8 +143,8 @@ class Page(Sheet):
 
     def further(self, short: list[Finding]) -> list[Text]:
         """What else is not finite somewhere, and no alarm: a line each."""
-        head = styled((f" {len(short)} NOTES ", BADGES["note"]), " not finite either, but no alarm; ", further.LEGEND)
-        rows = further.rows(short, self.report.facts, self.report.sweeps, self.width - INDENT - 1)
+        head = styled((f" {len(short)} NOTES ", BADGES["note"]), " not finite either, but no alarm; ", brief.LEGEND)
+        rows = brief.rows(short, self.report.facts, self.report.sweeps, self.width - INDENT - 1)
         return [styled(""), *self.wrap(head, self.width - 1), *(line for row in rows for line in self.paragraph(row))]
 
     def maps(self) -> list[Text]:
@@ -216,13 +217,6 @@ def _title(finding: Finding) -> Text:
     return styled(
         badge, (f" {spelling.clean(finding.rule)} {spelling.clean(finding.name)}", "bold"), f" · {finding.verdict}"
     )
-
-
-def _is_same(finding: Finding, other: Finding) -> bool:
-    """One rule's offence in one function, with one remedy?"""
-    places = [one.site and (one.site.path, one.site.function) for one in (finding, other)]
-    remedies = [(one.rule, one.severity, one.advice, one.fix) for one in (finding, other)]
-    return places[0] == places[1] and remedies[0] == remedies[1] and bool(finding.advice or finding.fix)
 
 
 def _on_batch(facts: Facts) -> Text:

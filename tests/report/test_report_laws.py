@@ -134,7 +134,7 @@ def test_an_offence_met_again_is_told_in_short(changes: dict[str, object], is_sh
     twin = replace(RHO_NEAR_ONE, **changes)
     once, twice = (replace(realistic(), findings=found) for found in [(RHO_NEAR_ONE,), (RHO_NEAR_ONE, twin)])
     one, short, full = render(once, 120), render(twice, 120), render(twice, 120, verbose=True)
-    assert short.count("the advice is the one above") == is_short
+    assert short.count("the advice as for NLL301 above") == is_short
     assert "the advice is the one above" not in full
     strips = [text.count("  loss     N") for text in (one, short, full)]
     assert strips == [1, 1 if is_short else 2, 2]

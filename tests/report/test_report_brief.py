@@ -1,4 +1,4 @@
-"""Notes told by a line: none is lost, and nothing that a note says about the batch itself is cut to a line."""
+"""What is told in short: nothing is lost, and what the batch itself shows is told in full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from report_cases import FACTS, NEGATIVE, PDF_THEN_LOG, RHO_NEAR_ONE, rho_sweep, sigma_sweep
 
-from nllcheck.report import Report, further
+from nllcheck.report import Report, brief
 from nllcheck.report.terminal import render
 from nllcheck.types import Finding
 
@@ -27,20 +27,41 @@ def test_every_note_is_told_once_with_its_place(many, width):
     assert all(text.count(note.rule) == 1 for note in notes(many))
     heads = [line for line in text.splitlines() if "NLL9" in line]
     assert all(f":{RHO_NEAR_ONE.site.line}" in line or "…" in line for line in heads)
-    assert (f"{many} NOTES" in text) == (many > further.FEW)
+    assert (f"{many} NOTES" in text) == (many > brief.FEW)
 
 
 def test_a_line_says_from_where_on_and_how_far_that_is():
-    said = further.rows(notes(3)[:3], FACTS, TABLES, 120)
+    said = brief.rows(notes(3)[:3], FACTS, TABLES, 120)
     edge = f"from rho_raw >= {RHO_NEAR_ONE.threshold:.7g}"
     assert [edge in row and row.endswith(f", {k} x") for k, row in zip((3, 4, 5), said, strict=True)] == [True] * 3
-    assert further.rows([OTHER], FACTS, TABLES, 120)[0].startswith("cosh  NLL999 odd-one  ")
+    assert brief.rows([OTHER], FACTS, TABLES, 120)[0].startswith("cosh  NLL999 odd-one  ")
 
 
 @pytest.mark.parametrize(
     "note", [NEGATIVE, replace(RHO_NEAR_ONE, severity="note", on_batch=True)], ids=["sign", "batch"]
 )
 def test_what_the_batch_itself_shows_is_told_in_full(note):
-    told, short = further.split((*notes(5), note))
+    told, short = brief.split((*notes(5), note))
     assert note in told
     assert len(short) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "full"),
+    [
+        ({}, True),
+        ({"already": "loss"}, False),
+        ({"already": "loss", "axis": "sigma_raw"}, True),
+        ({"rule": RHO_NEAR_ONE.rule, "advice": RHO_NEAR_ONE.advice, "fix": RHO_NEAR_ONE.fix}, False),
+    ],
+    ids=["another", "behind it", "behind one of another axis", "the same"],
+)
+def test_an_alarm_behind_another_is_told_in_short_and_with_its_advice(changes, full):
+    other = replace(RHO_NEAR_ONE, rule="NLL998", message="Says its own.", advice="Do its own.", fix=None)
+    other = replace(other, **changes)
+    text = render(Report(FACTS, (RHO_NEAR_ONE, other), TABLES), 100)
+    assert text.count("  rerun  ") == 1 + full
+    assert text.count("  when  ") == text.count("  how  ") == 2
+    same = other.rule == RHO_NEAR_ONE.rule
+    assert ("Says its own." in text, "Do its own." in text) == (not same, not same)
+    assert (f"as for {other.rule} above" in text) == same

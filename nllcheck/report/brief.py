@@ -1,4 +1,5 @@
-"""Notes on failures that raise no alarm, a line each: beside alarms, a page of them in full hides what matters."""
+"""What is told in short, since a page of the same in full hides what matters: alarms that are known in part, and notes
+on failures that raise no alarm, a line each."""
 
 from __future__ import annotations
 
@@ -41,3 +42,16 @@ def _said(note: Finding, facts: Facts, tables: Sequence[SweepTable]) -> str:
 
 def _even(texts: Sequence[str]) -> list[str]:
     return [text.ljust(max(map(len, texts))) for text in texts]
+
+
+def is_known(finding: Finding, other: Finding) -> bool:
+    """Is it the same offence as one told before, or one that lies behind a failure of the other's axis?"""
+    behind = finding.already is not None and finding.axis == other.axis
+    return behind or is_same(finding, other)
+
+
+def is_same(finding: Finding, other: Finding) -> bool:
+    """One rule's offence in one function, with one remedy?"""
+    places = [one.site and (one.site.path, one.site.function) for one in (finding, other)]
+    remedies = [(one.rule, one.severity, one.advice, one.fix) for one in (finding, other)]
+    return places[0] == places[1] and remedies[0] == remedies[1] and bool(finding.advice or finding.fix)
