@@ -107,16 +107,26 @@ def edit_site(graph: Graph, event: Event) -> Site | None:
     return choices[0] if choices else None
 
 
+SHORT = 4.0  # times the value shown: a failing interval that one sweep of 201 points shows well
+
+
 def _command(event: Event, command: str) -> str:
     axis = event.axis
     if axis is None or axis.mode == "batch" or axis.moves:  # a search finds the same point again
         return command
-    at = event.threshold[1] if event.threshold else event.witness
-    width = 0.1 * abs(at) or 1.0
-    low, high = float(f"{at - width:.3g}"), float(f"{at + width:.3g}")
+    low, high = (float(f"{end:.3g}") for end in _around(event))
     if command:
         return f"{command} --sweep '{axis.selector}={low:g}:{high:g}:201'"
     return f"nllcheck.check(..., sweep={{'{axis.selector}': ({low:g}, {high:g})}})"
+
+
+def _around(event: Event) -> tuple[float, float]:
+    """The threshold, or the failing interval if it is a short one, with some room on both sides."""
+    at = event.threshold[1] if event.threshold else event.witness
+    own = next(((a, b) for a, b in event.region if a <= at <= b and b - a < SHORT * abs(at)), (at, at))
+    low, high = own if event.threshold is None else (at, at)
+    width = 0.1 * max(abs(low), abs(high)) or 1.0
+    return low - width, high + width
 
 
 def where(event: Event) -> str:

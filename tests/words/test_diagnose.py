@@ -229,6 +229,22 @@ def test_a_threshold_just_beyond_the_batch_leads(changes, leads):
     assert (finding.axis == "u") == leads
 
 
+@pytest.mark.parametrize(
+    ("changes", "sweep"),
+    [
+        ({"threshold": (1.5, 2.0)}, "(1.8, 2.2)"),
+        ({"threshold": None, "region": ((1.6, 4.4),)}, "(1.16, 4.84)"),
+        ({"threshold": None, "region": ((-3e38, 3e38),)}, "(2.7, 3.3)"),
+        ({"threshold": None, "region": ((5.0, 6.0),), "witness": 0.0}, "(-1, 1)"),
+    ],
+    ids=["threshold", "short interval", "everywhere", "at zero"],
+)
+def test_the_command_sweeps_around_what_fails(changes, sweep):
+    graph = on_lines(graph_of("log(x)"))
+    (finding,) = diagnose(graph, (failure(graph, "log", **changes),), RULES)
+    assert finding.command == f"nllcheck.check(..., sweep={{'output': {sweep}}})"
+
+
 def test_forward_and_backward_and_other_lines_stay_apart():
     graph = on_lines(graph_of("log(sigmoid(log(x)))"))
     first = min(n.index for n in graph.nodes if n.op == "log")
