@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch.nn.functional import logsigmoid
 
 from benchmarks.mutants.losses import Loss
 
@@ -42,6 +43,10 @@ def grid_of(support: str) -> Grid:
         case "plane":
             t = torch.linspace(-20, 20, 401, dtype=W)
             y, weight = torch.sinh(t), torch.log(torch.cosh(t) * 0.1)
+            return torch.cartesian_prod(y, y), torch.cartesian_prod(weight, weight).sum(-1)
+        case "square":
+            t = torch.linspace(-80, 32, 801, dtype=W)
+            y, weight = torch.sigmoid(t), logsigmoid(t) + logsigmoid(-t) + math.log(0.14)
             return torch.cartesian_prod(y, y), torch.cartesian_prod(weight, weight).sum(-1)
         case "simplex":
             t = torch.linspace(-80, 80, 801, dtype=W)

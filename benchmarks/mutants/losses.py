@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import log_softmax, logsigmoid, softplus
 
+from benchmarks.mutants import further
+
 N = 24
 T = torch.Tensor
 
@@ -24,7 +26,7 @@ class Loss:
     fn: Callable[[T, T], T]
     outputs: int
     y: T
-    support: str
+    support: str  # see `brute.grid_of`
     stated: bool = False  # must the support be stated, as no batch shows it?
 
 
@@ -189,4 +191,34 @@ LOSSES = {
     "Cholesky": Loss(cholesky, 5, 2 * _uniform(2, seed=4), "plane"),
     "Dirichlet": Loss(dirichlet, 3, torch.softmax(2 * _uniform(3, seed=5), -1), "simplex"),
     "Pareto": Loss(pareto, 1, 1 + _POSITIVE, "above 1"),
-}
+    "skew normal": Loss(further.skew_normal, 3, _REAL, "real"),
+    "asymmetric Laplace": Loss(further.asymmetric_laplace, 3, _REAL, "real"),
+    "generalised normal": Loss(further.generalised_normal, 3, _REAL, "real"),
+    "Johnson SU": Loss(further.johnson, 4, _REAL, "real"),
+    "sinh flow": Loss(further.sinh_flow, 2, _REAL, "real"),
+    "cubic flow": Loss(further.cubic_flow, 3, _REAL, "real"),
+    "logistic mixture": Loss(further.logistic_mixture, 6, _REAL, "real"),
+    "log-logistic": Loss(further.log_logistic, 2, _POSITIVE, "positive"),
+    "Gompertz": Loss(further.gompertz, 2, _POSITIVE, "positive"),
+    "inverse gamma": Loss(further.inverse_gamma, 2, _POSITIVE, "positive"),
+    "Rayleigh": Loss(further.rayleigh, 1, _POSITIVE, "positive"),
+    "Lomax": Loss(further.lomax, 2, _POSITIVE, "positive"),
+    "logit-normal": Loss(further.logit_normal, 2, _UNIT, "unit"),
+    "beta by its mean": Loss(further.beta_by_mean, 2, _UNIT, "unit"),
+    "wrapped Cauchy": Loss(further.wrapped_cauchy, 2, _REAL, "angle"),
+    "cardioid": Loss(further.cardioid, 2, _REAL, "angle"),
+    "zero-inflated Poisson": Loss(further.zero_inflated_poisson, 2, _COUNT, "count"),
+    "hurdle Poisson": Loss(further.hurdle_poisson, 2, _COUNT, "count"),
+    "negative binomial by its mean": Loss(further.negative_binomial_by_mean, 2, _COUNT, "count"),
+    "geometric": Loss(further.geometric, 1, _COUNT, "count"),
+    "beta-binomial": Loss(further.beta_binomial, 2, _COUNT, "count"),
+    "ordinal": Loss(further.ordinal, 5, torch.arange(N) % 5, "class"),
+    "stick breaking": Loss(further.stick_breaking, 4, torch.arange(N) % 5, "class"),
+    "coupling": Loss(further.coupling, 2, 2 * _uniform(2, seed=4), "plane"),
+    "banana": Loss(further.banana, 3, 2 * _uniform(2, seed=4), "plane"),
+    "Student of a plane": Loss(further.student_plane, 4, 2 * _uniform(2, seed=4), "plane"),
+    "Clayton copula": Loss(further.clayton, 1, 0.5 + 0.45 * _uniform(2, seed=6), "square"),
+    "Gaussian copula": Loss(further.gaussian_copula, 1, 0.5 + 0.45 * _uniform(2, seed=6), "square"),
+    "generalised Dirichlet": Loss(further.generalised_dirichlet, 4, torch.softmax(2 * _uniform(3, seed=5), -1),
+                                  "simplex"),
+}  # fmt: skip

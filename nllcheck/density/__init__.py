@@ -16,9 +16,10 @@ from nllcheck.capture import LossGraph
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
-from nllcheck.density.divergence import divergences, origin_of
+from nllcheck.density.divergence import divergences
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
+from nllcheck.density.implied import origin_of
 from nllcheck.density.parts import Part, likelihood_within
 from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import SUPPORTS, ends_of

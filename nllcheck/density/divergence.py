@@ -9,6 +9,7 @@ not belong.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
 from nllcheck.density.cut import samples_of
+from nllcheck.density.implied import divergence_of, origin_of
 from nllcheck.density.latent import Latent, latents
 from nllcheck.density.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
+from nllcheck.density.posteriors import Posterior, by_origin, posteriors
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.terms import Term
 from nllcheck.graphs import refs
@@ -35,23 +38,31 @@ SHIFTS = torch.linspace(-100, 100, 401, dtype=WIDE)  # of the raw scale
 
 
 def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple[Divergence, ...]:
-    """One answer a reparameterised sample whose mu and sigma the loss' terms without target read.
+    """One answer a posterior that the graph shows and whose parameters the loss' terms without target read.
 
-    `beside`: the nodes of those that are no part of the likelihood, where that is known.
+    `beside`: the nodes of those that are no part of the likelihood, where that is known. Normal posteriors of single
+    numbers are fitted with all that goes wrong with them; what is left, and every other family, by `implied`.
     """
-    found = []
-    for latent in latents(graph):
-        try:
-            one = _checked(graph, latent, beside)
-        except (UndecidedError, RuntimeError, TypeError, ValueError, IndexError):  # ops at values they never saw
-            continue
-        found += [one] if one else []
-    return tuple(found)
+    found = {one.sample: answer for one in latents(graph) if (answer := _tried(_checked, graph, one, beside))}
+    for made in posteriors(graph):
+        key = made.sample if made.sample is not None else -1 - made.params[0]
+        if key not in found and (answer := _tried(divergence_of, graph, made, beside)):
+            found[key] = answer
+    return tuple(found.values())
+
+
+def _tried(
+    ask: Callable[..., Divergence | None], graph: LossGraph, one: Latent | Posterior, beside: frozenset[int] | None
+) -> Divergence | None:
+    try:
+        return ask(graph, one, beside)
+    except (UndecidedError, RuntimeError, TypeError, ValueError, IndexError):  # ops at values they never saw
+        return None
 
 
 def _checked(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -> Divergence | None:
     samples = samples_of(graph, moved=(latent.raw_mean, latent.raw_scale, latent.noise))
-    if any(node not in _by_origin(samples) for node in (latent.sample, latent.mean, latent.scale)):
+    if any(node not in by_origin(samples.module, samples.moved) for node in (latent.sample, latent.mean, latent.scale)):
         return None  # the loss does not read what is drawn
     size = graph.values[latent.sample].numel()
     terms, noisy = _terms(samples, size, beside)
@@ -117,7 +128,7 @@ def _evaluated(
     samples: Samples, latent: Latent, terms: list[Term], raw: tuple[torch.Tensor, torch.Tensor], draws: int
 ) -> Evaluated:
     """(S, n) mu, sigma and the mean of the terms over the noise, and the (S, n) variance of one draw."""
-    nodes = _by_origin(samples)
+    nodes = by_origin(samples.module, samples.moved)
 
     def at(noise: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
         runner = Runner(samples.module, WIDE)
@@ -134,13 +145,6 @@ def _evaluated(
     weights = (weights / weights.sum())[:, None, None]
     mean = (weights * each[2]).sum(0)
     return each[0][0], each[1][0], mean, (weights * (each[2] - mean) ** 2).sum(0)
-
-
-def _by_origin(samples: Samples) -> dict[int, torch.fx.Node]:
-    """Nodes of the cut graph by their plain index."""
-    nodes = {n.name: n for n in samples.module.graph.nodes}
-    made = {(n.meta.get("custom") or {}).get("origin"): n for n in nodes.values()}
-    return made | {i: nodes[f"moved_{i}"] for i in samples.moved if f"moved_{i}" in nodes}
 
 
 def _told(
@@ -221,11 +225,3 @@ def _floor(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term]
 
 def _place(node: Node) -> str:
     return f" (line {node.site.line})" if node.site else ""
-
-
-def origin_of(term: Term) -> int | None:
-    """The plain index of the node that a term is."""
-    name = term.node.name
-    if name.startswith("moved_"):
-        return int(name.removeprefix("moved_"))
-    return (term.node.meta.get("custom") or {}).get("origin")
