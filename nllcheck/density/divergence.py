@@ -22,7 +22,8 @@ from nllcheck.density.cut import samples_of
 from nllcheck.density.implied import divergence_of, origin_of
 from nllcheck.density.latent import Latent, latents
 from nllcheck.density.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
-from nllcheck.density.posteriors import Posterior, by_origin, posteriors
+from nllcheck.density.posteriors import Posterior, posteriors
+from nllcheck.density.running import by_origin
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.terms import Term
 from nllcheck.graphs import refs

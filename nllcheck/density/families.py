@@ -36,7 +36,7 @@ class Family:
     is_prior: Callable[[Tensor], Tensor]
     prior: Callable[[Tensor], str]
     likely: Callable[..., tuple[Tensor, Tensor]] | None = None
-    turned: Callable[..., list[Tensor]] | None = None  # the divergence of the prior; its first and last but one go 2 : 1
+    turned: Callable[..., list[Tensor]] | None = None  # the prior's divergence from it: log |scale|, ..., mu' P mu, 1
     is_improper: Callable[[Tensor], Tensor] = lambda found: torch.zeros(len(found), dtype=torch.bool)  # no prior at all
 
 
@@ -156,9 +156,9 @@ def _dirichlet(shares: Tensor) -> list[Tensor]:
 
 def _dirichlet_pieces(shares: Tensor) -> list[Tensor]:
     total = shares.sum(-1)
-    sums = [lgamma(total), lgamma(shares).sum(-1), total * digamma(total), digamma(total)]
-    each = [*(shares * digamma(shares)).unbind(-1), *digamma(shares).unbind(-1), *shares.unbind(-1)]
-    return [*sums, *each, torch.ones_like(total)]
+    sums = [lgamma(total), total * digamma(total), digamma(total)]
+    each = torch.cat([lgamma(shares), shares * digamma(shares), digamma(shares), shares], -1)
+    return [*sums, *each.unbind(-1), torch.ones_like(total)]
 
 
 def _dirichlet_prior(found: Tensor) -> str:
@@ -183,7 +183,8 @@ FAMILIES = {
         is_improper=lambda c: c[:, 0] <= -1 + SAME
     ),
     "Dirichlet": Family(
-        "the Dirichlet distribution", _dirichlet, _dirichlet_pieces, lambda width: ((1,), tuple(range(4, 4 + 2 * width))),
+        "the Dirichlet distribution", _dirichlet, _dirichlet_pieces,
+        lambda width: (tuple(range(3, 3 + width)), tuple(range(3 + width, 3 + 3 * width))),
         lambda c: (c > -1 + SAME).all(-1), _dirichlet_prior,
         is_improper=lambda c: (c <= -1 + SAME).any(-1)
     ),

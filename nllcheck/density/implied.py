@@ -1,49 +1,32 @@
 """The terms without target against the divergence of a posterior from a prior, whatever family the graph shows.
 
-Three laws, tried in turn, each at many settings of the parameters (`families` has the columns):
-
-- the terms are a weight times KL(q || p): linear in E_q[log q] and the means that log p is made of;
-- the same pieces with other coefficients: meant as a divergence, and none;
-- with the sample z held fixed, the terms are log q(z) - log p(z): linear in log q, and what is left reads z alone. Then
-  p may be anything, a mixture for instance, whose divergence has no closed form. In the mean over the noise only
-  log |scale| moves with the parameters, so that its coefficient is the weight.
+The graph is cut where the parameters come from (and at the sample, to hold it fixed) and run at many of them at once;
+`laws` tells what the terms are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.cut import samples_of
 from nllcheck.density.families import FAMILIES, SAME, Family, Params
-from nllcheck.density.normals import EXACT, PLAIN
-from nllcheck.density.posteriors import WIDE, Posterior, by_origin, run_to
-from nllcheck.density.sample import Samples, UndecidedError
+from nllcheck.density.laws import Answer, by_closed_form, by_ratio, fitted
+from nllcheck.density.posteriors import Posterior, noise_at
+from nllcheck.density.running import by_origin, run_to
+from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.terms import Term
 from nllcheck.types import Divergence
 
 SETTINGS = 192
-MOST_UNITS = 64  # posteriors of a batch that are fitted
 MOST_WIDTH = 6  # numbers of one normal posterior with a matrix
-MOST_WORK = 2e8  # elements of what is computed on the way to the terms
-MOST_OF = 0.9  # share of the posteriors that must agree
-DRAWS = 64
-FELT = 1e-3
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Least squares by posterior: `found` (U, C) and `left` (U,), the largest residual as a share of the range;
-    `weighs` (U, C): what each column moves, as a share of the range."""
-
-    found: Tensor
-    left: Tensor
-    weighs: Tensor
+MOST_WORK = 2e7  # elements of the largest value, at all settings together
+DRAWS = 64  # of the sample, for the terms' mean on the batch
+FELT = 0.01  # nats
 
 
 def divergence_of(graph: LossGraph, made: Posterior, beside: frozenset[int] | None) -> Divergence | None:
@@ -53,30 +36,34 @@ def divergence_of(graph: LossGraph, made: Posterior, beside: frozenset[int] | No
     if not terms:
         return None
     raw = _settings(samples.base[: len(made.sources)])
-    params, value = _at(samples, made, terms, raw)
-    family, node = FAMILIES[made.family], max((origin_of(t) or 0 for t in terms), default=graph.graph.loss)
-    name, told = ("", "") if _is_plain(made) else _closed(family, params, value)
-    if not name and made.sample is not None and family.likely is not None:
-        name, told = _given_sample(graph, made, beside, family, params, raw)
-    if not name:
+    params, values = _at(samples, made, terms, raw)
+    family = FAMILIES[made.family]
+    node = max(origin_of(t) or 0 for t in terms if t.constant is None)
+    plain = made.family == "normal" and not made.is_matrix  # single numbers: `normals` knows the closed form
+    units = params[0].shape[1]
+    answer = None if plain else by_closed_form(family, params, _by_posterior(samples, terms, values, units))
+    if answer is None and made.sample is not None and family.likely is not None:
+        answer = _given_sample(graph, made, beside, family, params, raw)
+    if answer is None:
         return None
-    return Divergence(name, _sentence(graph, made, family, name, told), node)  # type: ignore[arg-type]
+    mean = _mean(graph, made, beside) if answer.name == "kl" and not answer.prior else ""
+    return Divergence(answer.name, _sentence(graph, made, family, answer) + mean, node)
 
 
 def terms_beside(samples: Samples, beside: frozenset[int] | None) -> list[Term]:
-    """The terms that read what was moved and not the target; `beside`: the only ones that may be meant."""
-    own = [t for t in samples.tail.terms if not samples.tail.reads_target(t) and samples.tail.reads_model(t)]
-    return [t for t in own if beside is None or origin_of(t) in beside]
+    """The terms that read what was moved and not the target (`beside`: the only ones that may be meant), and plain
+    numbers; none where there are only these."""
+    own = [t for t in samples.tail.terms if not samples.tail.reads_target(t)]
+    model = [t for t in own if samples.tail.reads_model(t) and (beside is None or origin_of(t) in beside)]
+    return [*model, *(t for t in own if not samples.tail.reads_model(t))] if model else []
 
 
 def origin_of(term: Term) -> int | None:
     """The plain index of the node that a term is."""
+    name = term.node.name
+    if name.startswith("moved_"):
+        return int(name.removeprefix("moved_"))
     return (term.node.meta.get("custom") or {}).get("origin")
-
-
-def _is_plain(made: Posterior) -> bool:
-    """A normal posterior of single numbers: `normals` has its closed form."""
-    return made.family == "normal" and not made.is_matrix
 
 
 def _settings(base: Sequence[Tensor]) -> list[Tensor]:
@@ -92,192 +79,118 @@ def _settings(base: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
-def _at(samples: Samples, made: Posterior, terms: list[Term], raw: list[Tensor]) -> tuple[Params, Tensor]:
-    """The parameters, (S, U, ...) each, and the terms by posterior, (S, U)."""
+def _at(samples: Samples, made: Posterior, terms: list[Term], raw: list[Tensor]) -> tuple[Params, list[Tensor]]:
+    """The parameters, (S, U, ...) each, and the terms' own values."""
     names = by_origin(samples.module, samples.moved)
     if any(p not in names for p in made.params):
         raise UndecidedError("the loss does not read what is drawn")
-    wanted = [*(names[p] for p in made.params), *(t.node for t in terms)]
+    wanted = [names[p] for p in made.params]
     _check_work(samples, raw)
     rest = [b.expand(SETTINGS, *b.shape) for b in samples.base[len(raw) :]]
-    found = run_to(samples.module, wanted, [*raw, *rest])
-    params = made.read(found[: len(made.params)])
-    units = params[0].shape[1]
+    found = run_to(samples.module, [*wanted, *_nodes(terms)], [*raw, *rest])
+    params = made.read(found[: len(wanted)])
     if made.is_matrix and params[0].shape[-1] > MOST_WIDTH:
         raise UndecidedError("too many numbers in one posterior")
-    return params, _by_posterior(samples, terms, found[len(made.params) :], units)
+    return params, found[len(wanted) :]
+
+
+def _nodes(terms: list[Term]) -> list[fx.Node]:
+    return [t.node for t in terms if t.constant is None]
 
 
 def _check_work(samples: Samples, raw: list[Tensor]) -> None:
     size = max(v.numel() for v in samples.values.values() if isinstance(v, Tensor))
-    if size * SETTINGS > MOST_WORK / 8:
+    if size * SETTINGS > MOST_WORK:
         raise UndecidedError("too much work")
 
 
 def _by_posterior(samples: Samples, terms: list[Term], values: list[Tensor], units: int) -> Tensor:
     """(S, U) the terms' sum by posterior, as one sample's loss takes them."""
-    total = torch.zeros(len(values[0]), units, dtype=WIDE)
-    for term, value in zip(terms, values, strict=True):
-        whole = value * samples.shares[term]
-        if whole[0].numel() % units:
-            raise UndecidedError("a term without target is no sum over the posteriors")
-        total = total + whole.reshape(len(whole), units, -1).sum(-1)
+    total, given = torch.zeros(len(values[0]), units, dtype=WIDE), iter(values)
+    for term in terms:
+        share = samples.shares[term]
+        whole = (share * term.constant)[None] if term.constant is not None else next(given) * share
+        if term.constant is not None and whole.numel() % units:
+            continue  # a number of another term's
+        total = total + _rows(whole, units).sum(-1)
     return total
 
 
-def _closed(family: Family, params: Params, value: Tensor) -> tuple[str, str]:
-    """By closed forms: (name, the prior in words, or what is wrong), both empty where nothing can be said."""
-    whole = _fitted(family.whole(*params), value)
-    weight = whole.found[:, 0]
-    rest = whole.found[:, 1:-1] / weight[:, None]
-    sound, felt = family.is_prior(rest.nan_to_num(0.0)), whole.weighs[:, 0] > PLAIN
-    if _mostly((whole.left < EXACT) & (weight > 0) & felt & sound):
-        return "kl", f"{_times(weight)}|{family.prior(rest)}"
-    if _mostly((whole.left < PLAIN) & (weight < 0) & felt & sound):
-        return "reversed", f"{_times(-weight)}|{family.prior(rest)}"
-    if family.turned is not None and _is_turned(_fitted(family.turned(*params), value)):
-        return "turned", "|"
-    if _mostly((whole.left < PLAIN) & (weight > 0) & felt & family.is_improper(rest)):
-        return "none", "what it is measured from is no distribution: a parameter of it is not above 0"
-    if _mostly((whole.left < PLAIN) & ~felt & _has_entropy_left(family, whole)):
-        return "none", "the logarithm of the scale is missing, and with it what keeps the posterior wide"
-    pieces = _fitted(family.pieces(*params), value)
-    marked = torch.stack([(pieces.weighs[:, list(group)] > FELT).any(-1) for group in family.marks(_width(params))])
-    logs = pieces.found[:, 0] > 0 if family.likely is not None else torch.ones_like(sound)
-    if _mostly((pieces.left < PLAIN) & (whole.left > FELT) & marked.all(0) & logs):
-        return "none", "it is made of the same pieces, with other coefficients than a divergence has"
-    return "", ""
-
-
-def _has_entropy_left(family: Family, fit: _Fit) -> Tensor:
-    """(U,) is the constant that of a normal divergence, -1/2 for each 1/2 of a square? Only one was meant has it."""
-    width = fit.found.shape[1] - 2
-    if family.turned is None:  # not the normal family
-        return torch.zeros(len(fit.found), dtype=torch.bool)
-    size = round(((9 + 8 * width) ** 0.5 - 3) / 2)
-    own = [i * (i + 1) // 2 + i for i in range(size)]
-    squares = fit.found[:, [1 + k for k in own]].sum(-1)
-    return (squares > 0) & ((fit.found[:, -1] + squares).abs() < SAME * squares)
-
-
-def _is_turned(fit: _Fit) -> bool:
-    log, square = fit.found[:, 0], fit.found[:, -2]
-    return _mostly((fit.left < PLAIN) & (log > 0) & (fit.weighs[:, 0] > FELT) & ((2 * square - log).abs() < SAME * log))
+def _rows(whole: Tensor, units: int) -> Tensor:
+    """(S, ...) -> (S, U, n)."""
+    if whole[0].numel() % units:
+        raise UndecidedError("a term without target is no sum over the posteriors")
+    return whole.reshape(len(whole), units, -1)
 
 
 def _given_sample(
     graph: LossGraph, made: Posterior, beside: frozenset[int] | None, family: Family, params: Params, raw: list[Tensor]
-) -> tuple[str, str]:
+) -> Answer | None:
     """By log q(z) - log p(z) with z held fixed, at the batch's own draw and at one ten times as far out."""
     assert made.sample is not None and family.likely is not None
     samples = samples_of(graph, moved=(*made.sources, made.sample))
     terms = terms_beside(samples, beside)
-    names = by_origin(samples.module, samples.moved)
     if not terms:
-        return "", ""
+        return None
     z = samples.base[len(made.sources)]
     rest = [b.expand(SETTINGS, *b.shape) for b in samples.base[len(made.sources) + 1 :]]
     units = _units(params[0], terms, samples)
-    near, far = (
-        _by_posterior(
-            samples,
-            terms,
-            run_to(samples.module, [t.node for t in terms], [*raw, (k * z).expand(SETTINGS, *z.shape), *rest]),
-            units,
-        )
-        for k in (1.0, 10.0)
-    )
-    del names
-    fits, priors = [], []
-    for k, value in ((1.0, near), (10.0, far)):
-        f, log = family.likely(k * z.reshape(1, *params[0].shape[1:]), *params)
+    fits = []
+    for far in (1.0, 10.0):
+        values = run_to(samples.module, _nodes(terms), [*raw, (far * z).expand(SETTINGS, *z.shape), *rest])
+        f, log = family.likely(far * z.reshape(1, *params[0].shape[1:]), *params)
         f, log = (v.reshape(SETTINGS, units, -1).sum(-1) for v in (f, log))
-        fits.append(_fitted([log, f, torch.ones_like(log)], value))
-        priors.append(fits[-1].found[:, 2])
-    return _of_ratio(fits, priors)
+        fits.append(fitted([log, f, torch.ones_like(log)], _by_posterior(samples, terms, values, units)))
+    return by_ratio(*fits)
 
 
 def _units(mean: Tensor, terms: list[Term], samples: Samples) -> int:
     """How many posteriors the terms can be told by: single ones, else rows of them."""
     single = mean.shape[1]
-    fewest = min(samples.shares[t].numel() for t in terms)
+    fewest = min(samples.shares[t].numel() for t in terms if t.constant is None)
     return single if fewest % single == 0 else fewest if single % fewest == 0 else 1
 
 
-def _of_ratio(fits: list[_Fit], priors: list[Tensor]) -> tuple[str, str]:
-    fit = fits[0]
-    weight, share = fit.found[:, 0], fit.found[:, 1]
-    same = (fits[1].found[:, 0] - weight).abs() < SAME * weight.abs() + PLAIN
-    falls = (priors[1] - priors[0]) / weight > FELT  # -log p rises outwards
-    fits_well = (torch.maximum(fit.left, fits[1].left) < EXACT) & same
-    if _mostly(fits_well & (weight > 0) & (fit.weighs[:, 0] > FELT) & falls) and _agree(weight):
-        return "kl", f"{_times(weight)}|"
-    if _mostly(fits_well & (weight < 0) & (fit.weighs[:, 0] > FELT) & falls) and _agree(weight):
-        return "reversed", f"{_times(-weight)}|"
-    rises = priors[1] - priors[0] > FELT
-    lacks = (fit.left < PLAIN) & (fit.weighs[:, 0] < PLAIN) & (fit.weighs[:, 1] > FELT) & (share > 0) & rises
-    if _mostly(lacks):
-        return "none", "log q(z) lacks the logarithm of the scale, and with it what keeps the posterior wide"
-    return "", ""
+def _mean(graph: LossGraph, made: Posterior, beside: frozenset[int] | None) -> str:
+    """What the terms are on the batch in the mean over the noise: below 0 if something else than log p stands there."""
+    assert made.noise is not None
+    samples = samples_of(graph, moved=(*made.sources, made.noise))
+    terms = terms_beside(samples, beside)
+    levels = torch.rand(DRAWS, *graph.values[made.noise].shape, generator=torch.Generator().manual_seed(1), dtype=WIDE)
+    rest = [b.expand(DRAWS, *b.shape) for b in samples.base]
+    rest[len(made.sources)] = noise_at(graph.graph.nodes[made.noise], levels)
+    each = _by_posterior(samples, terms, run_to(samples.module, _nodes(terms), rest), 1)[:, 0]
+    by_sample = graph.values[made.sample].shape[:1] == samples.shape[:1] if made.sample is not None else False
+    count, unit = (samples.shape[0], "nats a sample") if by_sample else (1, "nats")
+    mean, error = float(each.mean()) / count, float(each.std()) / count / DRAWS**0.5
+    told = f" On the batch its mean over {DRAWS} draws is {mean:.4g} +- {error:.2g} {unit}"
+    if mean > -max(FELT, 4 * error):
+        return f"{told}."
+    return f"{told}. No divergence is below 0: a constant is left out of log q or of log p, which moves no gradient."
 
 
-def _fitted(columns: list[Tensor], value: Tensor) -> _Fit:
-    """The fit of (S, U) values at (S, U) columns, every posterior on its own, without settings that have no value."""
-    base, value = torch.stack(columns, -1).movedim(1, 0)[:MOST_UNITS], value.T[:MOST_UNITS]
-    known = torch.isfinite(base).all(-1) & torch.isfinite(value)
-    base = torch.where(known[..., None], base, 0.0)
-    value = torch.where(known, value, 0.0)
-    size = base.abs().amax(1).clamp(min=1e-300)
-    found = torch.linalg.lstsq(base / size[:, None], value[..., None], driver="gelsd").solution[..., 0]
-    left = (value - (base / size[:, None] * found[:, None]).sum(-1)).abs().amax(-1)
-    span = torch.where(known, value, -torch.inf).amax(-1) - torch.where(known, value, torch.inf).amin(-1)
-    enough = known.sum(-1) >= 2 * len(columns)
-    left = torch.where(enough & (span > FELT), left / span, torch.inf)
-    return _Fit(found / size, left, (found.abs() / span[:, None]).nan_to_num(0.0))
-
-
-def _mostly(mask: Tensor) -> bool:
-    return bool(mask.double().mean() >= MOST_OF)
-
-
-def _agree(weight: Tensor) -> bool:
-    """A term that each sample weighs in its own way is a score or an advantage, no divergence."""
-    middle = weight.median()
-    return _mostly((weight - middle).abs() < SAME * middle.abs())
-
-
-def _times(weight: Tensor) -> str:
-    one = float(weight.median())
-    return "" if abs(one - 1) < SAME else f"{one:.4g} times "
-
-
-def _width(params: Params) -> int:
-    return params[0].shape[-1]
-
-
-def _sentence(graph: LossGraph, made: Posterior, family: Family, name: str, told: str) -> str:
-    times, _, prior = told.partition("|")
+def _sentence(graph: LossGraph, made: Posterior, family: Family, answer: Answer) -> str:
     shown = made.sample if made.sample is not None else made.params[0]
     site = graph.graph.nodes[shown].site
-    place = f" (line {site.line})" if site else ""
-    label = label_of(graph.graph, shown)
-    drawn = f"{family.shown} that {label} is drawn from{place}" if made.sample is not None else (
-        f"{family.shown} with {label}{place}")  # fmt: skip
-    start = prior or "a prior that the loss evaluates at the sample"
-    if name == "kl":
-        mean = "" if prior else " One draw of it may be negative, its mean is not if that prior is a distribution."
-        return (
-            f"The terms without target are {times}the KL divergence of {drawn} from {start}: never negative, 0 where "
-            f"the two agree.{mean}"
-        )
-    if name == "reversed":
-        return (
-            f"The KL term has the wrong sign: it is minus {times}the divergence of {drawn} from {start}, so the loss "
-            "rewards a posterior that leaves its prior."
-        )
-    if name == "turned":
-        return (
-            f"The KL term is turned round: it is the divergence of the prior from {drawn}. The bound on the "
-            "likelihood takes that of the posterior from the prior; this one makes the posterior cover the prior."
-        )
-    return f"The terms without target are no KL divergence of {drawn} from a prior: {told}."
+    label = label_of(graph.graph, shown) + (f" (line {site.line})" if site else "")
+    drawn = f"{family.shown} that {label} is drawn from" if made.sample is not None else f"{family.shown} with {label}"
+    times = "" if abs(answer.weight - 1) < SAME else f"{answer.weight:.4g} times "
+    prior = answer.prior or "a prior that the loss evaluates at the sample"
+    match answer.name:
+        case "kl":
+            agree = "never negative" if answer.prior else "its mean is never negative"
+            return (
+                f"The terms without target are {times}the KL divergence of {drawn} from {prior}: {agree}, 0 where the "
+                "two agree."
+            )
+        case "reversed":
+            return (
+                f"The KL term has the wrong sign: it is minus {times}the divergence of {drawn} from {prior}, so the "
+                "loss rewards a posterior that leaves its prior."
+            )
+        case "turned":
+            return (
+                f"The KL term is turned round: it is the divergence of the prior from {drawn}. The bound on the "
+                "likelihood takes that of the posterior from the prior; this one makes the posterior cover the prior."
+            )
+    return f"The terms without target are no KL divergence of {drawn} from a prior: {answer.wrong}."

@@ -20,13 +20,14 @@ SAME = 1e-2
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients, the median over elements: of -log sigma, sigma^2, mu^2, mu and sigma."""
+    """Coefficients, the median over elements: of -log sigma, sigma^2, mu^2, mu, sigma and 1."""
 
     entropy: float
     square: float
     mean_square: float
     mean: float
     scale: float
+    constant: float
     left: float  # the largest residual, of the term's range
 
 
@@ -42,8 +43,8 @@ class Turned:
 def fitted(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Fit:
     """The fit of (S, n) values at (S, n) mu and sigma."""
     columns = [-torch.log(scale), scale**2, mean**2, mean, scale, torch.ones_like(mean)]
-    (entropy, square, mean_square, slope, linear, _), left = _solved(columns, value)
-    return Fit(entropy, square, mean_square, slope, linear, left)
+    (entropy, square, mean_square, slope, linear, one), left = _solved(columns, value)
+    return Fit(entropy, square, mean_square, slope, linear, one, left)
 
 
 def turned(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Turned | None:
@@ -77,5 +78,7 @@ def name_of(fit: Fit) -> Literal["kl", "reversed", "none"] | None:
     turned = [v < -SAME * size for v in (fit.entropy, fit.mean_square)]
     if fit.left < EXACT and pair and (all(signs) or all(turned)):
         return "kl" if all(signs) else "reversed"
+    if fit.left < PLAIN and pair and abs(fit.entropy) < SAME * size and abs(fit.constant + fit.square) < SAME * size:
+        return "none"  # no log sigma, and yet the constant -1/2 that only a divergence has
     reads = abs(fit.square) > SAME * size or abs(fit.scale) > SAME * size
     return "none" if fit.left < PLAIN and not pair and all(signs) and reads else None

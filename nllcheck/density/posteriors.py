@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
-from nllcheck.capture.interpret import Runner, is_fixed, promoted
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.interpret import is_fixed
+from nllcheck.density.running import run_at
+from nllcheck.density.sample import WIDE
 from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent, row
-from nllcheck.sweep.joint import cut
 from nllcheck.types import Graph, Node
 
-WIDE = torch.float64
 MOST = 8
 QUANTILES = 64
 _THROUGH = ("elementwise", "view", "select", "join", "other")
@@ -165,12 +163,8 @@ def _family(graph: LossGraph, made: Posterior) -> str | None:
     """The family of (z - mu) / scale: the noise is put to its quantiles, all elements alike."""
     assert made.sample is not None and made.noise is not None
     levels = (torch.arange(QUANTILES, dtype=WIDE) + 0.5) / QUANTILES
-    node, shape = graph.graph.nodes[made.noise], graph.values[made.noise].shape
-    if _is_normal(node):
-        noise = torch.special.ndtri(levels)
-    else:
-        low, high = _ends(node)
-        noise = low + (high - low) * levels
+    shape = graph.values[made.noise].shape
+    noise = noise_at(graph.graph.nodes[made.noise], levels)
     moved = noise.reshape(-1, *(1 for _ in shape)).expand(-1, *shape)
     (z,) = run_at(graph, (made.noise,), (moved,), (made.sample,))
     mean, scale = (graph.values[p].to(WIDE) for p in made.params)
@@ -180,25 +174,32 @@ def _family(graph: LossGraph, made: Posterior) -> str | None:
     return next((name for name, q in exact.items() if torch.allclose(away, q, rtol=1e-4, atol=1e-4)), None)
 
 
+def noise_at(node: Node, levels: Tensor) -> Tensor:
+    """The noise at levels in (0, 1) of its distribution."""
+    if _is_normal(node):
+        return torch.special.ndtri(levels)
+    low, high = _ends(node)
+    return low + (high - low) * levels
+
+
 def _ends(node: Node) -> tuple[float, float]:
     """Between which a uniform number lies."""
-    given = [a for a in node.args if isinstance(a, (int, float))] if "uniform" in node.aten else []
-    low, high = (*given, *(0.0, 1.0)[len(given) :])
-    return float(low), float(high)
+    given = [float(a) for a in node.args if isinstance(a, (int, float))] if "uniform" in node.aten else []
+    low, high = [*given, *[0.0, 1.0][len(given) :]]
+    return low, high
 
 
 def _concentrations(graph: Graph, moving: frozenset[int]) -> Iterator[Posterior]:
     """Numbers of which the loss takes both lgamma and digamma; a sum of others of them makes these shares."""
-    both = [{_shown(graph, r) for n in graph.nodes if n.op == op for r in refs(n)} for op in ("lgamma", "digamma")]
-    found = sorted((both[0] & both[1]) & moving)
-    first = [k for k in found if not any(k in depends_on(graph, {j}) for j in found if j != k)]
-    sums = [k for k in found if k not in first]
-    for k in first if len(first) == 1 or not sums else ():
-        if sums and graph.nodes[k].shape[-1:] > (1,):
-            yield from _cut_twice(graph, Posterior("Dirichlet", (k,), (k,)))
-        elif not sums:
+    read = [{_shown(graph, r) for n in graph.nodes if n.op == op for r in refs(n)} for op in ("lgamma", "digamma")]
+    found = sorted(read[0] & read[1] & moving)
+    above = {k: depends_on(graph, {k}) - {k} for k in found}
+    first = [k for k in found if not any(k in above[j] for j in found)]
+    sums = {k for k in read[0] | read[1] if any(k in above[j] for j in first)}
+    if not sums:
+        for k in first:
             yield from _gammas(graph, k, moving)
-    if sums and len(first) == 2:
+    elif len(first) == 2 or (len(first) == 1 and graph.nodes[first[0]].shape[-1:] > (1,)):
         yield from _cut_twice(graph, Posterior("Dirichlet", tuple(first), tuple(first)))
 
 
@@ -228,36 +229,3 @@ def _shown(graph: Graph, index: int) -> int:
     while is_transparent(node.op) and refs(node):
         node = graph.nodes[refs(node)[0]]
     return node.index
-
-
-def run_at(
-    graph: LossGraph, moved: tuple[int, ...], values: Sequence[Tensor], wanted: tuple[int, ...]
-) -> list[Tensor]:
-    """Plain nodes `wanted`, (S, ...) each in float64, at (S, ...) values of the nodes `moved`."""
-    module = cut(graph, moved)
-    names = by_origin(module, moved)
-    if any(k not in names for k in wanted):
-        raise ValueError("the loss does not read it")
-    return run_to(module, [names[k] for k in wanted], values)
-
-
-def by_origin(module: fx.GraphModule, moved: Sequence[int]) -> dict[int, fx.Node]:
-    """Nodes of a cut graph by their plain index."""
-    nodes = {n.name: n for n in module.graph.nodes}
-    made = {(n.meta.get("custom") or {}).get("origin"): n for n in nodes.values()}
-    return made | {i: nodes[f"moved_{i}"] for i in moved if f"moved_{i}" in nodes}
-
-
-def run_to(module: fx.GraphModule, wanted: Sequence[fx.Node], values: Sequence[Tensor]) -> list[Tensor]:
-    """The module run at (S, ...) values of its placeholders, as far as `wanted` needs it: (S, ...) each."""
-    part, made = fx.Graph(), dict[fx.Node, Any]()
-    part.graph_copy(module.graph, made)
-    part.output(tuple(made[n] for n in wanted))
-    part.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
-    short = fx.GraphModule(module, part)
-
-    def at(*tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(Runner(short, WIDE).run(*tensors))
-
-    with torch.no_grad(), plain_kernels():
-        return list(torch.func.vmap(at)(*(promoted(v, WIDE) for v in values)))

@@ -127,8 +127,8 @@ def tail_of(module: fx.GraphModule, target: str, values: dict[fx.Node, Any]) -> 
     holders = {n for n in module.graph.nodes if n.op == "placeholder"}
     targets = {n for n in holders if n.name == target}
     on_target, on_model = dependents(module.graph, targets), dependents(module.graph, holders - targets)
-    counts = _counts(next(iter(values[t].shape for t in targets)))
-    walk = _Walk(on_target | on_model, values, counts)
+    shape = next(iter(values[t].shape for t in targets))
+    walk = _Walk(on_target | on_model, values, _counts(shape), shape[0] if len(shape) else 0)
     loss = module.graph.output_node().args[0]
     return Tail(_merged(walk.terms(loss, 1.0, 1.0)), on_target, on_model)  # type: ignore[arg-type]
 
@@ -149,13 +149,13 @@ def _counts(shape: torch.Size) -> set[float]:
 
 
 class _Walk:
-    def __init__(self, varying: frozenset[fx.Node], values: dict[fx.Node, Any], counts: set[float]) -> None:
-        self.varying, self.values, self.counts = varying, values, counts - {1.0}
+    def __init__(self, varying: frozenset[fx.Node], values: dict[fx.Node, Any], counts: set[float], lead: int) -> None:
+        self.varying, self.values, self.counts, self.lead = varying, values, counts - {1.0}, lead
 
     def terms(self, node: fx.Node, factor: float, reduced: float) -> Iterator[Term]:
         """The terms below `node`, of which the loss takes `factor * reduced` times the sum of elements."""
         name = ops.packet(str(node.target))
-        if node not in self.varying or node.op != "call_function":
+        if node not in self.varying or node.op != "call_function" or self._turns(node):
             yield Term(node, factor, reduced)
         elif name in ("add", "sub", "rsub"):
             yield from self._sum(node, name, factor, reduced)
@@ -177,6 +177,14 @@ class _Walk:
             yield from self._within(node, node.args[0], factor, reduced)
         else:
             yield Term(node, factor, reduced)
+
+    def _turns(self, node: fx.Node) -> bool:
+        """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)`? What is below cannot be read
+        by sample."""
+        shapes = [tuple(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
+        if len(shapes) < 2 or not shapes[1] or self.lead < 2:
+            return False
+        return shapes[0][:1] == (self.lead,) != shapes[1][:1] and self.lead in shapes[1][1:]
 
     def _picks_by_value(self, node: fx.Node) -> bool:
         """Is something besides the first argument taken from the model or the target (a gather by label), or is the
