@@ -70,7 +70,8 @@ CASES = {
         lambda mu, raw, z: 0.5 * (raw - 1 + (1 + 2 * mu**2) / torch.exp(raw)), half, None, ""),
     "weight decay of mu": (lambda mu, raw, z: mu**2, half, None, ""),
     "entropy alone": (lambda mu, raw, z: -raw, half, None, ""),
-    "Laplace prior without its log 2": (lambda mu, raw, z: D.Normal(mu, half(raw)).log_prob(z) + z.abs(), half, "kl", "a constant is left out"),
+    "Laplace prior without its log 2": (
+        lambda mu, raw, z: D.Normal(mu, half(raw)).log_prob(z) + z.abs(), half, "kl", "evaluates at the sample"),
     "nothing": (lambda mu, raw, z: 0 * mu, half, None, ""),
 }  # fmt: skip
 
