@@ -26,7 +26,8 @@ class Asked:
     """An answer beside the truth.
 
     'right'; 'undecided'; 'other': no likelihood either way; 'penalty': a likelihood only beside a term without target
-    that is taken for a penalty, and said so; 'elsewhere': right on the support that the batch shows; or 'WRONG'.
+    that is taken for a penalty, and said so; 'elsewhere': right on the support that the batch shows; 'unknown': the
+    truth is not known; or 'WRONG'.
     """
 
     mark: str
@@ -75,6 +76,8 @@ def _mark(found: Density, real: tuple[str, ...]) -> str:
     name = found.name
     if name in ("undecided", "not-samples"):
         return "undecided"
+    if not real:
+        return "unknown"
     if set(real) & ({"proper", "constant"} if name == "target-factor" else {name}):
         return "right"
     if name in SAYS_YES and found.left_out:

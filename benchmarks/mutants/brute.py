@@ -13,6 +13,7 @@ from benchmarks.mutants.losses import Loss
 W = torch.float64
 SAME = 1e-3  # of log Z
 MOVES = 0.5
+KNOWN = 0.5  # share of the settings at which the grid must be fine enough
 SUPPORTS = ("real", "positive", "unit", "angle", "count", "class", "simplex")
 Grid = tuple[torch.Tensor, torch.Tensor]  # targets (Q, ...) and the log of what each weighs
 
@@ -67,7 +68,7 @@ def truth(
 ) -> tuple[str, ...]:
     """'proper', 'constant' or 'varies', and 'diverges', from Z at 12 samples and at each of their outputs moved.
 
-    Both if Z is infinite or does not exist at some settings; nothing is known where the grid is too coarse.
+    Both if Z is infinite or does not exist at some settings; nothing (no word at all) where the grid is too coarse.
     """
     targets, weight = grid_of(support)
     first = outputs_of(loss)[:12].double()
@@ -80,8 +81,10 @@ def truth(
     known = log_z[~open_ended & ~coarse]
     share = float(open_ended.double().mean())
     found = ["diverges"] if share > 0.1 else []
-    if share > 0.9 or not len(known):
+    if share > 0.9:
         return ("diverges",)
+    if len(known) < KNOWN * len(log_z):
+        return ()
     if float(known.max() - known.min()) > SAME:
         return (*found, "varies")
     return (*found, "proper" if float(known.abs().max()) < SAME else "constant")

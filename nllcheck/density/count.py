@@ -36,7 +36,7 @@ def counted(samples: Samples, theta: Theta, factor: LogFactor | None) -> Integra
         if bool(((rest - log_z < -23) | (ratio >= 0)).all()):
             break
     error = torch.where(torch.isfinite(log_z), 1e-9 + 3 * torch.exp(rest - log_z), math.inf)
-    steady = ((logs[1] - logs[0]) - ratio).abs() < 1e-6  # a peak further out still bends the terms
+    steady = ratio - (logs[1] - logs[0]) > -1e-6  # of a peak further out the terms' ratio still falls
     diverges = (ratio >= -1e-6) & steady & (logs[-1] - log_z > -20)
     return Integrals(log_z, torch.where(ratio < 0, error, math.inf), diverges)
 

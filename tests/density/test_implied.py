@@ -133,6 +133,7 @@ def root(mu, L):
 
 GIVEN = D.MultivariateNormal(torch.tensor([1.0, -1.0]), torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
 STANDARD = D.MultivariateNormal(torch.zeros(K), torch.eye(K))
+PRIOR = D.Gamma(torch.tensor(2.0), torch.tensor(1.5))
 UNIFORM = D.Dirichlet(torch.ones(3))
 
 # the loss, its tensors, the answer, and what its text holds
@@ -169,7 +170,7 @@ CASES = {
                                      "a constant is left out"),
     "normal, no log sigma": (normal(lambda m, s, z: 0.5 * (m**2 + s**2 - 1).sum(-1)), PAIR, "none", "log sigma weighs"),
     "gamma": (gamma(gamma_kl), PAIR, "kl", "from Gamma(2, 1.5)"),
-    "gamma, library": (gamma(lambda a, b: D.kl_divergence(D.Gamma(a, b), D.Gamma(torch.tensor(2.0), torch.tensor(1.5)))),
+    "gamma, library": (gamma(lambda a, b: D.kl_divergence(D.Gamma(a, b), PRIOR)),
                        PAIR, "kl", "from Gamma(2, 1.5)"),
     "gamma, wrong sign": (gamma(lambda a, b: gamma_kl(a, b, sign=-1.0)), PAIR, "reversed", "wrong sign"),
     "gamma, sign of lgamma": (gamma(lambda a, b: gamma_kl(a, b, log=-1.0)), PAIR, "none", "other coefficients"),
