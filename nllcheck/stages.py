@@ -78,7 +78,8 @@ def by_graph(
     known = _judged(target, part, had, options, clock)
     others, unvaried = _varied(target, batch, part, options, specs, clock)
     clock.start("margins")
-    edges, bits = breaks(part.graph, had.swept), line_bits(part.graph, had.swept, bytes_of(options.memory))
+    memory = bytes_of(options.memory)
+    edges, bits = breaks(part.graph, had.swept, memory), line_bits(part.graph, had.swept, memory)
     apart, not_told = _compiled(target, part.graph, had.swept, options, clock)
     clock.start("diagnose")
     whole = part.whole.graph
@@ -191,6 +192,7 @@ def _density(
         support=options.support,
         base_measure=options.base_measure,
         nll=options.nll,
+        memory=bytes_of(options.memory),
     )
     tested = TESTED if some else count
     remark = f"density test: made on {tested} of the batch's {part.count:,} samples"

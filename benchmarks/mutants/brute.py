@@ -95,7 +95,7 @@ def _logs(
     factor: Callable[[torch.Tensor], torch.Tensor] | None,
 ) -> torch.Tensor:  # fmt: skip
     logs = -fn(out.expand(len(targets), -1), targets) + weight
-    logs = logs if factor is None else logs + factor(targets)
+    logs = logs if factor is None else logs + factor(targets).reshape(*logs.shape, -1).sum(-1)
     return logs.masked_fill(logs.isnan(), -math.inf)
 
 

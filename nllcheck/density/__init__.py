@@ -48,22 +48,24 @@ def density(
     support: str | None = None,
     base_measure: str | None = None,
     nll: bool = False,
+    memory: int = 2**30,
 ) -> Density:
     """The answer. Never raises for a loss that it cannot decide: that is the answer 'undecided', with the cause.
 
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
+    `memory`: bytes that evaluating the loss at many targets may take.
     """
     claims = nll or claims_likelihood(graph.graph, loss_name)
-    answer = _answered(graph, axes, support, base_measure, claims)
+    answer = _answered(graph, axes, support, base_measure, claims, memory)
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
 
 
 def _answered(
-    graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool
+    graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool, memory: int
 ) -> Density:
     try:
-        found = measured_on(graph, axes, support, base_measure)
+        found = measured_on(graph, axes, support, base_measure, memory)
     except UndecidedError as error:
         name = "not-samples" if "no sum over samples" in str(error) else "undecided"
         head = "No function of one sample" if name == "not-samples" else "Not decided"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from torch import fx
 
@@ -66,7 +67,8 @@ def _replaced(places: list[fx.Node], epsilon: float) -> Iterator[None]:
 def _span(found: Measured) -> float:
     """How far log Z differs between the batch's samples; infinite where it is not known."""
     try:
-        again = measured(found.samples, thetas(found.samples, ()), found.support, None)
+        samples = replace(found.samples)  # without what it has made of the formula as it was
+        again = measured(samples, thetas(samples, ()), found.support, None)
     except UndecidedError:
         return math.inf
     values = again.reading.log_z[0][again.decided[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,10 +26,13 @@ MATRIX = 2  # dimensions of the largest target
 MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken for one sample's row
 
 
-def samples_of(graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] | None = None) -> Samples:
+def samples_of(
+    graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] | None = None, memory: int = 2**30
+) -> Samples:
     """Cut the loss into samples; `by_rows`: a target is a whole row, whatever the loss does with it.
 
-    `moved`: nodes to cut at beside the target, in place of the boundary between model and loss. Raises UndecidedError
+    `moved`: nodes to cut at beside the target, in place of the boundary between model and loss. `memory`: bytes that
+    evaluating it may take. Raises UndecidedError
     with the reason where that is impossible.
     """
     target = _target(graph)
@@ -43,10 +47,11 @@ def samples_of(graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] |
     if not by_rows and not _has_parts(module, base, dependent):
         stepped = _by_step(module, f"moved_{target}", (*moved, target), base)
         if stepped is not None:
-            return stepped
+            return replace(stepped, memory=memory)
     shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
     shares, counted = shares_of(values, module, tail, shape)
-    return Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
+    made = Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
+    return replace(made, memory=memory)
 
 
 def _has_parts(module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term]) -> bool:

@@ -23,6 +23,7 @@ from nllcheck.density.implied import divergence_of, origin_of
 from nllcheck.density.latent import Latent, latents
 from nllcheck.density.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
 from nllcheck.density.posteriors import Posterior, posteriors
+from nllcheck.density.prune import until
 from nllcheck.density.running import by_origin
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.terms import Term
@@ -130,13 +131,16 @@ def _evaluated(
 ) -> Evaluated:
     """(S, n) mu, sigma and the mean of the terms over the noise, and the (S, n) variance of one draw."""
     nodes = by_origin(samples.module, samples.moved)
+    own = [t for t in terms if t.constant is None]
+    short = until(
+        samples.module, [*(nodes[k] for k in (latent.sample, latent.mean, latent.scale)), *(t.node for t in own)]
+    )
 
     def at(noise: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        runner = Runner(samples.module, WIDE)
-        runner.run(mean, scale, noise, *samples.base[3:])
-        parts = [(runner.env[t.node] if t.constant is None else t.constant) * samples.shares[t] for t in terms]
-        shape = runner.env[nodes[latent.sample]].shape
-        given = [runner.env[nodes[k]].expand(shape).reshape(-1) for k in (latent.mean, latent.scale)]
+        drawn, *given = Runner(short, WIDE, keep=False).run(mean, scale, noise, *samples.base[3:])
+        values = dict(zip(own, given[2:], strict=True))
+        parts = [(values[t] if t.constant is None else t.constant) * samples.shares[t] for t in terms]
+        given = [value.expand(drawn.shape).reshape(-1) for value in given[:2]]
         return (*given, sum(p.reshape(-1) for p in parts))  # type: ignore[return-value]
 
     places, weights = (torch.tensor(v, dtype=WIDE) for v in np.polynomial.hermite_e.hermegauss(draws))

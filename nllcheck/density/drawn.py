@@ -32,11 +32,22 @@ MOST_WORK = 2e6
 
 @dataclass(frozen=True)
 class _Run:
-    """B blocks of Q points for M integrals."""
+    """One block of Q points for M integrals."""
 
-    places: torch.Tensor  # (B, Q, M, d)
-    weights: torch.Tensor  # (B, Q, M) log of density over proposal
-    shares: torch.Tensor  # (B, Q, M, K) component over proposal
+    places: torch.Tensor  # (Q, M, d)
+    weights: torch.Tensor  # (Q, M) log of density over proposal
+    shares: torch.Tensor  # (Q, M, K) component over proposal
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What a block leaves behind, relative to exp(height): its means, and the sums of the controls' least squares."""
+
+    height: torch.Tensor  # (M,)
+    value: torch.Tensor  # (M,) mean of density over proposal
+    base: torch.Tensor  # (M, K) means of the controls
+    gram: torch.Tensor  # (M, K, K)
+    product: torch.Tensor  # (M, K)
 
 
 def drawn(at: Density, peaks: list[Peaks], low: float, high: float) -> Integrals:
@@ -45,16 +56,20 @@ def drawn(at: Density, peaks: list[Peaks], low: float, high: float) -> Integrals
     total = int(min(MOST_POINTS, max(512, MOST_WORK / (count * width))))
     parts = peaks
     for k in range(PILOTS):
-        pilot = _run(at, parts, 512, 1, low, high, first=1000 + k)
-        parts = [*peaks, _moments(pilot.weights[0], pilot.places[0], peaks)]
-    run = _run(at, parts, total // BLOCKS, BLOCKS, low, high)
-    log_z, error = _controlled(run)
-    flat = run.weights.reshape(-1, count)
+        pilot = _block(at, parts, 512, low, high, 1000 + k)
+        parts = [*peaks, _moments(pilot.weights, pilot.places, peaks)]
+    blocks, weights, far = [], [], []
+    for block in range(BLOCKS):  # one at a time: the controls of all of them take eight times the memory
+        run = _block(at, parts, total // BLOCKS, low, high, block)
+        blocks.append(_sums(run))
+        weights.append(run.weights)
+        far.append((run.places.abs() > FAR / 2).any(-1))
+    log_z, error = _controlled(blocks, total // BLOCKS * BLOCKS)
+    flat = torch.cat(weights)
     heavy = _tail_index(flat)
     error = error * (1 + 2 * heavy)  # of skewed weights the few that would raise the mean are missing in most blocks
     if high <= FAR:  # the chart ends there: what lies outside is less than what lies just inside
-        far = (run.places.abs() > FAR / 2).any(-1).reshape(-1, count)
-        error = error + (torch.softmax(flat, 0) * far).sum(0)
+        error = error + (torch.softmax(flat, 0) * torch.cat(far)).sum(0)
     error = torch.where((heavy > HEAVIEST) | _is_poor(flat) | ~torch.isfinite(log_z), math.inf, error)
     return Integrals(log_z, error, torch.zeros(count, dtype=torch.bool))
 
@@ -73,19 +88,29 @@ def _tail_index(weights: torch.Tensor) -> torch.Tensor:
     return (top[:-1] - top[-1:]).mean(0)
 
 
-def _controlled(run: _Run) -> tuple[torch.Tensor, torch.Tensor]:
-    """(M,) log Z and its error: each block's mean, freed of what the controls explain by the other blocks' fit."""
-    height = run.weights.amax((0, 1))
-    value = torch.exp(run.weights - height)
+def _sums(run: _Run) -> _Sums:
+    height = run.weights.amax(0)
+    value = torch.exp(run.weights - torch.where(torch.isfinite(height), height, 0.0))
     base = torch.cat([torch.ones_like(run.shares[..., :1]), run.shares[..., 1:] - 1], -1)
-    gram, product = torch.einsum("bqmi,bqmj->bmij", base, base), torch.einsum("bqmi,bqm->bmi", base, value)
+    gram, product = torch.einsum("qmi,qmj->mij", base, base), torch.einsum("qmi,qm->mi", base, value)
+    return _Sums(height, value.mean(0), base.mean(0), gram, product)
+
+
+def _controlled(blocks: list[_Sums], points: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(M,) log Z and its error: each block's mean, freed of what the controls explain by the other blocks' fit."""
+    height, value, base, gram, product = (
+        torch.stack([getattr(b, name) for b in blocks]) for name in ("height", "value", "base", "gram", "product")
+    )
+    top = height.amax(0)
+    scale = torch.exp(height - top).nan_to_num(0.0)
+    value, product = value * scale, product * scale[..., None]
     others = torch.linalg.pinv(gram.sum(0) - gram, rtol=1e-10, hermitian=True)
     fit = torch.einsum("bmij,bmj->bmi", others, product.sum(0) - product)
-    means = fit[..., 0] + (value - torch.einsum("bqmi,bmi->bqm", base, fit)).mean(1)
+    means = fit[..., 0] + value - (base * fit).sum(-1)
     mean = means.mean(0)
-    unseen = 1 / run.weights[..., 0].numel()  # what carries less may lie between all the points
+    unseen = 1 / points  # what carries less may lie between all the points
     error = CERTAIN * means.std(0) / (mean * math.sqrt(BLOCKS)) + unseen
-    return height + torch.log(mean), error.nan_to_num(math.inf)
+    return top + torch.log(mean), error.nan_to_num(math.inf)
 
 
 def _moments(log_weights: torch.Tensor, x: torch.Tensor, peaks: list[Peaks]) -> Peaks:
@@ -104,13 +129,8 @@ def _moments(log_weights: torch.Tensor, x: torch.Tensor, peaks: list[Peaks]) -> 
     )
 
 
-def _run(at: Density, parts: list[Peaks], points: int, blocks: int, low: float, high: float, first: int = 0) -> _Run:
-    """Draw and weigh; the components share the points evenly."""
-    found = [_block(at, parts, points, low, high, first + block) for block in range(blocks)]
-    return _Run(*(torch.stack([getattr(f, name) for f in found]) for name in ("places", "weights", "shares")))
-
-
 def _block(at: Density, parts: list[Peaks], points: int, low: float, high: float, seed: int) -> _Run:
+    """Draw and weigh; the components share the points evenly."""
     width = parts[0].place.shape[-1]
     u = spread_evenly(width, points, seed)
     z = torch.stack([quantile(u) for quantile in _QUANTILES])

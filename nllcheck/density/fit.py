@@ -24,20 +24,22 @@ from nllcheck.graphs import refs
 from nllcheck.types import Axis
 
 
-def measured_on(graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None) -> Measured:
+def measured_on(
+    graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None, memory: int = 2**30
+) -> Measured:
     """Z over the support that was asked for, else over the one that the batch shows or on which the loss is normalised.
 
-    Raises UndecidedError where there is none.
+    `memory`: bytes that it may take. Raises UndecidedError where there is none.
     """
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... for a bare function")
-    samples = samples_of(graph, by_rows=asked in ROWS)
+    samples = samples_of(graph, by_rows=asked in ROWS, memory=memory)
     target = samples.moved[samples.which]
     support = support_of(graph, target, asked)
     if support is None:
         raise UndecidedError("the target's support could not be inferred; state it with --support")
     if support.name in ROWS and not samples.event:
-        samples = samples_of(graph, by_rows=True)
+        samples = samples_of(graph, by_rows=True, memory=memory)
     if asked is None and samples.event:
         support = as_shares(support, graph.values[target])
     moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
@@ -86,7 +88,7 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
     name = verdict_of(found).name
     if name in ("proper", "constant", "target-factor"):
         return found
-    samples = samples_of(graph, by_rows=True)
+    samples = samples_of(graph, by_rows=True, memory=found.samples.memory)
     support = Support("sphere", "rows of length 1, over which the loss can be integrated")
     other = measured(samples, thetas(samples, moving), support, base_measure)
     return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found

@@ -25,7 +25,10 @@ def log_density(
         y = chart.to_target(x)
         value = -samples.losses(y.reshape(len(x), points, samples.count, *samples.event), theta.tensors)
         value = value.reshape(len(x), -1) + chart.log_jacobian(x)
-        return value if factor is None else value + factor(y if samples.event else y[..., 0])
+        if factor is None:
+            return value
+        each = factor(y if samples.event else y[..., 0])
+        return value + (each.sum(-1) if each.dim() > value.dim() else each)  # of a row: the product of its numbers'
 
     return at
 

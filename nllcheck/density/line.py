@@ -27,6 +27,7 @@ LOOKED = 40  # points a side where an infinite density is looked for
 NOTHING = 25.0  # nats below Z
 MOST_GUESSED = 0.1  # share of an integral that may be extrapolated
 GOOD = 1e-6  # relative error at which an integral is left alone
+CHUNK = 1 << 20  # numbers at which the density is asked for at a time
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,18 @@ class Integrals:
 
 
 def integrate(log_density: LogDensity, starts: torch.Tensor, unit: torch.Tensor, low: float, high: float,
-              is_closed: bool = False) -> Integrals:  # fmt: skip
+              is_closed: bool = False, marks: torch.Tensor | None = None) -> Integrals:  # fmt: skip
     """Integrate M log densities over [low, high].
 
-    `starts` (K, M): where to begin climbing; `unit` (M,): a first guess of the scale, any order of magnitude.
+    `starts` (K, M): where to begin climbing; `unit` (M,): a first guess of the scale, any order of magnitude;
+    `marks` (J, M): where there may be narrow peaks beside these.
     `is_closed`: low and high are ends of the support; else the tail beyond them is extrapolated.
     """
     tops, widths = climb(log_density, starts, unit, low, high)
     best = tops[1].argmax(0)
     centre, scale = (t.gather(0, best[None])[0] for t in (tops[0], widths))
     line = _Line(log_density, centre, scale, tops[1].amax(0))
-    edges = _edges(line, tops[0], widths, low, high)
+    edges = _edges(line, tops[0], widths, marks, low, high)
     panels = _refined(line, edges)
     whole = _closed(panels) if is_closed else _with_tails(line, panels, low, high)
     blurred = scale < 1e-11 * centre.abs()  # the peak is narrower than the floats around it can show
@@ -139,13 +141,18 @@ class _Line:
         return torch.log(self.scale) + size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
 
 
-def _edges(line: _Line, tops: torch.Tensor, widths: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """(E, M) panel edges: a core around the main peak, the tails, and the other peaks with their surroundings."""
+def _edges(
+    line: _Line, tops: torch.Tensor, widths: torch.Tensor, marks: torch.Tensor | None, low: float, high: float
+) -> torch.Tensor:
+    """(E, M) panel edges: a core around the main peak, the tails, the other peaks with their surroundings, and marks
+    with surroundings of the narrowest peak's width."""
     ends = [torch.asinh((t - line.centre) / line.scale) for t in (low, high)]
     share = torch.linspace(0, 1, 7, dtype=tops.dtype)[1:, None]
     core = torch.linspace(-8, 8, 15, dtype=tops.dtype)[:, None].expand(-1, tops.shape[1])
     parts = [core, -8 + share * (ends[0] + 8), 8 + share * (ends[1] - 8)]
     parts += [torch.asinh((tops + k * widths - line.centre) / line.scale) for k in (-8, -2, 0, 2, 8)]
+    if marks is not None:
+        parts += [torch.asinh((marks + k * widths.amin(0) - line.centre) / line.scale) for k in (-8, 0, 8)]
     edges = torch.cat(parts).clamp(ends[0], ends[1])
     return edges.sort(0).values
 
@@ -160,7 +167,13 @@ class _Panels:
 
 
 def _rules(line: _Line, low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Value and error of each panel, (E, M), by the two nested rules."""
+    """Value and error of each panel, (E, M), by the two nested rules; some panels at a time."""
+    some = max(1, CHUNK // (2 * len(_NODES) * low.shape[1]))
+    found = [_rules_of(line, a, b) for a, b in zip(low.split(some), high.split(some), strict=True)]
+    return torch.cat([value for value, _ in found]), torch.cat([error for _, error in found])
+
+
+def _rules_of(line: _Line, low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     half = torch.tensor(_NODES, dtype=low.dtype)
     nodes = torch.cat([-half, half[:-1].flip(0)])
     kronrod, gauss = (torch.tensor((*w, *w[-2::-1]), dtype=low.dtype) for w in (_KRONROD, _GAUSS))

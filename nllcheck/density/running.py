@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -11,6 +10,7 @@ from torch import Tensor, fx
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.density.prune import until
 from nllcheck.density.sample import WIDE
 from nllcheck.sweep.joint import cut
 
@@ -33,14 +33,10 @@ def by_origin(module: fx.GraphModule, moved: Sequence[int]) -> dict[int, fx.Node
 
 def run_to(module: fx.GraphModule, wanted: Sequence[fx.Node], values: Sequence[Tensor]) -> list[Tensor]:
     """The module run at (S, ...) values of its placeholders, as far as `wanted` needs it: (S, ...) each."""
-    part, made = fx.Graph(), dict[fx.Node, Any]()
-    part.graph_copy(module.graph, made)
-    part.output(tuple(made[n] for n in wanted))
-    part.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
-    short = fx.GraphModule(module, part)
+    short = until(module, wanted)
 
     def at(*tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(Runner(short, WIDE).run(*tensors))
+        return tuple(Runner(short, WIDE, keep=False).run(*tensors))
 
     with torch.no_grad(), plain_kernels():
         return list(torch.func.vmap(at)(*(promoted(v, WIDE) for v in values)))

@@ -12,9 +12,12 @@ from torch import fx
 
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.trace import plain_kernels
+from nllcheck.density.prune import live_elements, until
 from nllcheck.density.terms import Tail, Term
 
 WIDE = torch.float64
+CACHED = 2**24  # bytes: more does not stay in a CPU's caches
+SHARE = 4  # of the memory the values of one run take one part; temporaries of its ops have the rest
 
 
 class UndecidedError(Exception):
@@ -44,6 +47,7 @@ class Samples:
     values: dict[fx.Node, Any]  # every node's value on the batch
     counted: torch.Tensor  # (N,) which samples the loss counts at all: a mask leaves others out
     by_step: bool = False  # a sample is the last step of a sequence, given those before it
+    memory: int = 2**30  # bytes that evaluating it at many targets may take
 
     @property
     def count(self) -> int:
@@ -106,7 +110,7 @@ class Samples:
         values = {t: self.values[t.node] if t.constant is None else t.constant for t in found}
         return tuple((t, float(self._by_sample(t, values[t])[first])) for t in found)
 
-    def losses(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...], chunk: int = 1 << 20) -> torch.Tensor:
+    def losses(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """(Q, P, N) the part of the loss that depends on the target.
 
         `target` is (Q, P, N, *event); `theta` holds every placeholder's value with a leading P (the target's own
@@ -114,10 +118,14 @@ class Samples:
         """
         queries, points = target.shape[:2]
         full = target.reshape(queries, points, *self.base[self.which].shape)
-        rows = max(1, chunk // max(1, points * self.count * max(1, math.prod(self.event))))
+        rows = self.at_once(points)
         with torch.no_grad(), plain_kernels():
             parts = [self._dependent(full[k : k + rows], theta) for k in range(0, queries, rows)]
         return torch.cat(parts)
+
+    def at_once(self, points: int) -> int:
+        """How many targets of each sample are tried at a time, at so many settings."""
+        return max(1, min(CACHED, self.memory // SHARE) // (WIDE.itemsize * points * self._by_target[2]))
 
     def free_terms(self, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """(P, N, J) the `free` terms of each sample."""
@@ -126,11 +134,19 @@ class Samples:
         with torch.no_grad(), plain_kernels():
             return torch.func.vmap(lambda *t: torch.stack(self._terms(t, self.free), -1))(*theta)
 
-    def _dependent(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    @cached_property
+    def _by_target(self) -> tuple[tuple[Term, ...], fx.GraphModule, int]:
+        """The terms that read the target, the module as far as they need it, and what it holds for one target."""
         wanted = tuple(t for t in self.tail.terms if self.tail.reads_target(t))
+        nodes = [t.node for t in wanted]
+        return wanted, until(self.module, nodes), live_elements(nodes, self.tail.on_target, self.values)
+
+    def _dependent(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        wanted, short, _ = self._by_target
 
         def at(y: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-            return sum(self._terms((*rest[: self.which], y, *rest[self.which + 1 :]), wanted))  # type: ignore[return-value]
+            values = Runner(short, WIDE, keep=False).run(*rest[: self.which], y, *rest[self.which + 1 :])
+            return sum(self._by_sample(t, v) for t, v in zip(wanted, values, strict=True))  # type: ignore[return-value]
 
         over_points = torch.func.vmap(at)
         over_queries = torch.func.vmap(over_points, in_dims=(0, *(None for _ in theta)))

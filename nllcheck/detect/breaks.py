@@ -39,7 +39,7 @@ OVERHEAD = 1e4  # elements that are computed in the time that it takes to call a
 _BISECTION = 200  # points that a bisection takes, about
 
 
-def breaks(graph: LossGraph, swept: Swept) -> tuple[Break, ...]:
+def breaks(graph: LossGraph, swept: Swept, memory: int = 2**30) -> tuple[Break, ...]:
     """One entry an axis of the boundary and dtype, autocast among them; axes that scale, targets and the model's
     inside are left out."""
     parts = [p for p in swept.parts if p.trace.axis.role not in ("target", "hidden", "intermediate")]
@@ -51,19 +51,19 @@ def breaks(graph: LossGraph, swept: Swept) -> tuple[Break, ...]:
         axes = [part.trace.axis for part, group in zip(parts, groups, strict=True) if group == (k, dtype)]
         cost = len(DTYPES) * (POINTS + _BISECTION) * WORK / affordable(swept.joints[k], WORK, 1, POINTS)
         told, left = axes[: max(0, int(left // cost))], left - len(axes) * cost
-        found |= dict(zip(told, _rows(swept.joints[k], partial(under.joint, k), told), strict=True))
+        found |= dict(zip(told, _rows(swept.joints[k], partial(under.joint, k), told, memory), strict=True))
     return tuple(row for part in parts for row in found.get(part.trace.axis) or _untold(part.trace.axis))
 
 
-def _rows(joint: Joint, mixed: Callable[[], Joint], axes: Sequence[Axis]) -> list[list[Break]]:
+def _rows(joint: Joint, mixed: Callable[[], Joint], axes: Sequence[Axis], memory: int) -> list[list[Break]]:
     """For each axis its entries in every dtype."""
     if not axes:
         return []
-    columns = [_column(lambda: joint, axes, dtype) for dtype in DTYPES]
-    columns.append(_column(mixed, axes, None))
+    columns = [_column(lambda: joint, axes, dtype, memory) for dtype in DTYPES]
+    columns.append(_column(mixed, axes, None, memory))
     rows = [list(row) for row in zip(*columns, strict=True)]
     if joint.base[0].device.type != "cpu":
-        rows = [row + more for row, more in zip(rows, beside(joint, axes, torch.device("cpu")), strict=True)]
+        rows = [row + more for row, more in zip(rows, beside(joint, axes, torch.device("cpu"), memory), strict=True)]
     return rows
 
 
@@ -71,14 +71,14 @@ def _untold(axis: Axis) -> list[Break]:
     return [_at_no_value(axis, _name(dtype), "the batch is too large") for dtype in (*DTYPES, None)]
 
 
-def beside(joint: Joint, axes: Sequence[Axis], device: torch.device) -> list[list[Break]]:
+def beside(joint: Joint, axes: Sequence[Axis], device: torch.device, memory: int = 2**30) -> list[list[Break]]:
     """For each axis its thresholds on another device in the training dtype, where they are not those of the joint's.
 
     The axes move tensors of one dtype. Denormals that are flushed and functions of another library move thresholds: a
     fact, and nobody's defect.
     """
     dtype = _moves_in(joint, axes[0])
-    here, there = (_column(on, axes, dtype) for on in (lambda: joint, lambda: unpacked(packed(joint), device)))
+    here, there = (_column(on, axes, dtype, memory) for on in (lambda: joint, lambda: unpacked(packed(joint), device)))
     name = f"{_name(dtype)} on the {device.type}"
     pairs = zip(here, there, strict=True)
     return [[replace(b, dtype=name)] if (a.below, a.above) != (b.below, b.above) else [] for a, b in pairs]
@@ -113,14 +113,14 @@ def _dtype(value: Any) -> Any:
     return getattr(value, "dtype", None)
 
 
-def _column(joint: Callable[[], Joint], axes: Sequence[Axis], dtype: torch.dtype | None) -> list[Break]:
+def _column(joint: Callable[[], Joint], axes: Sequence[Axis], dtype: torch.dtype | None, memory: int) -> list[Break]:
     """An entry an axis; `dtype` None: as the joint graph's own casts have it."""
     try:
         made = joint()
         edges: dict[Axis, list[float | None]] = {}
         for own in dict.fromkeys(_moves_in(made, axis) for axis in axes):
             some = [axis for axis in axes if _moves_in(made, axis) == own]
-            edges |= dict(zip(some, _edges(made, some, dtype, dtype or own), strict=True))
+            edges |= dict(zip(some, _edges(made, some, dtype, dtype or own, memory), strict=True))
     except (UnsweepableError, RuntimeError) as error:  # an op without a kernel for this dtype
         return [_at_no_value(axis, _name(dtype), str(error).splitlines()[0][:120]) for axis in axes]
     return [_entry(axis, _name(dtype), *edges[axis]) for axis in axes]
@@ -143,9 +143,11 @@ def _entry(axis: Axis, name: str, below: float | None, above: float | None) -> B
     return Break(axis.label, name, axis.observed, below, above, reach)
 
 
-def _edges(joint: Joint, axes: Sequence[Axis], dtype: torch.dtype | None, own: torch.dtype) -> list[list[float | None]]:
+def _edges(
+    joint: Joint, axes: Sequence[Axis], dtype: torch.dtype | None, own: torch.dtype, memory: int
+) -> list[list[float | None]]:
     """For each axis the first failing values below and above its middle, among the numbers of `own`."""
-    survey = Survey(joint, axes, dtype)
+    survey = Survey(joint, axes, dtype, memory)
     points = [default_points(axis, own, affordable(joint, WORK, 24, POINTS)) for axis in axes]
     tried = zip(axes, points, survey.survived(list(enumerate(points))), strict=True)
     rims = [rim for axis, values, sound in tried for rim in _rims(axis, values.tolist(), ~sound)]  # two an axis
