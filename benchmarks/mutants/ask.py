@@ -66,7 +66,8 @@ def asked(name: str, fn: Callable[..., torch.Tensor]) -> Asked:
     factor = next((f.log for f in FACTORS if f.name == found.factor), None)
     real = truth(loss.support, loss, fn, factor)
     mark = _mark(found, real)
-    if mark in ("WRONG", "other") and found.support in SUPPORTS and found.support != loss.support:
+    elsewhere = found.support in SUPPORTS and found.support != loss.support and loss.y.dim() == 1
+    if mark in ("WRONG", "other") and elsewhere:
         real = truth(found.support, loss, fn, factor)
         mark = "elsewhere" if _mark(found, real) == "right" else mark
     return Asked(mark, found.name, "/".join(real), found.text)

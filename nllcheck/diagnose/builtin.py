@@ -138,11 +138,12 @@ COLLAPSE = Builtin(
 NO_DIVERGENCE = Builtin(
     "NLL710",
     "no-divergence",
-    "The KL divergence of N(mu, sigma^2) from N(m, s^2) is log(s / sigma) + (sigma^2 + (mu - m)^2) / (2 s^2) - 1/2: "
-    "never negative, and 0 only where the two are the same distribution. A term with another sign, or with other "
-    "weights at sigma^2 and mu^2, pulls the posterior to where neither the data nor the prior are.",
+    "The KL divergence of q from p is the mean of log q - log p under q: never negative, and 0 only where the two are "
+    "the same distribution. Of N(mu, sigma^2) from N(m, s^2) it is log(s / sigma) + (sigma^2 + (mu - m)^2) / (2 s^2) - "
+    "1/2. A term with another sign, or with other weights at its pieces, pulls the posterior to where neither the data "
+    "nor the prior are.",
     "With log_var = log(sigma^2) and a standard normal prior: -0.5 * (1 + log_var - mu**2 - exp(log_var)), added to "
-    "the loss; or torch.distributions.kl_divergence(Normal(mu, sigma), Normal(0, 1)).",
+    "the loss; or torch.distributions.kl_divergence(Normal(mu, sigma), Normal(0, 1)), which knows other families, too.",
 )
 
 BUILTINS = (

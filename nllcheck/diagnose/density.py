@@ -41,7 +41,7 @@ def divergences(graph: Graph, answer: Density) -> list[Finding]:
         phase="forward",
         op=op_name(graph, graph.nodes[event.node]),
         site=edit_site(graph, event),
-        reason="the terms at many mu and sigma against the divergence of normal distributions",
+        reason="the terms at many parameters of the posterior against what a divergence is made of",
         on_batch=True,
         **built(NO_DIVERGENCE, sentence(wrong[0].text)),
     )
