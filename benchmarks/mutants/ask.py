@@ -18,6 +18,7 @@ from nllcheck.density.factors import FACTORS
 from nllcheck.target import Batch, Target
 from nllcheck.types import Density
 
+ROWS = {"real": "plane", "positive": "quadrant", "unit": "square", "simplex": "simplex"}  # supports of two numbers
 SAYS_YES = ("proper", "constant", "target-factor")
 
 
@@ -66,9 +67,9 @@ def asked(name: str, fn: Callable[..., torch.Tensor]) -> Asked:
     factor = next((f.log for f in FACTORS if f.name == found.factor), None)
     real = truth(loss.support, loss, fn, factor)
     mark = _mark(found, real)
-    elsewhere = found.support in SUPPORTS and found.support != loss.support and loss.y.dim() == 1
-    if mark in ("WRONG", "other") and elsewhere:
-        real = truth(found.support, loss, fn, factor)
+    there = found.support if loss.y.dim() == 1 else ROWS.get(found.support, "")
+    if mark in ("WRONG", "other") and there in SUPPORTS and there != loss.support:
+        real = truth(there, loss, fn, factor)
         mark = "elsewhere" if _mark(found, real) == "right" else mark
     return Asked(mark, found.name, "/".join(real), found.text)
 

@@ -14,7 +14,7 @@ W = torch.float64
 SAME = 1e-3  # of log Z
 MOVES = 0.5
 KNOWN = 0.5  # share of the settings at which the grid must be fine enough
-SUPPORTS = ("real", "positive", "unit", "angle", "count", "class", "simplex")
+SUPPORTS = ("real", "positive", "unit", "angle", "count", "class", "simplex", "plane", "quadrant", "square")
 Grid = tuple[torch.Tensor, torch.Tensor]  # targets (Q, ...) and the log of what each weighs
 
 
@@ -48,6 +48,10 @@ def grid_of(support: str) -> Grid:
         case "square":
             t = torch.linspace(-80, 32, 801, dtype=W)
             y, weight = torch.sigmoid(t), logsigmoid(t) + logsigmoid(-t) + math.log(0.14)
+            return torch.cartesian_prod(y, y), torch.cartesian_prod(weight, weight).sum(-1)
+        case "quadrant":
+            t = torch.linspace(-80, 80, 801, dtype=W)
+            y, weight = torch.exp(t), t + math.log(0.2)
             return torch.cartesian_prod(y, y), torch.cartesian_prod(weight, weight).sum(-1)
         case "simplex":
             t = torch.linspace(-80, 80, 801, dtype=W)

@@ -62,6 +62,7 @@ def measured_on(
 
 
 CONTINUOUS = ("real", "positive", "unit", "interval")
+SHARP = 1e-3  # an error bar of log Z that a smooth density has, and one that is cut off within the chart has not
 OFTEN = 0.05  # of the targets: one number that comes up so often, among others that do not, is a point mass
 
 
@@ -104,9 +105,12 @@ def _is_counted(graph: LossGraph, target: int) -> bool:
 def _narrowed(found: Measured, base_measure: str | None) -> Measured:
     """Positive targets compared with a mean may live on the half line (a truncated density) and not on all reals: they
     do if that alone makes Z = 1, or constant, with every term of the loss."""
-    if found.support.name == "positive" and _ends_at_one(found):
-        support = Support("unit", "targets between 0 and 1, and the loss has no value above 1")
-        return measured(found.samples, found.theta, support, base_measure)
+    if found.support.name == "positive" and bool((found.samples.target < 1).all()):
+        if found.samples.event:
+            return _in_cube(found, base_measure)
+        if _ends_at_one(found):
+            support = Support("unit", "targets between 0 and 1, and the loss has no value above 1")
+            return measured(found.samples, found.theta, support, base_measure)
     if verdict_of(found).name == "varies":
         return _elsewhere(found, base_measure)
     left_out = bool(found.contested) or not all(found.reading.kept)
@@ -120,23 +124,18 @@ def _narrowed(found: Measured, base_measure: str | None) -> Measured:
 
 
 def _ends_at_one(found: Measured) -> bool:
-    """Are all targets below 1, and has the loss no value beyond? Of rows it is enough if that makes Z = 1."""
     samples = found.samples
-    if not bool((samples.target < 1).all()):
-        return False
-    if samples.event:
-        return _in_cube(found)
     beyond = torch.tensor([1.001, 1.5, 4.0, 30.0], dtype=samples.rows.dtype)
     loss = samples.losses(beyond[:, None, None].expand(-1, 1, samples.count), tuple(b[None] for b in samples.base))
     return not bool(torch.isfinite(loss).any())
 
 
-def _in_cube(found: Measured) -> bool:
-    """Rows of numbers in (0, 1), as of a copula: is the loss a density there, and is it none over all positive ones?"""
-    if _is_whole(found) and float(found.integrals.error[found.decided].median()) < 1e-3:
-        return False
-    inside = measured(found.samples, found.theta, Support("unit", "rows between 0 and 1"), None)
-    return verdict_of(inside).name == "proper"
+def _in_cube(found: Measured, base_measure: str | None) -> Measured:
+    """Rows of numbers in (0, 1), as of a copula, live there if that makes Z = 1 and all positive numbers do not."""
+    if _is_whole(found) and float(found.integrals.error[found.decided].median()) < SHARP:
+        return found
+    inside = measured(found.samples, found.theta, Support("unit", "rows between 0 and 1"), base_measure)
+    return inside if verdict_of(inside).name == "proper" else found
 
 
 def _elsewhere(found: Measured, base_measure: str | None) -> Measured:
