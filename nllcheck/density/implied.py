@@ -67,13 +67,13 @@ def origin_of(term: Term) -> int | None:
 
 
 def _settings(base: Sequence[Tensor]) -> list[Tensor]:
-    """(S, ...) around the batch's own values. What is positive stays so, and zeros (of a triangle) stay zero."""
+    """(S, ...) around the batch's own values. What is positive stays so, and zeros of a triangle stay zero."""
     made = torch.Generator().manual_seed(0)
     found = []
     for value in base:
         away = 2 * torch.rand(SETTINGS, *value.shape, generator=made, dtype=WIDE) - 1
         scaled = value * torch.exp(1.5 * away)
-        keeps = bool((value > 0).all()) or bool((value == 0).any())
+        keeps = bool((value > 0).all()) or bool((value == 0).any() and (value != 0).any())
         shifted = value + 2 * away * max(1.0, float(value.abs().max()))
         found.append(torch.where(value > 0, scaled, torch.where(value == 0, value, shifted)) if keeps else shifted)
     return found
@@ -172,8 +172,9 @@ def _mean(graph: LossGraph, made: Posterior, beside: frozenset[int] | None) -> s
 def _sentence(graph: LossGraph, made: Posterior, family: Family, answer: Answer) -> str:
     shown = made.sample if made.sample is not None else made.params[0]
     site = graph.graph.nodes[shown].site
-    label = label_of(graph.graph, shown) + (f" (line {site.line})" if site else "")
-    drawn = f"{family.shown} that {label} is drawn from" if made.sample is not None else f"{family.shown} with {label}"
+    label, place = label_of(graph.graph, shown), f" (line {site.line})" if site else ""
+    drawn = f"that {label} is drawn from" if made.sample is not None else f"with {label}"
+    drawn = f"{family.shown} {drawn}{place}"
     times = "" if abs(answer.weight - 1) < SAME else f"{answer.weight:.4g} times "
     prior = answer.prior or "a prior that the loss evaluates at the sample"
     match answer.name:

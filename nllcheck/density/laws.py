@@ -20,6 +20,7 @@ from nllcheck.density.normals import EXACT, PLAIN
 MOST_UNITS = 64  # posteriors of a batch that are fitted
 MOST_OF = 0.9  # share of the posteriors that must agree
 FELT = 1e-3  # of the terms' range
+MOVED = 0.1  # nats by which E log q must change between the settings, for the terms to be said not to follow it
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Fit:
     found: Tensor
     left: Tensor
     weighs: Tensor
+    moves: Tensor
 
 
 def by_closed_form(family: Family, params: Params, value: Tensor) -> Answer | None:
@@ -56,12 +58,12 @@ def by_closed_form(family: Family, params: Params, value: Tensor) -> Answer | No
         return Answer("turned")
     if _mostly((whole.left < PLAIN) & (weight > 0) & felt & family.is_improper(rest)):
         return Answer("none", wrong="what it is measured from is no distribution: a parameter of it is not above 0")
-    if _mostly((whole.left < PLAIN) & ~felt & _has_entropy_left(family, whole)):
+    if _mostly((whole.left < PLAIN) & ~felt & (whole.moves > MOVED) & _has_entropy_left(family, whole)):
         return Answer("none", wrong="the logarithm of the scale is missing, and with it what keeps the posterior wide")
     pieces = fitted(family.pieces(*params), value)
     marked = torch.stack([(pieces.weighs[:, list(group)] > FELT).any(-1) for group in family.marks(_width(params))])
     logs = pieces.found[:, 0] > 0 if family.likely is not None else torch.ones_like(sound)
-    if _mostly((pieces.left < PLAIN) & (whole.left > FELT) & marked.all(0) & logs):
+    if _mostly((pieces.left < PLAIN) & (whole.left > FELT) & (whole.moves > MOVED) & marked.all(0) & logs):
         return Answer("none", wrong="it is made of the same pieces, with other coefficients than a divergence has")
     return None
 
@@ -91,7 +93,13 @@ def by_ratio(near: Fit, far: Fit) -> Answer | None:
     if _mostly((left < EXACT) & felt & (rise / weight > FELT)) and _agree(weight):  # -log p rises outwards
         middle = float(weight.median())
         return Answer("kl" if middle > 0 else "reversed", abs(middle))
-    lacks = (left < PLAIN) & (near.weighs[:, 0] < 10 * PLAIN) & (near.weighs[:, 1] > FELT) & (share > 0)
+    lacks = (
+        (left < PLAIN)
+        & (near.moves > MOVED)
+        & (near.weighs[:, 0] < 10 * PLAIN)
+        & (near.weighs[:, 1] > FELT)
+        & (share > 0)
+    )
     if _mostly(lacks & (rise > FELT)):
         return Answer(
             "none", wrong="log q(z) lacks the logarithm of the scale, and with it what keeps the posterior wide"
@@ -108,10 +116,15 @@ def fitted(columns: list[Tensor], value: Tensor) -> Fit:
     size = base.abs().amax(1).clamp(min=1e-300)
     found = torch.linalg.lstsq(base / size[:, None], value[..., None], driver="gelsd").solution[..., 0]
     left = (value - (base / size[:, None] * found[:, None]).sum(-1)).abs().amax(-1)
-    span = torch.where(known, value, -torch.inf).amax(-1) - torch.where(known, value, torch.inf).amin(-1)
+    span, moves = _range(value, known), _range(base[..., 0], known)
     enough = known.sum(-1) >= 2 * len(columns)
     left = torch.where(enough & (span > FELT), left / span, torch.inf)
-    return Fit(found / size, left, (found.abs() / span[:, None]).nan_to_num(0.0))
+    return Fit(found / size, left, (found.abs() / span[:, None]).nan_to_num(0.0), moves)
+
+
+def _range(value: Tensor, known: Tensor) -> Tensor:
+    """(U, S) -> (U,) over the settings that are known."""
+    return torch.where(known, value, -torch.inf).amax(-1) - torch.where(known, value, torch.inf).amin(-1)
 
 
 def _mostly(mask: Tensor) -> bool:

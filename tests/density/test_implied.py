@@ -62,6 +62,14 @@ def normal(term):
     return loss
 
 
+def shared(mu, raw, y):
+    """A squashed policy with its entropy (Haarnoja et al. 2018): one log sigma for all, which training starts at 0."""
+    policy = D.Normal(mu, raw.exp())
+    z = policy.rsample()
+    log_prob = policy.log_prob(z) - 2 * (0.6931472 - z - softplus(-2 * z))
+    return (0.2 * log_prob - torch.tanh(z) * y).mean()
+
+
 def gamma(term):
     def loss(mu, raw, y):
         a, b = softplus(mu) + 0.1, raw.exp()
@@ -188,6 +196,7 @@ CASES = {
     "penalty of a sample": (laplace(lambda m, b, z: z.abs()), PAIR, None, ""),
     "penalty of a matrix": (matrix(lambda m, L, z: (m**2).sum(-1) + (L**2).sum((-1, -2))), MATRIX, None, ""),
     "entropy of a matrix": (matrix(lambda *a: matrix_kl(*a) - matrix_kl(*a, entropy=0.0)), MATRIX, None, ""),
+    "shared log sigma, at its start": (shared, {**PAIR, "raw": torch.zeros(1)}, "kl", "are 0.2 times"),
     "score of a sample": (normal(lambda m, s, z: -log_q(m, s, z.detach())), PAIR, None, ""),
     "prior alone": (normal(lambda m, s, z: -mixture().log_prob(z)), PAIR, None, ""),
     "Dirichlet, turned on purpose": (evidence(lambda a: D.kl_divergence(UNIFORM, D.Dirichlet(a))), LABELS, None, ""),
