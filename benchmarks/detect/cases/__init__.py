@@ -44,6 +44,8 @@ from benchmarks.detect.cases import (
     sequence,
     structure,
     styles,
+    thread_defects,
+    thread_repairs,
     training,
     unseen_density,
     unseen_detection,
@@ -103,5 +105,7 @@ FAMILIES = (
     public_sound,
     public_guards,
     public_later,
+    thread_defects,
+    thread_repairs,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
