@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nllcheck.diagnose.builtin import COLLAPSE, NEGATIVE, SIGNS, UNBOUNDED
+from nllcheck.diagnose.builtin import COLLAPSE, LABELS, NEGATIVE, SIGNS, UNBOUNDED
 from nllcheck.diagnose.finding import base, where
 from nllcheck.diagnose.severity import severity_of
 from nllcheck.diagnose.texts import built
@@ -40,17 +40,24 @@ def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
 
 
 def unbounded(graph: Graph, judged: list[Judged]) -> list[Finding]:
-    """The axes along which the loss falls without end, as one finding a line; the samples that can collapse."""
+    """The axes along which the loss falls without end, as one finding a line; the samples that can collapse; labels
+    that no cross entropy is made for."""
     lines: dict[int, list[Judged]] = {}
-    for one in judged:
+    labelled = [j for j in judged if j.event.on_batch]
+    for one in (j for j in judged if not j.event.on_batch):
         lines.setdefault(one.event.node if one.event.axis else -1, []).append(one)
     alone = [_collapse(graph, one) for one in lines.pop(-1, [])]
-    return [*(_endless(graph, group) for group in lines.values()), *alone]
+    return [*(_endless(graph, group) for group in lines.values()), *alone, *(_labels(graph, j) for j in labelled)]
 
 
 def _collapse(graph: Graph, one: Judged) -> Finding:
     text = f"One sample alone can take its loss to minus infinity, as {one.event.detail}."
     return replace(base(graph, one, "note", ""), **built(COLLAPSE, text), command="")
+
+
+def _labels(graph: Graph, one: Judged) -> Finding:
+    text = f"A cross entropy of labels that are no probabilities: {one.event.detail}."
+    return replace(base(graph, one, "warning", ""), **built(LABELS, text), command="")
 
 
 def _endless(graph: Graph, group: list[Judged]) -> Finding:

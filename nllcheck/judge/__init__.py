@@ -9,6 +9,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.judge.collapse import collapses
 from nllcheck.judge.flips import flips_along, is_turned
+from nllcheck.judge.labels import off_labels
 from nllcheck.judge.noise import over_noise
 from nllcheck.judge.sample import Sampler
 from nllcheck.judge.series import Reading, over_readings, over_samples
@@ -63,14 +64,16 @@ def signs(
     """
     boundary = [p for p in swept.parts if p.trace.axis.is_boundary and p.trace.axis.mode != "toward"]
     boundary = [p for p in boundary if p.trace.axis.role != "hidden"]
-    found = negative_loss(whole, swept.joints[0], boundary, answer) if swept.joints else []
+    found = off_labels(graph, swept.joints[0]) if swept.joints else []
+    told = bool(found)  # why a loss falls without end, which then no axis has to show
+    found += negative_loss(whole, swept.joints[0], boundary, answer) if swept.joints else []
     for part in boundary:
         if part.wide is not None and part.trace.axis.role != "target":
             flips = flips_along(graph, swept.joints[part.joint], part.trace, part.wide)
             found += [
                 one for one in flips if one.verdict != "defect" or is_turned(one, swept.joints[part.joint], whole)
             ]
-            found += falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
+            found += [] if told else falls(graph, swept.joints[part.joint], part.wide, float(graph.loss), answer)
     if batches[0]:
         found += over_samples(graph, batches[0][0], batches[1][0])
     if swept.joints and not any(j.event.kind == "unbounded" for j in found):

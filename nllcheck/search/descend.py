@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,10 @@ from nllcheck.search.distance import DISTANCES
 from nllcheck.search.space import Space
 
 GROW, SHRINK = 1.6, 0.3  # of the step where it helped, where it did not
+CLOSE, LAST = 1e-3, 12  # distance from which on a sum of squares is followed to its exact 0, and the steps for that
+
+
+Measured = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]  # rows (S, D) -> distances, their slopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,30 @@ def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, kee
         distance = torch.where(better, there, distance)
         length = torch.where(better, length * GROW, length * SHRINK)
         visited.append(tried)
+    visited = visited[-12:]
     best = int(torch.nan_to_num(distance, torch.inf).argmin())
-    return Way(torch.cat(visited[-12:]), float(distance[best]), rows[best])
+    if 0 < float(distance[best]) < CLOSE:
+        visited += _to_the_bottom(space, measured, rows, slope)
+    return Way(torch.cat(visited), float(distance[best]), rows[best])
+
+
+def _to_the_bottom(space: Space, measured: Measured, rows: torch.Tensor, slope: torch.Tensor) -> list[torch.Tensor]:
+    """The points of further steps down to where the slope is 0, as it is where a sum of squares is.
+
+    The steps are those of Barzilai and Borwein 1988, equation 5: unlike Newton's they soon fit every curvature of a
+    quadratic form, and its bottom is met to the last digit.
+    """
+    length = torch.full_like(rows[:, :1], 1e-2)
+    visited = []
+    for _ in range(LAST):
+        tried = space.within(rows - length * slope)
+        its_slope = measured(tried)[1]
+        step, bend = tried - rows, its_slope - slope
+        curved = (step * bend).sum(1, keepdim=True)
+        length = torch.where(curved > 0, (step**2).sum(1, keepdim=True) / curved, length)
+        rows, slope = tried, its_slope
+        visited.append(rows)
+    return visited
 
 
 def _newton(distance: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
