@@ -27,7 +27,7 @@ from nllcheck.types import Phase
 Bools = npt.NDArray[np.bool_]
 States = npt.NDArray[np.int8]
 
-_CARRIES_INTENT = ("view", "select", "choice", "join", "clamp")
+_CARRIES_INTENT = ("view", "select", "choice", "join", "clamp", "create")
 _CARRIES_INTENT_OPS = ("add", "sub", "neg", "mul", "div", "max", "min", "maximum", "minimum", "log_softmax")
 
 

@@ -7,7 +7,7 @@ op, and a failure is told with the variation in words.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from nllcheck.capture.verify import eager
 from nllcheck.eager.events import event_at, offences
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import record
+from nllcheck.structure.asked import asked_about, questions_of
 from nllcheck.structure.variants import Variant, variants
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Effort, Event, Graph, Judged, Node, Ref
@@ -56,7 +57,7 @@ def structure(target: Target, batch: Batch, seed: int, effort: Effort, graph: Gr
     tensors = [leaf.value for leaf in prog.leaves]
     if not MOST[effort] or not _is_sound(prog, tensors, seed):
         return Variations(book.graph, (), ())
-    trials = list(_trials(target, batch, prog, seed, tables_of(graph) if graph else {}))
+    trials = list(_trials(target, batch, prog, seed, graph))
     judged: list[Judged] = []
     for trial in trials[: MOST[effort]]:
         judged += [] if _is_sound(trial.program, trial.tensors, seed) else _judged(book, trial, seed)
@@ -82,9 +83,10 @@ def _is_position(node: Node) -> bool:
     return node.op == "input" and "int" in node.dtype
 
 
-def _trials(target: Target, batch: Batch, prog: Program, seed: int, tables: Mapping[int, int]) -> Iterator[_Trial]:
+def _trials(target: Target, batch: Batch, prog: Program, seed: int, graph: Graph | None) -> Iterator[_Trial]:
     tensors = [leaf.value for leaf in prog.leaves]
-    found = variants(prog.leaves, target.model is not None, tables)
+    found = variants(prog.leaves, target.model is not None, tables_of(graph) if graph else {})
+    found += tuple(asked_about(prog.leaves, questions_of(graph))) if graph else ()
     for one in sorted(found, key=lambda v: not v.likely):
         if not one.unread or _is_unread(prog, one, seed):
             yield _Trial(f"a batch with {one.label}", prog, _with(tensors, one.leaf, one.value), one.likely)

@@ -40,6 +40,8 @@ def variants(
         is_data = leaf.role == "target" or not has_model or leaf.value.dtype == torch.bool
         if is_data and leaf.value.numel() > 1:
             found += _of(i, leaf, leaves)
+        elif _is_graph(leaf.value):
+            found.append(_lone_node(i, leaf))
         if leaf.role == "target":
             found += _of_column(i, leaf)
             found += _of_index(i, leaf, tables.get(i, 0))
@@ -73,6 +75,18 @@ def _of_index(i: int, leaf: Leaf, entries: int) -> Iterator[Variant]:
     for k in (0, entries - 1) if entries else ():
         if not bool((leaf.value == k).any()):
             yield Variant(f"{leaf.name} = {k} throughout", i, torch.full_like(leaf.value, k))
+
+
+def _is_graph(value: torch.Tensor) -> bool:
+    """Zeros and ones, nodes by nodes: who is whose neighbour."""
+    return value.dim() == 2 and value.shape[0] == value.shape[1] > 2 and is_mask(value)
+
+
+def _lone_node(i: int, leaf: Leaf) -> Variant:
+    """A node that nobody is next to, itself left out, too."""
+    value = leaf.value.clone()
+    value[0] = value[:, 0] = 0
+    return Variant(f"node 0 of {leaf.name} without neighbours", i, value)
 
 
 FEW = 8  # entries along a dimension that may each be a quantity of its own

@@ -1,0 +1,58 @@
+"""Values of a target that the loss itself asks about: who writes `y != 0` has readings of 0, whatever this batch holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from nllcheck.capture.trace import Leaf
+from nllcheck.ops import is_transparent, packet
+from nllcheck.structure.variants import Variant
+from nllcheck.types import Graph, Node, Ref
+
+Question = tuple[str, float]  # "ne", 0.0: y != 0
+_STEPS = {"eq": 0.0, "ne": 0.0, "gt": 0.0, "lt": 0.0, "ge": -1.0, "le": 1.0, "isnan": math.nan}  # to the other side
+
+
+def questions_of(graph: Graph) -> dict[int, tuple[Question, ...]]:
+    """Comparisons of each leaf with a number, and `isnan`."""
+    found: dict[int, dict[Question, None]] = {}
+    for node in graph.nodes:
+        name = packet(node.aten)
+        if node.op == "compare" and name in _STEPS and isinstance(node.args[0], Ref):
+            number = node.args[1] if len(node.args) > 1 else 0.0
+            leaf = _shown(graph, node.args[0].index)
+            if leaf.op == "input" and isinstance(number, (int, float)) and math.isfinite(number):
+                found.setdefault(leaf.index, {})[name, float(number)] = None
+    return {leaf: tuple(asked) for leaf, asked in found.items()}
+
+
+def _shown(graph: Graph, index: int) -> Node:
+    """The value behind views and casts that keep all its elements."""
+    node = graph.nodes[index]
+    while is_transparent(node.op) and node.op != "select" and node.args and isinstance(node.args[0], Ref):
+        node = graph.nodes[node.args[0].index]
+    return node
+
+
+def asked_about(leaves: Sequence[Leaf], questions: Mapping[int, Sequence[Question]]) -> Iterator[Variant]:
+    """The first element of a target where a question that all the batch answers alike is answered otherwise."""
+    for i, leaf in enumerate(leaves):
+        if leaf.role != "target" or not leaf.value.is_floating_point() or leaf.value.numel() < 2:
+            continue
+        for name, number in questions.get(i, ()):
+            other = number + _STEPS[name]
+            value = leaf.value.flatten().index_fill(0, torch.zeros(1, dtype=torch.long), other)
+            answers = _answers(name, value, number)
+            if bool((answers[1:] != answers[0]).all()):
+                yield Variant(f"{leaf.name}{_first(leaf.value)} = {other:g}", i, value.reshape(leaf.value.shape))
+
+
+def _answers(name: str, value: torch.Tensor, number: float) -> torch.Tensor:
+    return torch.isnan(value) if name == "isnan" else getattr(torch, name)(value, number)
+
+
+def _first(value: torch.Tensor) -> str:
+    return f"[{', '.join('0' * value.dim())}]"
