@@ -49,10 +49,16 @@ def divergences(graph: Graph, answer: Density) -> list[Finding]:
 
 
 def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
-    """At most one finding: what exp(-loss) is, where it should be a density and is none."""
-    if not answer.claims:
+    """At most one finding: what exp(-loss) is, where it should be a density and is none.
+
+    A normaliser that keeps Z constant whatever the scale says by itself that a likelihood is meant, so that there a rule
+    decides without the loss' words.
+    """
+    if not answer.claims and answer.name != "constant":
         return []
     explained = _explained(graph, answer, table)
+    if not answer.claims and not explained:
+        return []
     if answer.name in ("constant", "target-factor") and not explained:
         return [_finding(graph, answer, "note")]
     if answer.name == "varies" or explained:

@@ -50,6 +50,7 @@ def density_scope(graph: Graph, answer: Density, captures: Mapping[str, Ref | fl
     names: dict[str, object] = {k: unknown if isinstance(v, Ref) else Range(v, v) for k, v in captures.items()}
     names["density"] = SimpleNamespace(
         name=answer.name,
+        claims=answer.claims,
         support=answer.support,
         constant=answer.constant,
         factor=answer.factor,

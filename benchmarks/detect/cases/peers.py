@@ -80,7 +80,7 @@ CASES = (
         "mean neg softmax gather nll_loss", "PyTorch documentation, torch.nn.NLLLoss",
         kind="wrong-density negative-nll", verdict="wrong-formula"),
     bug(normal_without_half, given(mu=normal(8), sigma=positive(8), y=normal(8), target="y"),
-        "add mean sum mul div log", "Graves, arXiv:1308.0850", kind="wrong-density", verdict="wrong-formula"),
+        "pow add mean sum mul div log", "Graves, arXiv:1308.0850", kind="wrong-density", verdict="wrong-formula"),
     sound(masked_logits, given(logits=normal(8, 4), y=classes(8, 3), target="y"), "Huang & Ontanon, arXiv:2006.14171"),
     sound(narrow_normal, given(mu=normal(8, scale=0.003), y=normal(8, scale=0.003), target="y"),
           "github.com/pytorch/pytorch issues 9442 and 79349"),

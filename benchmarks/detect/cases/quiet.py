@@ -154,8 +154,8 @@ SATURATED = fixed([200.0, -150.0, 0.5, 120.0, -300.0, 1.0, 90.0, -0.2])
 CASES = (
     bug(normal_without_log_sigma, PAIR, "sum mean div add mul", "Nix & Weigend 1994: the normaliser forgotten",
         **DENSITY),
-    bug(normal_without_half, PAIR, "add mean sum mul div log", "Graves, arXiv:1308.0850: a published implementation "
-        "dropped its half", **DENSITY),
+    bug(normal_without_half, PAIR, "pow add mean sum mul div log", "Graves, arXiv:1308.0850: a published "
+        "implementation dropped its half", **DENSITY),
     bug(normal_with_log_of_variance, PAIR, "add mean sum log mul div", "Nix & Weigend 1994: log of the variance "
         "counted twice", **DENSITY),
     sound(normal_without_constant, PAIR, "PyTorch documentation, GaussianNLLLoss full=False: a constant is left out"),

@@ -739,7 +739,7 @@ CASES = (
     ),
     sound(
         confidence_from_an_overlap,
-        given("", confidence=normal(8), overlap=unit(8), penalty=unit(8)),
+        given(confidence=normal(8), overlap=unit(8), penalty=unit(8)),
         REPAIR + "github.com/ultralytics/yolov3 issue 901",
         fill(overlap=0.0),
     ),
