@@ -138,8 +138,9 @@ COLLAPSE = Builtin(
 LABELS = Builtin(
     "NLL714",
     "labels-outside-0-1",
-    "A binary cross entropy, -t log p - (1 - t) log(1 - p), is lowest at p = t. With a label t below 0 or above 1 there "
-    "is no such p: one of the two weights is negative, and a surer score lowers the loss without end, also below 0.",
+    "A binary cross entropy, -t log p - (1 - t) log(1 - p), is lowest at p = t. With a label t below 0 or above 1 "
+    "there is no such p: one of the two weights is negative, and a surer score lowers the loss without end, below 0, "
+    "too.",
     "Map the labels to [0, 1]: (t + 1) / 2 for -1 and 1, t / 255 for pixels, t - 1 for 1 and 2, clamp(0, 1) for an "
     "overlap or a score that may leave it. Samples without a label want a mask or a weight of 0.",
 )

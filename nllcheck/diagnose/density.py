@@ -51,7 +51,7 @@ def divergences(graph: Graph, answer: Density) -> list[Finding]:
 def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
     """At most one finding: what exp(-loss) is, where it should be a density and is none.
 
-    A normaliser that keeps Z constant whatever the scale says by itself that a likelihood is meant, so that there a rule
+    A normaliser that keeps Z constant whatever the scale says by itself that a likelihood is meant: there a rule
     decides without the loss' words.
     """
     if not answer.claims and answer.name != "constant":

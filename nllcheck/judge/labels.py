@@ -37,10 +37,10 @@ def _weighed(graph: Graph) -> Iterator[tuple[int, int]]:
     """(product, label): where 1 - label weighs what the model gives, in torch's function or written out."""
     moving = depends_on(graph, {n.index for n in graph.nodes if n.op == "input"} - set(graph.targets))
     products = [n for n in graph.nodes if n.op == "mul" and n.index in moving]
-    for node in graph.nodes:
-        label = _complemented(graph, node)
-        for product in products if label is not None else ():
-            if node.index in refs(product) and _is_entropy(graph, node.index, product, label, products):
+    complements = ((n.index, label) for n in graph.nodes if (label := _complemented(graph, n)) is not None)
+    for complement, label in complements:
+        for product in products:
+            if complement in refs(product) and _is_entropy(graph, complement, product, label, products):
                 yield product.index, label
 
 

@@ -1,4 +1,4 @@
-"""Values of a target that the loss itself asks about: who writes `y != 0` has readings of 0, whatever this batch holds."""
+"""Values of a target that the loss itself asks about: who writes `y != 0` has readings of 0, in another batch."""
 
 from __future__ import annotations
 

@@ -58,6 +58,17 @@ def guarded(x):
     return (torch.log_softmax(x, -1)[:, 0] + torch.sqrt((x - x.mean()) ** 2 + 1e-6).sum(-1)).mean()
 
 
+def scale_free(x):
+    """Two curvatures: a mean shift hardly costs anything. Exactly 0 where x meets the numbers."""
+    d = x - torch.linspace(-1.3, 0.7, 7)
+    return torch.sqrt((d**2).mean() - 0.85 * d.mean() ** 2)
+
+
+def scale_free_floored(x):
+    d = x - torch.linspace(-1.3, 0.7, 7)
+    return torch.sqrt(d.var(unbiased=False) + 0.15 * d.mean() ** 2 + 1e-6)
+
+
 @dataclass(frozen=True)
 class Case:
     loss: Callable[..., torch.Tensor]
@@ -76,6 +87,8 @@ CASES = {
         Case(small_circle, {"x": normal(4, 2)}, "log", "error"),
         Case(flow, {"w": torch.tensor([0.8, -0.5]), "u": torch.tensor([-0.6, 0.9]), "x": normal(4, 2)}, "log", ""),
         Case(low_valley, {"x": normal(7)}),
+        Case(scale_free, {"x": normal(7)}, "sqrt", "warning"),
+        Case(scale_free_floored, {"x": normal(7)}),
         Case(proven, {"x": normal(7)}),
         Case(guarded, {"x": normal(7, 3)}),
     )
