@@ -45,6 +45,7 @@ from benchmarks.detect.cases import (
     structure,
     styles,
     thread_defects,
+    thread_later,
     thread_repairs,
     training,
     unseen_density,
@@ -106,6 +107,7 @@ FAMILIES = (
     public_guards,
     public_later,
     thread_defects,
+    thread_later,
     thread_repairs,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
