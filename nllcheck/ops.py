@@ -127,6 +127,8 @@ TABLE: tuple[Op, ...] = (
         kind="linalg",
         pole="a singular matrix",
     ),
+    Op("eigh", ("_linalg_eigh", "linalg_eigh"), kind="linalg", pole="equal eigenvalues: the slope of the vectors"),
+    Op("svd", ("_linalg_svd", "linalg_svd"), kind="linalg", pole="equal singular values: the slope of the vectors"),
     Op("norm_layer", ("native_layer_norm", "native_batch_norm", "native_group_norm", "_native_batch_norm_legit",
                       "_fused_rms_norm", "_native_batch_norm_legit_no_training"), kind="norm"),
     Op("dropout", ("native_dropout", "bernoulli"), kind="random"),

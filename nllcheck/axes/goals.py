@@ -29,6 +29,7 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
         others = [n for n in edges.all if n in names and n != node]
         if axis.domain == (-math.inf, math.inf):
             found += row_goals(axis, graph.nodes[node]) + _labelled(axis, graph, names, first)
+            found += _dead_columns(axis, graph, node)
         else:
             others = [n for n in others if _is_within(first[n], axis)]
         found += _pairs(_way_to(axis), graph, node, names, others)
@@ -63,6 +64,16 @@ def row_goals(axis: Axis, node: Node) -> list[Axis]:
         label = f"the first two rows of {name} are equal"
         ways.append(replace(whole, goal="equal rows", label=label, selector=f"{name}[0]->{name}[1]"))
     return ways
+
+
+def _dead_columns(axis: Axis, graph: Graph, node: int) -> list[Axis]:
+    """Two features that are 0 in every row, as dead units are: their covariance has two equal eigenvalues, between
+    which no direction is special."""
+    name, shape = _name(axis), graph.nodes[node].shape
+    if len(shape) < 2 or shape[-1] < 3 or not any(n.op in ("eigh", "svd") for n in graph.nodes):
+        return []
+    label = f"the first two columns of {name} are 0"
+    return [replace(_way_to(axis), goal="zero columns", label=label, selector=f"{name}[..., :2]->0")]
 
 
 def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, Axis]) -> list[Axis]:

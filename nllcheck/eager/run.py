@@ -127,7 +127,7 @@ def axes_of(bench: Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
     view = _View(bench.book.graph, tuple(bench.book.values), bench.book.program)
     if specs:
         return [(_alone(requested_axis(view, spec)), spec) for spec in specs]
-    return [(axis, None) for axis in default_axes(view, steered=True)[0] if axis.is_boundary and axis.mode != "toward"]
+    return [(axis, None) for axis in default_axes(view, steered=True)[0] if axis.is_boundary and axis.other < 0]
 
 
 def _alone(axis: Axis) -> Axis:
