@@ -82,7 +82,8 @@ def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, kee
         visited.append(tried)
     visited = visited[-12:]
     best = int(torch.nan_to_num(distance, torch.inf).argmin())
-    if 0 < float(distance[best]) < CLOSE:
+    trained = any(a.role == "weight" for a in space.axes)  # weights that are all exactly 0 are no state of training
+    if 0 < float(distance[best]) < CLOSE and not trained:
         visited += _to_the_bottom(space, measured, rows, slope)
     return Way(torch.cat(visited), float(distance[best]), rows[best])
 

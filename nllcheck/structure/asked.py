@@ -17,11 +17,11 @@ _STEPS = {"eq": 0.0, "ne": 0.0, "gt": 0.0, "lt": 0.0, "ge": -1.0, "le": 1.0, "is
 
 
 def questions_of(graph: Graph) -> dict[int, tuple[Question, ...]]:
-    """Comparisons of each leaf with a number, and `isnan`."""
+    """Comparisons of each leaf with a number, and `isnan`, in the user's own code: a library asks for its support."""
     found: dict[int, dict[Question, None]] = {}
     for node in graph.nodes:
         name = packet(node.aten)
-        if node.op == "compare" and name in _STEPS and isinstance(node.args[0], Ref):
+        if node.op == "compare" and not node.inside and name in _STEPS and isinstance(node.args[0], Ref):
             number = node.args[1] if len(node.args) > 1 else 0.0
             leaf = _shown(graph, node.args[0].index)
             if leaf.op == "input" and isinstance(number, (int, float)) and math.isfinite(number):
