@@ -7,12 +7,11 @@ there. What lies beyond the last float that works is extrapolated from the tail'
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
-LogDensity = Callable[[torch.Tensor], torch.Tensor]  # (Q, M) chart coordinates -> (Q, M) log density there
+from nllcheck.density.climb import LogDensity, climb
 
 # Gauss-Kronrod 7-15 (Piessens et al. 1983, QUADPACK): nodes from the end to the centre, weights of both rules.
 _NODES = (0.991455371120812639, 0.949107912342758525, 0.864864423359769073, 0.741531185599394440,
@@ -22,7 +21,6 @@ _KRONROD = (0.022935322010529225, 0.063092092629978553, 0.104790010322250184, 0.
 _GAUSS = (0.0, 0.129484966168869693, 0.0, 0.279705391489276668, 0.0, 0.381830050505118945, 0.0, 0.417959183673469388)
 
 ROUNDS = 24  # of splitting: a jump is enclosed to 2**-24 of a panel
-CLIMBS = 6
 LOOKED = 40  # points a side where an infinite density is looked for
 NOTHING = 25.0  # nats below Z
 MOST_GUESSED = 0.1  # share of an integral that may be extrapolated
@@ -74,50 +72,6 @@ def _rises_to_infinity(line: _Line, log_z: torch.Tensor, low: float, high: float
     value = line.log_density(line.centre + line.scale * torch.sinh(u)).reshape(2, LOOKED, -1)
     matters = value + line.log_stretch(u).reshape(value.shape) > log_z - NOTHING
     return ((value[:, 1:] == math.inf) & matters[:, :-1] & torch.isfinite(value[:, :-1])).any(1).any(0)
-
-
-def climb(
-    log_density: LogDensity, starts: torch.Tensor, unit: torch.Tensor, low: float, high: float, rounds: int = CLIMBS
-) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """From each start the next peak: ((places, heights), widths), all (K, M). A width is where the density halves."""
-    steps = torch.logspace(-9, 5, 43, dtype=starts.dtype)
-    offsets = torch.cat([-steps.flip(0), torch.zeros(1, dtype=starts.dtype), steps])
-    centre = guess = starts.clamp(low, high)
-    for _ in range(rounds):
-        x = (centre + offsets[:, None, None] * unit).clamp(low, high)
-        x = torch.cat([x, guess[None], ((guess + centre) / 2)[None]])
-        value = _evaluated(log_density, x)
-        top = value.argmax(0)
-        centre, height = x.gather(0, top[None])[0], value.gather(0, top[None])[0]
-        guess = _vertex(x[: len(offsets)], value[: len(offsets)], centre).clamp(low, high)
-        unit = 10 * _width(x[: len(offsets)], value[: len(offsets)], centre, height, unit)
-    return (centre, height), _width(x[: len(offsets)], value[: len(offsets)], centre, height, unit)
-
-
-def _width(
-    x: torch.Tensor, value: torch.Tensor, centre: torch.Tensor, height: torch.Tensor, unit: torch.Tensor
-) -> torch.Tensor:
-    """How far from the centre the density has fallen to about a half, both sides averaged; `unit` where it has not."""
-    fallen = torch.where((height - value > 0.5) & (x != centre), (x - centre).abs(), math.inf)
-    sides = [torch.where(side, fallen, math.inf).amin(0) for side in (x < centre, x > centre)]
-    near, far = torch.minimum(*sides), torch.maximum(*sides)
-    width = torch.where(torch.isfinite(far), (near * far).sqrt(), near)
-    return torch.where(torch.isfinite(width), width, unit.expand_as(width)).clamp(1e-300, 1e30)
-
-
-def _evaluated(log_density: LogDensity, x: torch.Tensor) -> torch.Tensor:
-    """(Q, K, M) -> (Q, K, M); NaN counts as no density at all."""
-    value = log_density(x.reshape(-1, x.shape[-1])).reshape(x.shape)
-    return torch.where(torch.isnan(value) | (value == math.inf), -math.inf, value)
-
-
-def _vertex(x: torch.Tensor, value: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """The top of the parabola through the highest point and its two neighbours."""
-    k = value.argmax(0).clamp(1, len(x) - 2)
-    (a, b, c), (fa, fb, fc) = ([t.gather(0, (k + d)[None])[0] for d in (-1, 0, 1)] for t in (x, value))
-    left, right = (b - a) * (fb - fc), (b - c) * (fb - fa)
-    found = b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right)
-    return torch.where(torch.isfinite(found), found, centre)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nllcheck.density.line import climb
+from nllcheck.density.climb import climb
 
 Density = Callable[[torch.Tensor], torch.Tensor]  # (Q, M, d) -> (Q, M) log density
 STEPS = 12
