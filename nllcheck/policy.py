@@ -59,4 +59,5 @@ def _weighed(finding: Finding, policy: Policy) -> Finding:
     fitting = [(len(code), severity) for code, severity in policy.severity if finding.rule.startswith(code)]
     if not fitting or (finding.on_batch and finding.severity == "error"):
         return finding
-    return replace(finding, severity=max(fitting, key=lambda pair: pair[0])[1])
+    severity = max(fitting, key=lambda pair: pair[0])[1]
+    return replace(finding, severity=severity, weighed="this project's settings say so")

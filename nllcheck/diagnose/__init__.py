@@ -10,7 +10,7 @@ from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
 from nllcheck.diagnose.finding import base, is_meant, where
 from nllcheck.diagnose.guards import thrown_away, with_idle_guards
-from nllcheck.diagnose.severity import severity_of
+from nllcheck.diagnose.severity import severity_of, weighed_of
 from nllcheck.diagnose.signs import negative, signs, unbounded
 from nllcheck.diagnose.structural import structural
 from nllcheck.diagnose.texts import ruled, unruled
@@ -129,8 +129,9 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
     ranked = sorted(told, key=lambda pair: _lead(graph, *pair))
     (lead, explanation), rest = ranked[0], [j for j, _ in ranked[1:]]
     explanation = explanation or next((e for _, e in ranked if e), None)
-    severity = min((_severity(graph, *pair) for pair in told), key=SEVERITIES.index)
-    measured = base(graph, lead, severity, command)
+    rows = [(_severity(graph, *pair), weighed_of(*_weights(graph, *pair))) for pair in ranked]
+    severity, weighed = min(rows, key=lambda row: SEVERITIES.index(row[0]))
+    measured = replace(base(graph, lead, severity, command), weighed=weighed)
     also = _also(lead, rest)
     texts = ruled(graph, lead, explanation) if explanation else unruled(graph, lead)
     return with_idle_guards(graph, replace(measured, also=also, **texts), [j.event for j in group])
@@ -159,8 +160,12 @@ def _way_along(event: Event) -> object:
 
 
 def _severity(graph: Graph, judged: Judged, explanation: Explanation | None) -> Severity:
-    rule = explanation.rule.severity if explanation else None
-    return severity_of(judged, rule, is_meant(graph, judged.event))
+    return severity_of(*_weights(graph, judged, explanation))
+
+
+def _weights(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[Judged, Severity | None, bool]:
+    """What a severity is made of."""
+    return judged, explanation.rule.severity if explanation else None, is_meant(graph, judged.event)
 
 
 def _lead(graph: Graph, judged: Judged, explanation: Explanation | None) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nllcheck.diagnose.builtin import COLLAPSE, LABELS, NEGATIVE, SIGNS, UNBOUNDED
 from nllcheck.diagnose.finding import base, where
-from nllcheck.diagnose.severity import severity_of
+from nllcheck.diagnose.severity import severity_of, weighed_of
 from nllcheck.diagnose.texts import built
 from nllcheck.types import Event, Finding, Graph, Judged, Severity
 
@@ -76,4 +76,5 @@ def _sign_text(event: Event) -> str:
 
 
 def _sign(graph: Graph, judged: Judged, text: str) -> Finding:
-    return replace(base(graph, judged, severity_of(judged, None), ""), **built(SIGNS, text), command="")
+    found = base(graph, judged, severity_of(judged, None), "")
+    return replace(found, **built(SIGNS, text), command="", weighed=weighed_of(judged, None))

@@ -213,6 +213,7 @@ def rows(finding: Finding, facts: Facts, table: SweepTable | None, verbose: bool
         ("reach", reach(finding)),
         (finding.reference, better),
         ("verdict", verdict if verbose or not better else ""),
+        ("severity", prose(f"{finding.severity}: {finding.weighed}") if verbose and finding.weighed else ""),
         ("also", ", ".join(map(clean, finding.also))),
         ("why", prose(finding.why) if verbose else ""),
         ("advice", prose(finding.advice or "")),

@@ -94,6 +94,7 @@ class Finding:
     on_batch: bool = False
     also: tuple[str, ...] = ()  # other axes on which the same failure was located, in words
     command: str = ""  # reproduces it
+    weighed: str = ""  # why the severity is what it is
     term: str | None = None  # of a loss that returns several: which of them fail, by name
 
 

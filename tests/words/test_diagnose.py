@@ -11,9 +11,9 @@ from graphs import graph_of
 
 from nllcheck.diagnose import diagnose
 from nllcheck.diagnose.finding import op_name
-from nllcheck.diagnose.severity import severity_of
+from nllcheck.diagnose.severity import TABLES, row_of, severity_of, weighed_of
 from nllcheck.diagnose.wording import filled
-from nllcheck.types import SEVERITIES, Discarded, Graph, Node, Ref, Site
+from nllcheck.types import SEVERITIES, Discarded, Graph, Move, Node, Ref, Site
 
 UNDER, OVER, SAT = "underflow", "overflow", "saturation"
 BACK = {"phase": "backward", "kind": "nan"}
@@ -195,6 +195,55 @@ SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
 def test_severity_is_a_table(changes, error, warning, none):
     judged = failure(graph_of("log(x)"), "log", **changes)
     assert [severity_of(judged, rule) for rule in ("error", "warning", None)] == [error, warning, none]
+
+
+DEAD = {"kind": "dead-gradient", "phase": "backward", "reach": 1.0, "region": ((-1.0, 1.0),)}
+WRONG = {"kind": "sign-flip", "phase": "backward", "reach": 1.0, "region": ((0.0, 1.0),)}
+TOWARD = replace(OUTPUT, mode="toward", goal="zero")
+ALONE = replace(OUTPUT, mode="toward", goal="found alone", moves=(Move(0, 0, "output[0]", 1.0, 1e-9, (-1.0, 1.0)),))
+TARGET, POSITIVE = replace(OUTPUT, role="target"), replace(OUTPUT, domain=(0.0, math.inf))
+ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, why
+    ({**DEAD, "on_batch": True, "share": 0.1}, None, True, "note", "holds less than a quarter"),
+    ({**DEAD, "on_batch": True, "share": 0.1}, None, False, "warning", "the batch itself shows it"),
+    (DEAD, None, True, "note", "and the batch is alive"),
+    ({**DEAD, "weight": 1e-4}, None, False, "note", "below a thousandth"),
+    ({**DEAD, "reach": 3.0}, None, False, "note", "further away than twice"),
+    ({**DEAD, "region": ((0.0, 0.001),)}, None, False, "note", "a hundredth of the batch"),
+    (DEAD, None, False, "warning", "within twice the batch"),
+    ({**WRONG, "verdict": "legitimate"}, None, False, "note", "the computed sign is right"),
+    ({**WRONG, "weight": 1e-4}, None, False, "note", "below a thousandth"),
+    ({**WRONG, "reach": 11.0}, None, False, "note", "further away than 10 times"),
+    ({**WRONG, "region": ((1.0, 1.0),)}, None, False, "note", "one point alone"),
+    (WRONG, None, False, "error", "the wrong way within twice"),
+    ({**WRONG, "reach": 3.0}, None, False, "warning", "the wrong way within 10 times"),
+    ({"axis": replace(OUTPUT, mode="batch"), "reach": 3.0}, None, False, "note", "a loader hardly makes"),
+    ({"axis": ALONE}, None, False, "note", "just next to 0, and not 0"),
+    ({"axis": TOWARD}, "note", False, "note", "its rule is a note"),
+    ({"axis": TOWARD}, None, False, "warning", "a float could be right there, and training can come"),
+    ({"axis": TOWARD, "verdict": "limit"}, None, False, "warning", "no float could be right there, but training"),
+    ({"axis": TOWARD, "verdict": "undecided"}, None, False, "note", "nothing proves that one could"),
+    ({"axis": TARGET, "reach": 1.0}, None, False, "error", "within the targets' own range"),
+    (
+        {"axis": POSITIVE, "verdict": "limit", "phase": "backward", "threshold": (1e-45, 0.0), "reach": 3.0},
+        "error", False, "warning", "the loss is fine at 0 and its gradient is not",
+    ),
+    ({"axis": TARGET, "verdict": "limit", "reach": 1.0}, None, False, "note", "at such targets"),
+    ({"verdict": "limit", "reach": 1.0, "reference_slope": 0.0}, "warning", False, "note", "the loss is flat there"),
+    ({"verdict": "limit", "reach": 1.0, "region": ((1e-45, 1e-23),)}, None, False, "note", "just next to 0"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "rule", "is_meant", "severity", "why"), ROWS, ids=lambda v: str(v)[-40:])
+def test_the_row_that_decides_is_told(changes, rule, is_meant, severity, why):
+    judged = failure(graph_of("log(x)"), "log", **changes)
+    assert (severity_of(judged, rule, is_meant), why in weighed_of(judged, rule, is_meant)) == (severity, True)
+
+
+def test_every_row_of_the_table_decides_a_case():
+    cases = [(changes, rule, False) for changes, *_ in SEVERITY for rule in ("error", "warning", None)]
+    cases += [(changes, rule, is_meant) for changes, rule, is_meant, *_ in ROWS]
+    decided = {id(row_of(failure(graph_of("log(x)"), "log", **changes), *rest)) for changes, *rest in cases}
+    assert {id(row) for table in TABLES for row in table} == decided
 
 
 def test_one_place_is_one_finding_led_by_what_the_model_can_reach():
