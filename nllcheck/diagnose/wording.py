@@ -11,6 +11,7 @@ from nllcheck.graphs import refs
 from nllcheck.types import Axis, Event, Graph, Node, Ref, Site
 
 Captures = Mapping[str, Ref | float]
+_NAMELESS = re.compile(r"the \w+|output\.\d+")  # how something is called that has no name and no source line
 _FIELD = re.compile(r"\{([^{}]+)\}")
 
 
@@ -120,7 +121,8 @@ def _field(
     if inner:
         return _range(captures.get(inner[1]), ranges)
     if name in captures:
-        return spelled(graph, captures[name])
+        said = spelled(graph, captures[name])
+        return _moved(graph, captures[name], event, ranges) or said if _NAMELESS.fullmatch(said) else said
     at = (event.threshold[1] if event.threshold else event.witness) if event else math.nan
     node = graph.nodes[event.node] if event else None
     words = {
@@ -131,6 +133,18 @@ def _field(
         "line": str(node.site.line) if node and node.site else "?",
     }
     return words.get(name, name)
+
+
+def _moved(graph: Graph, capture: Ref | float, event: Event | None, ranges: Mapping[int, tuple[float, float]]) -> str:
+    """The axis' own label, where the capture is what the axis moves: all of it holds the witness' value then."""
+    if event is None or event.axis is None or event.axis.mode != "set" or not isinstance(capture, Ref):
+        return ""
+    node = graph.nodes[capture.index]
+    while node.index != event.axis.node and node.op in ("view", "select") and refs(node):
+        node = graph.nodes[refs(node)[0]]
+    low, high = ranges.get(capture.index, (math.nan, math.nan))
+    is_all = low == high and math.isclose(low, event.witness, rel_tol=1e-6)
+    return event.axis.label if node.index == event.axis.node and is_all else ""
 
 
 def _range(capture: Ref | float | None, ranges: Mapping[int, tuple[float, float]]) -> str:

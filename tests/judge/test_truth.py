@@ -122,3 +122,11 @@ def test_rows_of_a_weight_are_no_samples():
 
     report = nllcheck.check(loss, model=Model(), batch=(OUT, Y), effort="quick")
     assert not any("weight" in f.message and "from sample to sample" in f.message for f in report.findings)
+
+
+def test_a_value_without_name_and_source_is_called_as_its_axis():
+    made: dict = {}
+    exec("def nll(out, y):\n    return (out[:, 1] + (y - out[:, 0]).abs() / out[:, 1].exp()).mean()", made)
+    report = nllcheck.check_function(made["nll"], {"out": OUT, "y": Y}, target="y")
+    (found,) = [f for f in report.findings if f.rule == "NLL201" and f.axis == "out[..., 1]"]
+    assert f"out[..., 1] overflows from out[..., 1] = {found.threshold:.7g} on" in found.message
