@@ -4,7 +4,6 @@ on failures that raise no alarm, a line each."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from nllcheck.report import words
 from nllcheck.report.spelling import clean, number
@@ -25,7 +24,7 @@ def split(notes: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
 
 def rows(notes: Sequence[Finding], facts: Facts, tables: Sequence[SweepTable], room: int) -> list[str]:
     """ "losses.py:17  NLL304 division-by-vanishing-scale  NaN from output[..., 3] <= -90.08, 33 x"."""
-    places = [clean(f"{Path(note.site.path).name}:{note.site.line}" if note.site else note.op) for note in notes]
+    places = [words.line(note.site) if note.site else clean(note.op) for note in notes]
     rules = [clean(f"{note.rule} {note.name}") for note in notes]
     said = [_said(note, facts, tables) for note in notes]
     wide = room >= ROOMY

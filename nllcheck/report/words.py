@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from itertools import dropwhile
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from nllcheck.report.spelling import clean, count, exact, number, prose, short_path
@@ -67,6 +68,11 @@ MOSTLY = 0.1  # of the values tried: fewer are a place, not a state
 
 def place(site: Site) -> str:
     return clean(f"{short_path(site.path)}:{site.line}")
+
+
+def line(site: Site) -> str:
+    """The file's own name and the line, where the whole path is told elsewhere."""
+    return clean(f"{PurePath(site.path).name}:{site.line}")
 
 
 def step(link: ChainStep) -> str:

@@ -110,19 +110,13 @@ def _overview_row(i: int, finding: Finding, target: str | None) -> Safe:
         tag("td", tag("span", finding.severity, class_="severity"), data_value=SEVERITIES.index(finding.severity)),
         tag("td", title),
         tag("td", finding.verdict),
-        tag("td", _breakable(words.place(finding.site)) if finding.site else ""),
+        tag("td", words.line(finding.site), title=words.place(finding.site)) if finding.site else tag("td", ""),
         tag("td", finding.axis or ""),
         tag("td", "on the batch" if finding.on_batch else number(far, 3) if math.isfinite(far) else "",
             data_value="0" if finding.on_batch else "Infinity" if math.isinf(far) else f"{far:.6g}"),
         tag("td", target) if target else None,
     )  # fmt: skip
     return tag("tr", *cells, class_=finding.severity, data_level=finding.severity, data_article=f"f{i}")
-
-
-def _breakable(path: str) -> Safe:
-    """A path that a narrow column may break after each folder."""
-    first, *rest = path.split("/")
-    return join(first, *(part for name in rest for part in ("/", tag("wbr"), name)))
 
 
 def _article(i: int, report: Report, finding: Finding) -> Safe:

@@ -6,7 +6,7 @@ import html
 
 from nllcheck.report.spelling import clean
 
-VOID = ("meta", "input", "br", "wbr")
+VOID = ("meta", "input", "br")
 
 
 class Safe(str):
