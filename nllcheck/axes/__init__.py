@@ -10,6 +10,7 @@ import torch
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
+from nllcheck.axes.labels import label_of
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
 from nllcheck.axes.tested import NOWHERE, expected
@@ -191,17 +192,6 @@ def _target_domain(observed: tuple[float, float]) -> tuple[float, float]:
     if observed[0] >= 0:
         return (0.0, 1.0) if observed[1] <= 1 else (0.0, math.inf)
     return _REAL
-
-
-def label_of(graph: Graph, node: int) -> str:
-    """The name reports use for a node: the user's own, else the expression on its line, else op and index."""
-    plain = graph.nodes[node]
-    if plain.name:
-        return plain.name
-    site = plain.site
-    if site and site.span and site.span[1] - site.span[0] <= 30 and "site-packages" not in site.path:
-        return site.source[slice(*site.span)]
-    return f"raw_output_{node}" if plain.zone == "model" else f"{plain.op}_{node}"
 
 
 def _range(value: torch.Tensor) -> tuple[float, float]:

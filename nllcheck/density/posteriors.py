@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nllcheck.axes import depends_on
+from nllcheck.axes.labels import shown
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import is_fixed
 from nllcheck.density.running import run_at
@@ -191,7 +192,7 @@ def _ends(node: Node) -> tuple[float, float]:
 
 def _concentrations(graph: Graph, moving: frozenset[int]) -> Iterator[Posterior]:
     """Numbers of which the loss takes both lgamma and digamma; a sum of others of them makes these shares."""
-    read = [{_shown(graph, r) for n in graph.nodes if n.op == op for r in refs(n)} for op in ("lgamma", "digamma")]
+    read = [{shown(graph, r).index for n in graph.nodes if n.op == op for r in refs(n)} for op in ("lgamma", "digamma")]
     found = sorted(read[0] & read[1] & moving)
     above = {k: depends_on(graph, {k}) - {k} for k in found}
     first = [k for k in found if not any(k in above[j] for j in found)]
@@ -206,8 +207,8 @@ def _concentrations(graph: Graph, moving: frozenset[int]) -> Iterator[Posterior]
 def _gammas(graph: Graph, shape: int, moving: frozenset[int]) -> Iterator[Posterior]:
     """With every number that could be its rate or scale, or none."""
     size, apart = graph.nodes[shape].shape, moving - set(depends_on(graph, {shape}))
-    read = {_shown(graph, r) for n in graph.nodes if n.op == "log" for r in refs(n)}
-    read |= {_shown(graph, refs(n)[1]) for n in graph.nodes if n.op == "div" and len(refs(n)) == 2}
+    read = {shown(graph, r).index for n in graph.nodes if n.op == "log" for r in refs(n)}
+    read |= {shown(graph, refs(n)[1]).index for n in graph.nodes if n.op == "div" and len(refs(n)) == 2}
     for rate in sorted(k for k in read & apart if graph.nodes[k].shape == size):
         for is_inverse in (False, True):
             made = Posterior("gamma", (shape, rate), (shape, rate), is_inverse=is_inverse)
@@ -221,11 +222,3 @@ def _cut_twice(graph: Graph, made: Posterior) -> Iterator[Posterior]:
     raw = tuple(dict.fromkeys(s for p in made.params for s in _sources(graph, p)))
     if raw != made.sources and not set(raw) & set(graph.targets):
         yield replace(made, sources=raw)
-
-
-def _shown(graph: Graph, index: int) -> int:
-    """What a view shows."""
-    node = graph.nodes[index]
-    while is_transparent(node.op) and refs(node):
-        node = graph.nodes[refs(node)[0]]
-    return node.index

@@ -156,8 +156,13 @@ def _range(capture: Ref | float | None, ranges: Mapping[int, tuple[float, float]
 
 def substituted(expression: str, graph: Graph, captures: Captures) -> str:
     """A rule's fix with the captures replaced by the user's own names."""
-    names = {name: spelled(graph, value) for name, value in captures.items()}
+    names = {name: _in_code(spelled(graph, value)) for name, value in captures.items()}
     return re.sub(r"\b[a-z_]\w*\b(?!\s*\()", lambda m: _bracketed(names.get(m[0], m[0])), expression)
+
+
+def _in_code(text: str) -> str:
+    """What has no name gets one: "the linear" is no code."""
+    return text[4:].replace(" ", "_") + "_output" if _NAMELESS.fullmatch(text) and text.startswith("the ") else text
 
 
 def _bracketed(text: str) -> str:

@@ -6,6 +6,7 @@ Everything here returns plain text that has passed through `spelling.clean`.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from itertools import dropwhile
 from pathlib import PurePath
@@ -63,11 +64,13 @@ def tally(report: Report) -> str:
     return ", ".join([*parts, f"{left} asked for and not evaluated"] if left else parts)
 
 
+_INSTALLED = re.compile(r"^.*/(site|dist)-packages/")
 MOSTLY = 0.1  # of the values tried: fewer are a place, not a state
 
 
 def place(site: Site) -> str:
-    return clean(f"{short_path(site.path)}:{site.line}")
+    """File and line; a file of an installed package begins with the package's name, wherever it is installed."""
+    return clean(f"{re.sub(_INSTALLED, '', short_path(site.path))}:{site.line}")
 
 
 def line(site: Site) -> str:

@@ -202,3 +202,15 @@ def test_a_strip_spans_every_double(low: float) -> None:
     table = SweepTable(Axis("x", 0, "output", observed=(1.0, 1.0)), values, values, values, ("finite",) * 4)
     built = strip.build(table, 48)
     assert built is not None and strip.BATCH_POINT in built.marks and len(built.loss) == 48
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/venv/lib/python3.12/site-packages/torch/nn/functional.py", "torch/nn/functional.py:7"),
+        ("/usr/lib/python3/dist-packages/scipy/a.py", "scipy/a.py:7"),
+        ("/elsewhere/site-packages.py", "/elsewhere/site-packages.py:7"),
+    ],
+)
+def test_a_line_of_an_installed_package_is_named_by_the_package(path, shown):
+    assert words.place(replace(RHO_NEAR_ONE.site, path=path, line=7)) == shown

@@ -1,0 +1,45 @@
+"""What reports call what the user gave no name."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import nllcheck
+
+X, CLASSES = torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3
+
+
+def layers():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3), nn.Softmax(-1))
+
+
+class Twice(nn.Module):
+    """One layer, asked twice: its name would not say which of its outputs is meant."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.softmax(self.head(torch.tanh(self.head(x))), -1)
+
+
+def labels_of(model, **options):
+    report = nllcheck.check(nn.NLLLoss(), model=model, batch=(X, CLASSES), **options)
+    return {table.axis.label for table in report.sweeps}, report
+
+
+def test_a_layer_gives_its_name_to_what_it_gives_and_a_sweep_knows_it():
+    labels, report = labels_of(layers())
+    assert "2.output[..., 0]" in labels
+    assert labels_of(layers(), sweep={"2.output[...,0]": (-9, 9)})[0] == {"2.output[..., 0]"}
+    (fed,) = [f for f in report.findings if f.rule == "NLL601"]
+    assert fed.fix == "nll_loss(log_softmax(linear_output), target)"
+
+
+def test_a_layer_that_is_asked_twice_gives_no_name():
+    labels, _ = labels_of(Twice())
+    assert not any("head.output" in label for label in labels)
