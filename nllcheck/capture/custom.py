@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from nllcheck.capture.sites import Frame, Mark, freeze, is_own, own_forward
+from nllcheck.capture.lines import Frame, Mark
+from nllcheck.capture.sites import freeze, is_own, own_forward
 
 _APPLY = torch.autograd.function.BackwardCFunction.apply.__code__
 

@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from nllcheck import ops
-from nllcheck.capture.sites import Mark, site_of, variables
+from nllcheck.capture.lines import Mark, site_of, variables
 from nllcheck.capture.trace import Leaf
 from nllcheck.types import Discarded, Graph, Node, Ref
 

@@ -12,7 +12,8 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.capture.custom import mark_in_backward
-from nllcheck.capture.sites import Mark, SiteMode, mark_here
+from nllcheck.capture.lines import Mark
+from nllcheck.capture.sites import SiteMode, mark_here
 from nllcheck.capture.trace import Program, quiet_numerics
 from nllcheck.sweep.program import extent
 
