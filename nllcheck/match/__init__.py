@@ -8,36 +8,17 @@ Views and selections are looked through. Sums and products match in any order an
 
 from __future__ import annotations
 
-import ast
 import math
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
-from nllcheck import expr, ops
-from nllcheck.errors import did_you_mean
+from nllcheck import ops
+from nllcheck.match.pattern import BINARY, Pattern, captures_of, is_constant, options, parse
 from nllcheck.types import Graph, Node, Ref
 
-MOST_TERMS = 8  # of one sum or product: every order of them is tried
+__all__ = ["Match", "Pattern", "captures_of", "find", "find_at", "parse"]
+
 MOST_STEPS = 200_000  # of one `find`: patterns are small, but a rule file is not to be trusted with the clock
-
-_BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
-_NUMBERS = {"pi": math.pi, "e": math.e, "inf": math.inf}
-_FOLDS: dict[tuple[str, int], Callable[..., float]] = {
-    ("add", 2): operator.add, ("sub", 2): operator.sub, ("mul", 2): operator.mul, ("div", 2): operator.truediv,
-    ("pow", 2): math.pow, ("neg", 1): operator.neg, ("sqrt", 1): math.sqrt, ("log", 1): math.log, ("exp", 1): math.exp,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A node of a parsed pattern: an op with arguments, a name, or a number; the op `|` has alternatives."""
-
-    op: str = ""
-    args: tuple[Pattern, ...] = ()  # of add and mul: the terms of the whole sum, in the order to try them
-    name: str = ""
-    number: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +30,9 @@ class Match:
     captures: dict[str, Ref | float] = field(hash=False)  # a Ref is the value as the op takes it, views included
 
 
-@lru_cache(maxsize=1024)
-def parse(text: str) -> Pattern:
-    """Read a pattern. Raises NllcheckError with the column for anything that is none."""
-    tree = expr.read(text)
-    try:
-        pattern = _pattern(tree, text)
-    except (ArithmeticError, ValueError):
-        expr.fail(text, tree, "a number of this pattern cannot be computed")
-    if not all(option.op for option in _options(pattern)):
-        expr.fail(text, tree, "a pattern holds an op, as in 'log(x)'")
-    return pattern
-
-
-def captures_of(pattern: Pattern) -> set[str]:
-    """The names that every match of this pattern will hold: of alternatives, those that all of them hold."""
-    inner = [captures_of(a) for a in pattern.args]
-    return set.intersection(*inner) if pattern.op == "|" else ({pattern.name} - {"", "_"}).union(*inner)
-
-
 def find(pattern: Pattern, graph: Graph) -> tuple[Match, ...]:
     """All places where the pattern lies, by ascending root; one match a root."""
-    search, roots = _Search(graph), {option.op for option in _options(pattern)}
+    search, roots = _Search(graph), {option.op for option in options(pattern)}
     roots |= {"mul"} if "pow" in roots else set()
     return tuple(m for n in graph.nodes if n.op in roots and (m := search.at(pattern, n.index)))
 
@@ -78,62 +40,6 @@ def find(pattern: Pattern, graph: Graph) -> tuple[Match, ...]:
 def find_at(pattern: Pattern, graph: Graph, root: int) -> Match | None:
     """The match whose outermost op is `root`, if there is one."""
     return _Search(graph).at(pattern, root)
-
-
-def _options(pattern: Pattern) -> tuple[Pattern, ...]:
-    return pattern.args if pattern.op == "|" else (pattern,)
-
-
-def _pattern(node: ast.expr, text: str) -> Pattern:
-    match node:
-        case ast.Constant(value=float() | int() as value) if not isinstance(value, bool) and abs(value) < 1e308:
-            return Pattern(number=float(value))
-        case ast.Name(id=name) if name in _NUMBERS:
-            return Pattern(number=_NUMBERS[name])
-        case ast.Name(id=name) if name == name.lower() and not name.startswith("__"):
-            return Pattern(name=name)
-        case ast.BinOp(op=ast.BitOr()):
-            return Pattern("|", tuple(o for side in (node.left, node.right) for o in _options(_pattern(side, text))))
-        case ast.UnaryOp(op=ast.USub()):
-            return _made("neg", (node.operand,), node, text)
-        case ast.BinOp() if type(node.op) in _BINARY:
-            return _made(_BINARY[type(node.op)], (node.left, node.right), node, text)
-        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in ops.BY_NAME:
-            return _made(name, tuple(node.args), node, text)
-        case ast.Call(func=ast.Name(id=name), keywords=[]):
-            expr.fail(text, node, f"unknown op '{name}'", did_you_mean(name, set(ops.BY_NAME)))
-    hint = "ops by name, + - * / **, numbers, lower-case captures, c_ for constants, _ for anything, a | b"
-    expr.fail(text, node, f"unexpected {type(node).__name__} in a pattern", hint)
-
-
-def _made(op: str, arguments: tuple[ast.expr, ...], node: ast.expr, text: str) -> Pattern:
-    """The op as the capture spells it: `x * x` is `x ** 2`, and `2 * pi` is a number."""
-    args = tuple(_pattern(a, text) for a in arguments)
-    numbers = [a.number for a in args if a.number is not None]
-    if len(numbers) == len(args) and (op, len(args)) in _FOLDS:
-        return Pattern(number=_FOLDS[op, len(args)](*numbers))
-    if op == "mul" and len(args) == 2 and args[0] == args[1] and _is_one_value(args[0]):
-        return Pattern("pow", (args[0], Pattern(number=2.0)))
-    return Pattern(op, _terms(op, args, node, text) if op in ("add", "mul") else args)
-
-
-def _terms(op: str, args: tuple[Pattern, ...], node: ast.expr, text: str) -> tuple[Pattern, ...]:
-    """All terms of nested sums (or products): their numbers as one, ops, and last the captures, which fit more."""
-    terms = [t for a in args for t in (a.args if a.op == op else (a,))]
-    numbers = [t.number for t in terms if t.number is not None]
-    if len(numbers) == 2:
-        terms = [Pattern(number=_FOLDS[op, 2](*numbers)), *(t for t in terms if t.number is None)]
-    if len(terms) > MOST_TERMS:
-        expr.fail(text, node, f"more than {MOST_TERMS} terms")
-    return tuple(sorted(terms, key=lambda t: (t.number is None, bool(t.name), not _is_constant(t), t.name == "_")))
-
-
-def _is_one_value(pattern: Pattern) -> bool:
-    return pattern.name != "_" and pattern.op != "|" and all(map(_is_one_value, pattern.args))
-
-
-def _is_constant(pattern: Pattern) -> bool:
-    return pattern.number is not None or pattern.name.startswith("c_")
 
 
 _Values = tuple[object, ...]
@@ -148,7 +54,7 @@ class _Search:
         self.steps = 0
 
     def at(self, pattern: Pattern, root: int) -> Match | None:
-        ways = (s for option in _options(pattern) for s in self._op(option, self.graph.nodes[root], (frozenset(), {})))
+        ways = (s for option in options(pattern) for s in self._op(option, self.graph.nodes[root], (frozenset(), {})))
         state = next(ways, None)
         return Match(root, *state) if state else None
 
@@ -172,7 +78,7 @@ class _Search:
         found = value if number is None else number
         if pattern.name == "_":
             yield state
-        elif not isinstance(found, (Ref, float)) or (number is None and _is_constant(pattern)):
+        elif not isinstance(found, (Ref, float)) or (number is None and is_constant(pattern)):
             return
         elif pattern.name not in state[1]:
             yield state[0], {**state[1], pattern.name: found}
@@ -185,7 +91,7 @@ class _Search:
             return
         wanted, nodes = pattern.args, state[0] | {node.index}
         if pattern.op in ("add", "mul") and len(wanted) > 1:
-            for terms, inner in self._sums(node, len(wanted) + 2 * any(map(_is_constant, wanted))):
+            for terms, inner in self._sums(node, len(wanted) + 2 * any(map(is_constant, wanted))):
                 for chosen in self._foldings(node.op, terms, len(wanted)):
                     yield from self._assigned(wanted, chosen, (nodes | inner, state[1]), True)
             return
@@ -200,7 +106,7 @@ class _Search:
             return args[0], 2.0  # two views of one value; capture respells only x * x
         options = [v for k, v in node.kwargs if k in ("alpha", "rounding_mode")]
         options += args[2:] if op in ("add", "sub") else ()
-        if node.op != op or len(args) < 1 + (op in _BINARY.values()) or any(v not in (None, 1) for v in options):
+        if node.op != op or len(args) < 1 + (op in BINARY.values()) or any(v not in (None, 1) for v in options):
             return None
         return (args[0], None, *args[1:]) if packet == "clamp_max" else args
 
