@@ -1,4 +1,4 @@
-"""Exact forms of reductions, softmax families, products of matrices and the losses that stay one op."""
+"""Exact forms of reductions, softmax families and products of matrices."""
 
 from __future__ import annotations
 
@@ -195,63 +195,3 @@ def matmul(x: Any, y: Any) -> Ball:
 def addmm(bias: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Ball:
     """beta * bias + alpha * x @ y."""
     return forms.add(forms.mul(bias, beta), forms.mul(matmul(x, y), alpha))
-
-
-def nll_loss(x: Any, target: torch.Tensor, weight: Any, reduction: int, ignore: int) -> Ball:
-    """-weight[target] x[target], averaged by the weights (1), summed (2) or as it is (0); last-but-spatial class."""
-    ball = ball_of(x)
-    if len(ball.shape) > 2:
-        ball = mapped(ball, lambda a: np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]))
-    labels = target.cpu().numpy().reshape(-1)
-    if len(ball.shape) != 2 or (reduction == 0 and target.dim() > 1):
-        raise UndecidedError("no exact form of this use of nll_loss")
-    keep = [i for i, label in enumerate(labels) if label != ignore]
-    rows = np.asarray(keep, dtype=np.int64)
-    picked = mapped(ball, lambda a: -a[rows, labels[rows]])
-    scale = np.ones(len(rows)) if weight is None else weight.detach().cpu().double().numpy()[labels[rows]]
-    picked = forms.mul(picked, torch.as_tensor(scale))
-    if reduction == 0:
-        return picked
-    return forms.div(total(picked), float(scale.sum())) if reduction == 1 else total(picked)
-
-
-def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: int = 1) -> Ball:
-    """-(t log p + (1 - t) log(1 - p)) with each log at least -100, as torch defines it."""
-    one = ball_of(1.0)
-    logs = [_log_from(ball_of(x)), _log_from(forms.sub(one, x))]
-    loss = forms.add(forms.mul(target, logs[0]), forms.mul(forms.sub(one, target), logs[1]))
-    return reduced(forms.mul(loss, -1.0 if weight is None else forms.mul(weight, -1.0)), reduction)
-
-
-def _log_from(p: Ball) -> Ball:
-    floor = arb(-100)
-
-    def value(a: arb) -> arb:
-        return floor if a.is_zero() or not decided(bool(a.log() > floor), bool(a.log() <= floor)) else a.log()
-
-    return unary(p, value, lambda a, y: 1 / a)
-
-
-def mse_loss(x: Any, target: Any, reduction: int = 1) -> Ball:
-    """Squared differences."""
-    away = forms.sub(x, target)
-    return reduced(forms.mul(away, away), reduction)
-
-
-def huber_loss(x: Any, target: Any, reduction: int = 1, delta: float = 1.0) -> Ball:
-    """Quadratic within `delta`, linear beyond."""
-    size = forms.absolute(forms.sub(x, target))
-    inside = forms.mul(forms.mul(size, size), 0.5)
-    outside = forms.mul(forms.sub(size, 0.5 * delta), delta)
-    small = lift(lambda a: decided(bool(a <= delta), bool(a > delta)), size.value)
-    return reduced(_where(small, inside, outside), reduction)
-
-
-def _where(pick: Any, x: Ball, y: Ball) -> Ball:
-    value = lift(lambda p, a, b: a if p else b, pick, x.value, y.value)
-    return Ball(value, lift(lambda p, a, b: a if p else b, pick, slope_of(x), slope_of(y)))
-
-
-def reduced(loss: Ball, reduction: int) -> Ball:
-    """torch's reduction codes: 0 none, 1 mean, 2 sum."""
-    return (loss, mean(loss), total(loss))[reduction]

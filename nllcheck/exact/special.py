@@ -135,18 +135,6 @@ def hardtanh(x: Any, low: float = -1, high: float = 1) -> Ball:
     return forms.clamp(x, low, high)
 
 
-def smooth_l1(x: Any, target: Any, reduction: int = 1, beta: float = 1.0) -> Ball:
-    """Quadratic within `beta`, linear beyond, continuous."""
-    if beta == 0:
-        return reduce.reduced(forms.absolute(forms.sub(x, target)), reduction)
-    return forms.div(reduce.huber_loss(x, target, reduction, beta), beta)
-
-
-def soft_margin(x: Any, target: Any, reduction: int = 1) -> Ball:
-    """log(1 + e^(-target x))."""
-    return reduce.reduced(unary(forms.mul(forms.mul(x, target), -1.0), *forms.UNARY["softplus"]), reduction)
-
-
 def logcumsumexp(x: Any, dim: int) -> Ball:
     """log of the running sum of e^x."""
     return unary(reduce.cumsum(reduce.exponential(x), dim), lambda a: a.log(), lambda a, y: 1 / a)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nllcheck.exact import forms, linalg, reduce, special
+from nllcheck.exact import forms, linalg, losses, reduce, special
 from nllcheck.exact.ball import Ball, ball_of, unary
 
 UNARY = {**forms.UNARY, **special.UNARY}
@@ -34,15 +34,15 @@ FORMS: dict[str, Any] = {
     "_softmax": reduce.softmax, "_log_softmax": reduce.log_softmax, "linalg_vector_norm": reduce.vector_norm,
     "var": reduce.variance, "std": reduce.deviation, "mm": reduce.matmul, "bmm": reduce.matmul, "mv": reduce.matmul,
     "dot": reduce.matmul, "addmm": reduce.addmm, "baddbmm": reduce.addmm,
-    "nll_loss_forward": lambda *a: (reduce.nll_loss(*a), None),
-    "binary_cross_entropy": reduce.binary_cross_entropy, "mse_loss": reduce.mse_loss,
-    "huber_loss": reduce.huber_loss,
+    "nll_loss_forward": lambda *a: (losses.nll_loss(*a), None),
+    "binary_cross_entropy": losses.binary_cross_entropy, "mse_loss": losses.mse_loss,
+    "huber_loss": losses.huber_loss,
     "log_sigmoid_forward": lambda x: (one("logsigmoid", x), None),
     "softplus": lambda x, beta=1, threshold=20: forms.div(one("softplus", forms.mul(x, beta)), beta),
     "exp2": lambda x: one("exp2", x), "logcumsumexp": special.logcumsumexp, "_logcumsumexp": special.logcumsumexp,
     "cumprod": special.cumprod, "polygamma": special.polygamma, "mvlgamma": special.mvlgamma, "atan2": special.atan2,
     "leaky_relu": special.leaky_relu, "elu": special.elu, "gelu": special.gelu, "hardtanh": special.hardtanh,
-    "smooth_l1_loss": special.smooth_l1, "soft_margin_loss": special.soft_margin, "median": special.median,
+    "smooth_l1_loss": losses.smooth_l1, "soft_margin_loss": losses.soft_margin, "median": special.median,
     "native_layer_norm": special.layer_norm, "norm": reduce.vector_norm,
     "_cdist_forward": reduce.distances, "scatter_add": reduce.scatter_add, "hypot": special.hypot,
     "addcmul": lambda x, a, b, value=1: forms.add(x, forms.mul(a, b), value),
@@ -50,7 +50,7 @@ FORMS: dict[str, Any] = {
     "lerp": lambda x, y, w: forms.add(x, forms.mul(forms.sub(y, x), w)),
     "special_entr": lambda x: forms.mul(forms.xlogy(x, x), -1.0),
     "special_xlog1py": lambda x, y: forms.mul(x, one("log1p", y)),
-    "nll_loss2d_forward": lambda *a: (reduce.nll_loss(*a), None),
+    "nll_loss2d_forward": lambda *a: (losses.nll_loss(*a), None),
     "linalg_cholesky_ex": lambda x, **k: (linalg.cholesky(x, k.get("upper", False)), torch.zeros(())),
     "linalg_solve_triangular": linalg.solve_triangular,
     "_linalg_solve_ex": lambda a, b, **_: (linalg.solve(a, b), None, None, None),
