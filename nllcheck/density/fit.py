@@ -17,7 +17,7 @@ from nllcheck.density.cut import samples_of
 from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
 from nllcheck.density.sample import UndecidedError
-from nllcheck.density.support import ROWS, Support, as_shares, is_on_sphere, support_of
+from nllcheck.density.support import ROWS, Support, as_shares, is_linear_in, is_on_sphere, support_of
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
 from nllcheck.graphs import refs
@@ -56,7 +56,7 @@ def measured_on(
         return between
     if is_on_sphere(graph.values[target]):
         found = _on_sphere(graph, found, moving, base_measure)
-    if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_counted(graph, target):
+    if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_none_anywhere(graph, found):
         raise UndecidedError("whole numbers may be counts or measurements; state the support with --support")
     return found
 
@@ -93,6 +93,24 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
     support = Support("sphere", "rows of length 1, over which the loss can be integrated")
     other = measured(samples, thetas(samples, moving), support, base_measure)
     return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found
+
+
+def _is_none_anywhere(graph: LossGraph, found: Measured) -> bool:
+    """Is the loss no likelihood of counts, nor of measurements? Whole numbers may be either.
+
+    Of measurements that is only known where the loss is linear in its target: else they may begin anywhere.
+    """
+    target = found.samples.moved[found.samples.which]
+    if _is_counted(graph, target):
+        return True
+    return is_linear_in(graph, target) and all(_fails_on(found, Support(name, "whole numbers may be measured")) for name in ("positive", "real"))
+
+
+def _fails_on(found: Measured, support: Support) -> bool:
+    try:
+        return verdict_of(measured(found.samples, found.theta, support, None)).name in ("varies", "diverges")
+    except UndecidedError:
+        return False
 
 
 def _is_counted(graph: LossGraph, target: int) -> bool:

@@ -15,6 +15,7 @@ from nllcheck.ops import is_transparent, row
 from nllcheck.types import Node
 
 MOST = 8
+_NOISE = ("noise", "eps", "epsilon")
 _PLAIN = ("mul", "add", "sub", "div", "neg", "clamp")  # beside the elementwise functions of one value
 
 
@@ -38,8 +39,15 @@ def latents(graph: LossGraph) -> tuple[Latent, ...]:
 
 def _noise(graph: LossGraph) -> list[int]:
     pairs = zip(graph.fx_nodes, graph.graph.nodes, strict=True)
-    normal = [p.index for n, p in pairs if is_fixed(n) and row(p.op).kind == "random" and "float" in p.dtype]
-    return [i for i in normal if "randn" in graph.graph.nodes[i].aten or "normal" in graph.graph.nodes[i].aten]
+    drawn = [p for n, p in pairs if is_fixed(n) and row(p.op).kind == "random" and "float" in p.dtype]
+    return _given(graph) + [p.index for p in drawn if "randn" in p.aten or "normal" in p.aten]
+
+
+def _given(graph: LossGraph) -> list[int]:
+    """Arguments of a bare function that hold a draw: named as one, and about as wide as a standard normal one."""
+    named = [n.index for n in graph.graph.nodes if n.op == "input" and "float" in n.dtype and n.name in _NOISE]
+    wide = [i for i in named if i not in graph.graph.targets and graph.values[i].numel() > 2]
+    return [i for i in wide if 0.5 < float(graph.values[i].double().square().mean().sqrt()) < 1.6]
 
 
 def _drawn_with(graph: LossGraph, noise: int) -> Iterator[Latent]:

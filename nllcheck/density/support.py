@@ -175,6 +175,14 @@ def _is_shifted(graph: LossGraph, views: set[int], ops: tuple[str, ...] = ("add"
     return any(n.op in ops and set(refs(n)) & model for n in nodes)
 
 
+def is_linear_in(graph: LossGraph, target: int) -> bool:
+    """Is the target only ever multiplied with what does not depend on it?"""
+    views = _views(graph, target)
+    moved = depends_on(graph.graph, {target})
+    readers = [graph.graph.nodes[k] for k in _readers(graph, views)]
+    return all(n.op == "mul" and len(set(refs(n)) & moved) == 1 and refs(n)[0] != refs(n)[-1] for n in readers)
+
+
 def _is_wrapped(graph: LossGraph, views: set[int]) -> bool:
     """Does the target go into the loss through sine and cosine alone?"""
     nodes = graph.graph.nodes

@@ -133,6 +133,17 @@ def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
     assert any(note.startswith("KL term: The terms without target are the KL") for note in right.notes)
 
 
+@pytest.mark.parametrize(("power", "name"), [(2, "kl"), (1, "none")])
+def test_noise_may_be_an_argument(power, name):
+    def loss(mu, raw, noise, y):
+        z = mu + torch.exp(raw) * noise
+        return (0.5 * (y - z) ** 2).sum(-1).mean() - 0.5 * (1 + 2 * raw - mu**2 - torch.exp(raw) ** power).sum(-1).mean()
+
+    noise = torch.randn(BATCH["mu"].shape, generator=torch.Generator().manual_seed(6))
+    found = divergences(captured(loss, {**BATCH, "noise": noise}))
+    assert [d.name for d in found] == [name]
+
+
 def test_a_sample_that_the_loss_does_not_read_has_no_term():
     def loss(mu, raw, y):
         z = mu + half(raw) * torch.randn_like(raw)

@@ -7,6 +7,7 @@ import math
 import density_losses as losses
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import answer
 
 from nllcheck.check import check_function
@@ -43,6 +44,32 @@ def test_a_likelihood_that_is_none_is_an_alarm_with_its_z(fn):
 @pytest.mark.parametrize("fn", QUIET, ids=lambda f: f.__name__)
 def test_correct_losses_and_those_that_claim_nothing_draw_no_alarm(fn):
     assert alarms(fn) == []
+
+
+def nll_of_counts_without_coefficient(x, y):
+    return -(1.5 * F.logsigmoid(-x) + y * F.logsigmoid(x)).mean()
+
+
+def nll_of_geometric_counts(x, y):
+    return -(F.logsigmoid(-x) + y * F.logsigmoid(x)).mean()
+
+
+def nll_of_measured_whole_numbers(x, y):
+    return -torch.distributions.Gamma(F.softplus(x) + 0.5, F.softplus(x) + 0.5).log_prob(y + 0.5).mean()
+
+
+@pytest.mark.parametrize(
+    ("fn", "is_wrong"),
+    [
+        (nll_of_counts_without_coefficient, True),
+        (nll_of_geometric_counts, False),
+        (nll_of_measured_whole_numbers, False),
+    ],
+)
+def test_whole_numbers_are_no_excuse_where_nothing_makes_a_likelihood(fn, is_wrong):
+    y = torch.tensor([0.0, 3.0, 1.0, 2.0, 0.0, 5.0])
+    report = check_function(fn, {"x": torch.linspace(-1.5, 1.0, 6), "y": y}, target="y", points=9, effort="quick")
+    assert [f.rule for f in report.findings if f.kind == "wrong-density"] == ["NLL700"] * is_wrong
 
 
 def test_the_user_can_claim_for_a_loss():
