@@ -13,7 +13,8 @@ from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.labels import label_of
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.selection import steering
-from nllcheck.axes.tested import NOWHERE, expected
+from nllcheck.axes.sure import sure_axes
+from nllcheck.axes.tested import NOWHERE, beyond, wider
 from nllcheck.axes.view import View
 from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
@@ -41,6 +42,7 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     axes = [a for a in axes if a.role != "target" or not is_mask(graph.values[a.node])]
     axes = [a for a in axes if a.goal != "as labelled" or is_mask(graph.values[a.other])]
     axes = [a for a in axes if a.other < 0 or bool(torch.isfinite(graph.values[a.other]).all())]
+    axes += sure_axes(graph, [a for a in axes if _moves(a)])
     axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
     skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]
@@ -48,7 +50,9 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     fixed = frozenset() if steered else steering(graph.graph)
     names = dict.fromkeys(label_of(graph.graph, a.node) for a in axes if a.node in fixed)
     skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
-    return tuple(a for a in axes if _moves(a) and not fixed & {a.node, a.other}), tuple(skipped)
+    return tuple(a for a in axes if _moves(a) and not fixed & {a.node, a.other, *(m.node for m in a.moves)}), tuple(
+        skipped
+    )
 
 
 def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
@@ -172,15 +176,10 @@ def _whole(graph: View, node: int, role: str) -> Axis:
     observed = _range(graph.values[node])
     named = domain_of_name(name) if role == "intermediate" else _REAL
     domain = _meet(_meet(_REAL, _bounds(graph.graph, node), observed), named, observed)
-    tested = expected(graph.graph, node, observed) if role == "target" else NOWHERE
+    tested = beyond(graph.graph, node, graph.values[node], observed) if role == "target" else NOWHERE
     if role == "target":
-        domain = _target_domain(_wider(observed, tested))
+        domain = _target_domain(wider(observed, tested))
     return Axis(label=name, node=node, role=role, selector=name, observed=observed, domain=domain, expected=tested)  # type: ignore[arg-type]
-
-
-def _wider(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """The range of both; `one` where there is no other."""
-    return (min(one[0], other[0]), max(one[1], other[1])) if other[0] == other[0] else one
 
 
 def _bounds(graph: Graph, node: int) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from nllcheck.axes.boundary import Boundary
 from nllcheck.types import Axis, Graph, Node
@@ -22,7 +23,7 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
     """
     found: list[Axis] = []
     first = {a.node: a for a in reversed(plain) if a.mode == "set" and a.is_boundary}
-    names = {n: _name(a) for n, a in first.items()}
+    names = {n: name_of(a) for n, a in first.items()}
     for node, axis in first.items():
         if axis.role == "target":
             continue
@@ -32,7 +33,7 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
             found += _dead_columns(axis, graph, node)
         else:
             others = [n for n in others if _is_within(first[n], axis)]
-        found += _pairs(_way_to(axis), graph, node, names, others)
+        found += _pairs(way_to(axis), graph, node, names, others)
     return found[:MOST]
 
 
@@ -42,17 +43,19 @@ def _is_within(inner: Axis, outer: Axis) -> bool:
     return outer.domain[0] <= low and high <= outer.domain[1] and inner.observed != (0.0, 1.0)
 
 
-def _name(axis: Axis) -> str:
+def name_of(axis: Axis) -> str:
+    """What reports call the whole tensor that an axis moves."""
     return axis.selector.split("[...", 1)[0].removesuffix("*scale")
 
 
-def _way_to(axis: Axis) -> Axis:
-    return replace(axis, channel=None, mode="toward", observed=(0.0, 1.0), domain=(0.0, 1.0))
+def way_to(axis: Axis, **changes: Any) -> Axis:
+    """A way from where the axis' tensor stands: its points are shares of it."""
+    return replace(axis, channel=None, mode="toward", observed=(0.0, 1.0), domain=(0.0, 1.0), **changes)
 
 
 def row_goals(axis: Axis, node: Node) -> list[Axis]:
     """The ways that change rows of one tensor alone: to zero, to a constant, to each other."""
-    whole, name = _way_to(axis), _name(axis)
+    whole, name = way_to(axis), name_of(axis)
     rows, width = math.prod(node.shape[:-1]), (node.shape or (1,))[-1]
     if len(node.shape) < 2 or width < 2:
         return []
@@ -69,11 +72,11 @@ def row_goals(axis: Axis, node: Node) -> list[Axis]:
 def _dead_columns(axis: Axis, graph: Graph, node: int) -> list[Axis]:
     """Two features that are 0 in every row, as dead units are: their covariance has two equal eigenvalues, between
     which no direction is special."""
-    name, shape = _name(axis), graph.nodes[node].shape
+    name, shape = name_of(axis), graph.nodes[node].shape
     if len(shape) < 2 or shape[-1] < 3 or not any(n.op in ("eigh", "svd") for n in graph.nodes):
         return []
     label = f"the first two columns of {name} are 0"
-    return [replace(_way_to(axis), goal="zero columns", label=label, selector=f"{name}[..., :2]->0")]
+    return [replace(way_to(axis), goal="zero columns", label=label, selector=f"{name}[..., :2]->0")]
 
 
 def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, Axis]) -> list[Axis]:
@@ -85,7 +88,7 @@ def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, 
     labels = [n for n in same if first[n].observed == (0.0, 1.0)]
     name = names[axis.node]
     return [
-        replace(_way_to(axis), goal="as labelled", other=n, label=f"{name} is sure and right of all {names[n]}",
+        replace(way_to(axis), goal="as labelled", other=n, label=f"{name} is sure and right of all {names[n]}",
                 selector=f"{name}->{names[n]}*inf")
         for n in labels
     ]  # fmt: skip

@@ -103,7 +103,9 @@ def _is_none_anywhere(graph: LossGraph, found: Measured) -> bool:
     target = found.samples.moved[found.samples.which]
     if _is_counted(graph, target):
         return True
-    return is_linear_in(graph, target) and all(_fails_on(found, Support(name, "whole numbers may be measured")) for name in ("positive", "real"))
+    return is_linear_in(graph, target) and all(
+        _fails_on(found, Support(name, "whole numbers may be measured")) for name in ("positive", "real")
+    )
 
 
 def _fails_on(found: Measured, support: Support) -> bool:

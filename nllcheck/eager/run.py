@@ -30,6 +30,7 @@ from nllcheck.types import Axis, Event, Graph, Judged, State, SweepTable
 
 POINTS = 60  # on each axis, fewer where a run is slow
 FEWEST = 16
+OF_NOTHING = "an average over no elements has no value"
 SECONDS = 20.0  # after which no further axis is begun
 _STATES: tuple[State, ...] = ("finite", "inf", "nan")
 
@@ -95,7 +96,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     axes = axes_of(bench, specs)
     dtype = loss.dtype
     known = {o: _event(bench, base, o, None, math.nan) for o in offences(base)}
-    judged = [_on_batch(bench, base, offence, event) for offence, event in known.items()]
+    judged = [_on_batch(bench, base, event) for event in known.values()]
     tables, late = [], []
     count = points or int(min(POINTS, max(FEWEST, SECONDS / 3 / max(pace * len(axes), 1e-9))))
     for axis, spec in axes:
@@ -105,29 +106,46 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
         values = spec_points(spec, dtype) if spec else default_points(axis, dtype, count)
         table, found = _swept(bench, axis, values, set(known), dtype)
         tables.append(table)
-        judged += [judged_by(_reference(bench), event, axis, dtype) for event in found]
+        judged += [_off_batch(bench, event, axis, dtype) for event in found]
     skipped: tuple[str, ...] = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
     skipped += (f"{', '.join(late)}: because {SECONDS:.0f} seconds were up; name one with --sweep",) if late else ()
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
 
 
-def _on_batch(bench: Bench, base: Record, offence: Offence, event: Event) -> Judged:
+def _on_batch(bench: Bench, base: Record, event: Event) -> Judged:
     """The verdict on what the batch itself shows, by one run in float64; an average of nothing has no value."""
     event = replace(event, on_batch=True)
     wide = record(bench.book.program, bench.seed, [promoted(t, torch.float64) for t in bench.tensors])
     if wide.error is None and math.isfinite(wide.loss) and not any(map(state_of, wide.gradients)):
         return Judged(event, "defect", 1.0, f"in float64 the loss is {wide.loss:.7g}", wide.loss)
-    read = [base.steps[p].value for s in base.steps if s.key == offence[0] for p in s.parents]
-    if any(isinstance(value, torch.Tensor) and value.numel() == 0 for value in read):
-        return Judged(event, "limit", 1.0, "an average over no elements has no value")
+    if _is_of_nothing(bench, base, event):
+        return Judged(event, "limit", 1.0, OF_NOTHING)
     return Judged(event, "undecided", 1.0, "float64 gives no number here either")
+
+
+def _off_batch(bench: Bench, event: Event, axis: Axis, dtype: torch.dtype) -> Judged:
+    """The verdict on what a value of an axis shows."""
+    judged = judged_by(_reference(bench), event, axis, dtype)
+    if judged.verdict == "undecided" and _is_of_nothing(bench, bench.at(axis, event.witness), event):
+        return replace(judged, verdict="limit", reason=OF_NOTHING)
+    return judged
+
+
+def _is_of_nothing(bench: Bench, run: Record, event: Event) -> bool:
+    """Does the op that fails read a tensor without elements?"""
+    read = [run.steps[p].value for s in run.steps if bench.book.index.get(s.key) == event.node for p in s.parents]
+    return any(isinstance(value, torch.Tensor) and value.numel() == 0 for value in read)
 
 
 def axes_of(bench: Bench, specs: list[Spec]) -> list[tuple[Axis, Spec | None]]:
     view = _View(bench.book.graph, tuple(bench.book.values), bench.book.program)
     if specs:
         return [(_alone(requested_axis(view, spec)), spec) for spec in specs]
-    return [(axis, None) for axis in default_axes(view, steered=True)[0] if axis.is_boundary and axis.other < 0]
+    return [
+        (axis, None)
+        for axis in default_axes(view, steered=True)[0]
+        if axis.is_boundary and axis.other < 0 and {m.node for m in axis.moves} <= {axis.node}
+    ]
 
 
 def _alone(axis: Axis) -> Axis:

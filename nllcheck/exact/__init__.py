@@ -203,6 +203,20 @@ def _side(joint: Joint, axis: Axis, point: float, everywhere: bool, here: arb, w
     return math.copysign(math.inf, near) if abs(near) > 1.5 * abs(far) else math.nan
 
 
+def limit(joint: Joint, axis: Axis, point: float) -> float:
+    """What the loss tends to from above at a point where the formula has no value: 0 for y log y at 0. NaN: nothing.
+
+    Two evaluations, 2^-300 and 2^-600 of the point's size beside it, must agree.
+    """
+    size = arb(abs(point) or 1.0)
+    with ctx.workprec(PRECISIONS[-1]), _Meter.running():
+        try:
+            far, near = (evaluate(joint, axis, point, step=size * arb(2) ** power)[0] for power in STEPS)
+        except UndecidedError:
+            return math.nan
+        return _float(near) if abs(near - far) < (1 + abs(near)) * arb(2) ** -60 else math.nan
+
+
 def _from_sides(loss: float, left: float, right: float) -> Certain | None:
     """The derivative where both sides agree, or only one has one."""
     if math.isnan(left) and math.isnan(right):

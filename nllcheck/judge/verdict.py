@@ -11,7 +11,7 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import Certain, SingularError, certain, work_of
+from nllcheck.exact import Certain, SingularError, certain, limit, work_of
 from nllcheck.judge.sample import Sampler
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
@@ -35,6 +35,7 @@ class Reference:
     why_not: str = ""  # why this reference has no answer here
     is_singular: bool = False  # certain: the formula has no value here, `why_not` is the op at its pole
     is_kink: bool = False  # certain: the gradient jumps here, `gradient` is the larger of its two sizes
+    is_limit: bool = False  # certain: the formula has no value here, `loss` is what it tends to
 
 
 Evaluate = Callable[[Axis, float], Reference]
@@ -60,6 +61,9 @@ def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
     def evaluate(axis: Axis, value: float) -> Reference:
         along = certain(joint, axis, value)
         if isinstance(along, SingularError):
+            continued = limit(joint, axis, value) if axis.role == "target" and not with_gradient else math.nan
+            if math.isfinite(continued):  # y log(y / rate) at a count of 0
+                return Reference(continued, math.nan, math.nan, EXACT, is_limit=True)
             return Reference(math.nan, math.nan, math.nan, EXACT, along.reason, is_singular=True)
         if isinstance(along, str):
             return Reference(math.nan, math.nan, math.nan, EXACT, along)
@@ -160,6 +164,8 @@ def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:
         if here.name == "float64" and math.isinf(here.gradient):
             return "undecided", "float64 gives no finite gradient here either"
         return "limit", "the slope itself is infinite here" if math.isinf(here.gradient) else _limit_reason(dtype)
+    if here.is_limit:
+        return "defect", f"the loss tends to {here.loss:.7g} there: 0 log 0, say, is 0 to a formula, and NaN to a float"
     if event.phase == "forward":
         return "defect", f"in {here.name} the same loss is {here.loss:.7g}, which {name} can hold"
     if here.is_kink:

@@ -68,6 +68,9 @@ def place(
     `seed`: of the noise, another for each tensor that gets some.
     """
     point = point.to(base.dtype)
+    if axis.mode == "toward" and axis.moves:
+        goal = found_goal(axis, axis.node, base)
+        return on_the_way(base, base if goal is None else goal, point)
     if axis.mode == "toward":
         return on_the_way(base, goal_of(axis, base, other), point)
     selected = torch.zeros(base.shape[-1] if base.dim() else 1, dtype=torch.bool, device=base.device)
