@@ -14,6 +14,7 @@ from nllcheck.axes.boundary import Boundary
 from nllcheck.types import Axis, Graph, Node
 
 MOST = 12  # ways in one check
+MOST_LATE = 4  # ways of targets
 
 
 def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
@@ -22,10 +23,12 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
     Values that are positive, or lie between bounds, only go to a tensor that does, too: a row of zeros is none.
     """
     found: list[Axis] = []
+    late: list[Axis] = []
     first = {a.node: a for a in reversed(plain) if a.mode == "set" and a.is_boundary}
     names = {n: name_of(a) for n, a in first.items()}
     for node, axis in first.items():
         if axis.role == "target":
+            late += row_goals(axis, graph.nodes[node])[:2] if axis.domain == (-math.inf, math.inf) else []
             continue
         others = [n for n in edges.all if n in names and n != node]
         if axis.domain == (-math.inf, math.inf):
@@ -34,7 +37,7 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
         else:
             others = [n for n in others if _is_within(first[n], axis)]
         found += _pairs(way_to(axis), graph, node, names, others)
-    return found[:MOST]
+    return found[:MOST] + late[:MOST_LATE]
 
 
 def _is_within(inner: Axis, outer: Axis) -> bool:
@@ -70,13 +73,17 @@ def row_goals(axis: Axis, node: Node) -> list[Axis]:
 
 
 def _dead_columns(axis: Axis, graph: Graph, node: int) -> list[Axis]:
-    """Two features that are 0 in every row, as dead units are: their covariance has two equal eigenvalues, between
-    which no direction is special."""
-    name, shape = name_of(axis), graph.nodes[node].shape
-    if len(shape) < 2 or shape[-1] < 3 or not any(n.op in ("eigh", "svd") for n in graph.nodes):
-        return []
-    label = f"the first two columns of {name} are 0"
-    return [replace(way_to(axis), goal="zero columns", label=label, selector=f"{name}[..., :2]->0")]
+    """Features that are 0 in every row, as dead units are. With one their covariance is singular; with two it has two
+    equal eigenvalues, between which no direction is special."""
+    name, shape, used = name_of(axis), graph.nodes[node].shape, {n.op for n in graph.nodes}
+    found = []
+    if len(shape) >= 2 and shape[-1] >= 3 and used & {"eigh", "svd"}:
+        label = f"the first two columns of {name} are 0"
+        found.append(way_to(axis, goal="zero columns", label=label, selector=f"{name}[..., :2]->0"))
+    if len(shape) == 2 and shape[0] > shape[1] > 1 and used & {"logdet", "cholesky", "linalg_inv_ex", "solve"}:
+        label = f"the first column of {name} is 0"
+        found.append(way_to(axis, goal="zero column", label=label, selector=f"{name}[..., 0]->0"))
+    return found
 
 
 def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, Axis]) -> list[Axis]:

@@ -91,6 +91,11 @@ STRUCTURE = (  # rows or tensors that coincide or vanish, another mask or other 
     Row(lambda c: c.rule == "note", "note", "its rule is a note"),
     Row(lambda c: c.judged.verdict == "defect", "warning", "a float could be right there, and training can come there"),
     Row(
+        lambda c: c.judged.verdict == "limit" and _is_target(c) and c.axis.mode == "toward",
+        "note",
+        "no float could be right at such targets",
+    ),
+    Row(
         lambda c: c.judged.verdict == "limit" and nearness.is_met(c.event, c.axis.goal),
         "warning",
         "no float could be right there, but training can come there",

@@ -110,6 +110,11 @@ def slogdet(a: Any) -> tuple[Ball, Ball]:
     return _ball(sign, None), _ball(log, _scalars(_log_slope, x.value, slope_of(x)))
 
 
+def is_singular(a: Any) -> bool:
+    """Is some determinant exactly 0, as with a row of zeros, whatever is known of the other elements?"""
+    return any(d.is_zero() for d in _scalars(lambda m: _matrix(m).det(), ball_of(a).value).flat)
+
+
 def det(a: Any) -> Ball:
     """det A; its differential is trace(adj(A) dA), which is det A trace(A^-1 dA) unless A is singular (Jacobi)."""
     x = ball_of(a)

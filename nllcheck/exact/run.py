@@ -12,7 +12,7 @@ from torch import fx
 
 from nllcheck import ops
 from nllcheck.capture.plain import op_of
-from nllcheck.exact import forms
+from nllcheck.exact import forms, linalg
 from nllcheck.exact.ball import STILL, Ball, UndecidedError, ball_of, lift
 from nllcheck.exact.table import FORMS, UNARY, one
 
@@ -35,6 +35,8 @@ class Exact(fx.Interpreter):
         self.reading = args
         value = _apply(n, spelled, args, kwargs)
         if not self.singular and (_is_pole(op_of(n), args, value) or _is_outside(spelled, args)):
+            self.singular = op_of(n)
+        if not self.singular and spelled == "_linalg_slogdet" and linalg.is_singular(args[0]):
             self.singular = op_of(n)
         if not self.singular and spelled == "where" and bool(args[0].any()) and _asks_for_a_sign(n.args[0]):
             self.singular = "logdet"

@@ -99,8 +99,9 @@ def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch
         return other.to(base.dtype)
     if axis.goal == "as labelled" and other is not None:
         return PLAUSIBLE * (2 * other.to(base.dtype) - 1)
-    if axis.goal == "zero columns":
-        return torch.cat([torch.zeros_like(base[..., :2]), base[..., 2:]], -1)
+    if axis.goal in ("zero column", "zero columns"):
+        dead = 1 if axis.goal == "zero column" else 2
+        return torch.cat([torch.zeros_like(base[..., :dead]), base[..., dead:]], -1)
     rows = base.reshape(-1, base.shape[-1])
     special = {
         "zero row": lambda: torch.zeros_like(rows[0]),

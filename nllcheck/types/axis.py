@@ -49,6 +49,7 @@ class Axis:
     goal: Literal[
         "",
         "zero row",
+        "zero column",
         "zero columns",
         "constant row",
         "equal rows",
