@@ -32,6 +32,7 @@ from benchmarks.detect.cases import (
     latent,
     library,
     metric,
+    miss_later,
     modules,
     programs,
     public_defects,
@@ -109,5 +110,6 @@ FAMILIES = (
     thread_defects,
     thread_later,
     thread_repairs,
+    miss_later,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
