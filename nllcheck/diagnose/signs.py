@@ -14,7 +14,7 @@ from nllcheck.types import Event, Finding, Graph, Judged, Severity
 def negative(graph: Graph, judged: Judged) -> Finding:
     """A loss below zero: an error for labels, a note for a density."""
     event = judged.event
-    labels = judged.verdict != "legitimate" and not event.detail.startswith("continuous")
+    labels = judged.verdict == "wrong-formula"
     severity: Severity = "error" if labels else "note"
     head = f"The loss on the batch is {event.loss:.6g}" if event.on_batch else f"The loss is negative {_from(event)}"
     verdict = "a label's probability cannot exceed 1" if labels else judged.reason.rstrip(".")

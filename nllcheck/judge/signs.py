@@ -80,9 +80,13 @@ def negative_loss(graph: LossGraph, joint: Joint, parts: list[Part], answer: Den
 def _negative(event: Event, reach: float, exact: float, answer: Density) -> Judged:
     """What a negative loss means, by the density test: a density above 1, a constant left out, or no likelihood."""
     is_likelihood = answer.name in ("proper", "constant", "target-factor")
-    if not event.detail.startswith("continuous") and not (is_likelihood and answer.left_out):
-        return Judged(event, "wrong-formula", reach, "the probability of a label cannot exceed 1", exact)
-    return Judged(event, "legitimate" if is_likelihood else "undecided", reach, _why(answer), exact)
+    if event.detail.startswith("continuous") or (is_likelihood and answer.left_out):
+        return Judged(event, "legitimate" if is_likelihood else "undecided", reach, _why(answer), exact)
+    if answer.name == "not-samples" and not answer.claims:  # labels that say which rows go together
+        return Judged(
+            event, "undecided", reach, "the loss is no sum over samples, so no label has a probability", exact
+        )
+    return Judged(event, "wrong-formula", reach, "the probability of a label cannot exceed 1", exact)
 
 
 def _why(answer: Density) -> str:

@@ -84,7 +84,8 @@ class Axis:
     def is_speck(self, value: float) -> bool:
         """Just next to 0, where 0 is a value like any other (a billionth of the range)? So small is only 0 itself."""
         low, high = min(self.observed[0], 0.0), max(self.observed[1], 0.0)
-        return self.domain[0] < 0 and abs(value) < 1e-9 * (high - low)
+        is_plain = self.domain[0] < 0 or self.expected[0] == 0
+        return is_plain and abs(value) < 1e-9 * (high - low)
 
     @property
     def is_boundary(self) -> bool:

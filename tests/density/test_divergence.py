@@ -137,7 +137,9 @@ def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
 def test_noise_may_be_an_argument(power, name):
     def loss(mu, raw, noise, y):
         z = mu + torch.exp(raw) * noise
-        return (0.5 * (y - z) ** 2).sum(-1).mean() - 0.5 * (1 + 2 * raw - mu**2 - torch.exp(raw) ** power).sum(-1).mean()
+        return (0.5 * (y - z) ** 2).sum(-1).mean() - 0.5 * (1 + 2 * raw - mu**2 - torch.exp(raw) ** power).sum(
+            -1
+        ).mean()
 
     noise = torch.randn(BATCH["mu"].shape, generator=torch.Generator().manual_seed(6))
     found = divergences(captured(loss, {**BATCH, "noise": noise}))
