@@ -89,7 +89,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c[0].__name__)
 def test_found_with_its_weight_and_not_in_its_repaired_twin(case):
     wrong, right, x, y, _, op, severity, verdict, axis = case
-    found, none = (nllcheck.check_function(f, {"x": x, "y": y}, target="y", points=8, effort="quick").findings
+    found, none = (nllcheck.check_function(f, {"x": x, "y": y}, target="y", points=4, effort="quick").findings
                    for f in (wrong, right))  # fmt: skip
     told = [f for f in found if f.kind in ("nan", "inf") and f.axis and axis in f.axis]
     assert (op, severity, verdict) in [(f.op, f.severity, f.verdict) for f in told]
@@ -104,10 +104,6 @@ def test_the_users_own_code_fails_there_and_its_twin_does_not(case):
     assert math.isfinite(right(*to(x, y)))
 
 
-def logs_of_counts(x, y):
-    return (torch.log(y) - x[:, 0]).square().mean()
-
-
 def shares_of_counts(x, y):
     return (torch.xlogy(y, y / 10) - y * F.logsigmoid(x[:, 0])).mean()
 
@@ -118,9 +114,9 @@ def grouped(x, y):
     return parts / 3 - torch.logdet(torch.eye(2) + 4 * x.T @ x)
 
 
-@pytest.mark.parametrize(("loss", "y"), [(logs_of_counts, COUNTS), (shares_of_counts, COUNTS), (grouped, LABELS)])
-def test_no_alarm_where_a_zero_has_no_value_or_labels_no_probability(loss, y):
-    found = nllcheck.check_function(loss, {"x": RAW, "y": y}, target="y", points=8, effort="quick").findings
+@pytest.mark.parametrize(("loss", "y"), [(shares_of_counts, COUNTS), (grouped, LABELS)])
+def test_no_alarm_where_only_next_to_zero_fails_or_labels_have_no_probability(loss, y):
+    found = nllcheck.check_function(loss, {"x": RAW, "y": y}, target="y", points=4, effort="quick").findings
     assert [f.message for f in found if f.severity != "note"] == []
 
 
