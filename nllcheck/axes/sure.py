@@ -16,7 +16,7 @@ from nllcheck.axes.masks import is_mask
 from nllcheck.axes.view import View
 from nllcheck.types import PLAUSIBLE, Axis, Move
 
-MOST_MOVED = 2048  # elements of one way
+MOST_MOVED = 1024  # elements of one way
 MOST = 2  # ways in one check
 
 

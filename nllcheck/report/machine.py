@@ -118,8 +118,9 @@ def _sweep(table: SweepTable) -> dict[str, Any]:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    """Of what a search moved only where to: the batch's own values stay at home."""
-    moves = [{"name": m.name, "node": m.node, "position": m.position, "end": plain(m.end)} for m in axis.moves]
+    """Of what a search moved only where to: the batch's own values stay at home, and so do labels that say where to."""
+    told = () if axis.goal == "as labelled" else axis.moves
+    moves = [{"name": m.name, "node": m.node, "position": m.position, "end": plain(m.end)} for m in told]
     return {**plain(axis), "moves": moves}
 
 

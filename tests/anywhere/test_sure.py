@@ -120,6 +120,12 @@ def test_no_alarm_where_only_next_to_zero_fails_or_labels_have_no_probability(lo
     assert [f.message for f in found if f.severity != "note"] == []
 
 
+def test_the_report_does_not_carry_the_labels_of_every_row():
+    report = nllcheck.check_function(hard_ones_kept, {"x": RAW, "y": LABELS}, target="y", points=4, effort="quick")
+    ways = [s["axis"] for s in report.to_dict()["sweeps"] if s["axis"]["goal"] == "as labelled"]
+    assert [(way["label"], way["moves"]) for way in ways] == [("x is sure and right of all y", [])]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [([1.0, 2, 5], (0.0, 5.0)), ([0.0, 1, 2], (0.0, 2.0)), ([1.0, 2, 1], NOWHERE), ([-1.0, 0, 1], NOWHERE),
