@@ -61,8 +61,8 @@ def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
     def evaluate(axis: Axis, value: float) -> Reference:
         along = certain(joint, axis, value)
         if isinstance(along, SingularError):
-            at_end = axis.role == "target" and axis.mode == "set" and value == axis.domain[0]
-            continued = limit(joint, axis, value) if at_end and not with_gradient else math.nan
+            is_count = axis.role == "target" and axis.mode == "set" and value == axis.domain[0] == axis.expected[0]
+            continued = limit(joint, axis, value) if is_count and not with_gradient else math.nan
             if math.isfinite(continued):  # y log(y / rate) at a count of 0
                 return Reference(continued, math.nan, math.nan, EXACT, is_limit=True)
             return Reference(math.nan, math.nan, math.nan, EXACT, along.reason, is_singular=True)
