@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from nllcheck.axes.goals import name_of, way_to
+from nllcheck.axes.labels import label_of
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.view import View
 from nllcheck.types import PLAUSIBLE, Axis, Move
@@ -41,7 +42,7 @@ def _of_classes(view: View, axis: Axis) -> Iterator[Axis]:
             continue
         one_hot = torch.zeros_like(scores).scatter(dim, labels.long().unsqueeze(dim), 1.0)
         moves = _moves(view, axis, PLAUSIBLE * (2 * one_hot - 1))
-        yield _way(axis, f"{name_of(axis)} is sure and right of all {view.graph.nodes[target].name}", target, moves)
+        yield _way(axis, f"{name_of(axis)} is sure and right of all {label_of(view.graph, target)}", target, moves)
 
 
 def _class_dim(scores: torch.Tensor, labels: torch.Tensor) -> int | None:
@@ -60,8 +61,8 @@ def _of_nothing(view: View, axis: Axis) -> Iterator[Axis]:
         mask = view.values[target]
         if mask.shape != view.values[axis.node].shape or not mask.is_floating_point() or not is_mask(mask):
             continue
-        name = view.graph.nodes[target].name
-        own = Axis(str(name), target, "target", observed=(0.0, 1.0), domain=(0.0, 1.0))
+        name = label_of(view.graph, target)
+        own = Axis(name, target, "target", selector=name, observed=(0.0, 1.0), domain=(0.0, 1.0))
         moves = _moves(view, axis, torch.full_like(view.values[axis.node], -PLAUSIBLE))
         moves += _moves(view, own, torch.zeros_like(mask))
         yield _way(axis, f"{name} = 0 throughout, and {name_of(axis)} is sure of it", target, moves)

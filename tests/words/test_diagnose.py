@@ -228,6 +228,7 @@ ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, w
         "error", False, "warning", "the loss is fine at 0 and its gradient is not",
     ),
     ({"axis": TARGET, "verdict": "limit", "reach": 1.0}, None, False, "note", "at such targets"),
+    ({"axis": replace(TOWARD, role="target"), "verdict": "limit"}, None, False, "note", "at such targets"),
     ({"verdict": "limit", "reach": 1.0, "reference_slope": 0.0}, "warning", False, "note", "the loss is flat there"),
     ({"verdict": "limit", "reach": 1.0, "region": ((1e-45, 1e-23),)}, None, False, "note", "just next to 0"),
 )  # fmt: skip
@@ -330,7 +331,7 @@ def test_messages_speak_the_users_names_and_leave_no_field_open():
 def test_wrong_signs_and_negative_losses():
     graph = on_lines(graph_of("log(softmax(x, -1))"))
     node = {"node": born(graph, "log"), "axis": None, "threshold": None, "on_batch": True}
-    labels = failure(graph, "log", kind="negative-nll", detail="discrete targets", **node)
+    labels = failure(graph, "log", kind="negative-nll", detail="discrete targets", verdict="wrong-formula", **node)
     real = failure(graph, "log", kind="negative-nll", detail="continuous targets", **node)
     flips = failure(
         graph, "log", kind="sign-flip", phase="backward", detail="changes sign 3 times", verdict="legitimate"
