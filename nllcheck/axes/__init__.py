@@ -50,9 +50,8 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     fixed = frozenset() if steered else steering(graph.graph)
     names = dict.fromkeys(label_of(graph.graph, a.node) for a in axes if a.node in fixed)
     skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
-    return tuple(a for a in axes if _moves(a) and not fixed & {a.node, a.other, *(m.node for m in a.moves)}), tuple(
-        skipped
-    )
+    free = (a for a in axes if not fixed & {a.node, a.other, *(m.node for m in a.moves)})
+    return tuple(filter(_moves, free)), tuple(skipped)
 
 
 def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
