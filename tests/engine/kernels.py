@@ -13,10 +13,33 @@ from typing import Any
 import torch
 
 aten = torch.ops.aten
-UNARY = (
-    "exp exp2 expm1 log log2 log10 log1p tanh sigmoid erf erfc rsqrt sin cos tan asin acos atan sinh cosh asinh acosh "
-    "atanh lgamma digamma"
-).split()
+UNARY = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "erfc",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "lgamma",
+    "digamma",
+]
 ROUNDED = (0.5, 1, 2, 3, -1, -2)  # powers that every device rounds from products, quotients or a square root
 INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
 INTEGERS |= dict.fromkeys((torch.float16, torch.bfloat16), torch.int16)
