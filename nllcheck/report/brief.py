@@ -24,12 +24,23 @@ def split(notes: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
 
 def rows(notes: Sequence[Finding], facts: Facts, tables: Sequence[SweepTable], room: int) -> list[str]:
     """ "losses.py:17  NLL304 division-by-vanishing-scale  NaN from output[..., 3] <= -90.08, 33 x"."""
-    places = [words.line(note.site) if note.site else clean(note.op) for note in notes]
     rules = [clean(f"{note.rule} {note.name}") for note in notes]
-    said = [_said(note, facts, tables) for note in notes]
     wide = room >= ROOMY
+    places = lines(notes)
     heads = zip(_even(places), _even(rules), strict=True) if wide else zip(places, rules, strict=True)
+    said = [_said(note, facts, tables) for note in notes]
     return [("  " if wide else "\n  ").join(("  ".join(head), one)) for head, one in zip(heads, said, strict=True)]
+
+
+def same_rows(others: Sequence[Finding], facts: Facts, tables: Sequence[SweepTable]) -> list[str]:
+    """ "losses.py:17  NaN from output[..., 3] <= -90.08, 33 x": the same offence at other ops."""
+    said = [_said(other, facts, tables) for other in others]
+    return ["  ".join(both) for both in zip(_even(lines(others)), said, strict=True)]
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """ "losses.py:17", or the op where there is no line."""
+    return [words.line(one.site) if one.site else clean(one.op) for one in findings]
 
 
 def _said(note: Finding, facts: Facts, tables: Sequence[SweepTable]) -> str:
@@ -43,10 +54,18 @@ def _even(texts: Sequence[str]) -> list[str]:
     return [text.ljust(max(map(len, texts))) for text in texts]
 
 
-def is_known(finding: Finding, other: Finding) -> bool:
-    """Is it the same offence as one told before, or one that lies behind a failure of the other's axis?"""
-    behind = finding.already is not None and finding.axis == other.axis
-    return behind or is_same(finding, other)
+def grouped(findings: Sequence[Finding], apart: bool) -> list[tuple[Finding, list[Finding]]]:
+    """Each offence with those that are the same at other ops; `apart`: every one of them on its own."""
+    groups: list[tuple[Finding, list[Finding]]] = []
+    for finding in findings:
+        same = next((others for first, others in groups if not apart and is_same(finding, first)), None)
+        groups.append((finding, [])) if same is None else same.append(finding)
+    return groups
+
+
+def is_behind(finding: Finding, other: Finding) -> bool:
+    """Does it lie behind a failure on the other's axis?"""
+    return finding.already is not None and finding.axis == other.axis
 
 
 def is_same(finding: Finding, other: Finding) -> bool:

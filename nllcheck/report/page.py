@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 BADGES = {"error": "bold white on red", "warning": "black on yellow", "note": "black on cyan"}
-BRIEF = ("reach", "also")  # what differs where an offence is met again
+BRIEF = ("reach", "also", "advice")  # of what lies behind another failure
 MOST_LINES = 4  # of a note's sentence
 SEARCHED = {
     "found": "made to fail",
@@ -40,9 +40,10 @@ class Page(Sheet):
         loud = [finding for finding in self.report.findings if finding.severity != "note" or self.verbose]
         quiet = [finding for finding in self.report.findings if finding not in loud]
         body = self.head()
-        for k, finding in enumerate(loud):
-            known = [] if self.verbose else [other for other in loud[:k] if brief.is_known(finding, other)]
-            body += self.again(finding, known) if known else self.finding(finding)
+        for finding, same in brief.grouped(loud, self.verbose):
+            before = [] if self.verbose else loud[: loud.index(finding)]
+            behind = any(brief.is_behind(finding, other) for other in before)
+            body += (self.again(finding) if behind else self.finding(finding)) + self.same(same)
         body += self.notes(quiet) + self.maps() + self.margins() + self.digits() + self.remarks()
         return body + self.legend() + self.summary()
 
@@ -71,26 +72,29 @@ class Page(Sheet):
     # --- one finding
 
     def finding(self, finding: Finding) -> list[Text]:
-        table = next((t for t in self.report.sweeps if t.axis.label == finding.axis), None)
+        table = self.table_of(finding)
         head = [self.rule(_title(finding)), *self.paragraph(spelling.prose(finding.message))]
         groups = [head, self.where(finding), self.when(finding, table), self.what(finding, table)]
         return [line for group in groups if group for line in (styled(""), *group)]
 
-    def again(self, finding: Finding, known: list[Finding]) -> list[Text]:
-        """The same offence at another op, or one behind another: only what differs, in short."""
-        table = next((t for t in self.report.sweeps if t.axis.label == finding.axis), None)
+    def again(self, finding: Finding) -> list[Text]:
+        """One that lies behind another: in short."""
+        table = self.table_of(finding)
         sentence = words.when(finding, self.report.facts, table)
-        same = any(brief.is_same(finding, other) for other in known)
-        where = [words.place(finding.site)] if finding.site else []
-        place = "; ".join([*where, *([f"what it is and the advice as for {finding.rule} above"] if same else [])])
-        rows = words.rows(finding, self.report.facts, table, False)
-        told = [] if same else [*self.paragraph(spelling.prose(finding.message)), styled("")]
-        told += self.block("at", *([place] if place else []))
+        told = [*self.paragraph(spelling.prose(finding.message)), styled("")]
+        told += self.block("at", *([words.place(finding.site)] if finding.site else []))
         told += self.block("how", *source.chain_rows(finding, self.room))
         told += self.block("when", styled((sentence, "bold"))) if sentence else []
-        wanted = BRIEF if same else (*BRIEF, "advice")
-        told += [line for label, said in rows if label in wanted for line in self.block(label, said)]
+        rows = words.rows(finding, self.report.facts, table, False)
+        told += [line for label, said in rows if label in BRIEF for line in self.block(label, said)]
         return [styled(""), self.rule(_title(finding)), *told]
+
+    def same(self, others: list[Finding]) -> list[Text]:
+        """The same offence at other lines, a line each."""
+        return self.block("same", *brief.same_rows(others, self.report.facts, self.report.sweeps))
+
+    def table_of(self, finding: Finding) -> SweepTable | None:
+        return next((t for t in self.report.sweeps if t.axis.label == finding.axis), None)
 
     def where(self, finding: Finding) -> list[Text]:
         """The line to edit, and the lines the failure passes."""
