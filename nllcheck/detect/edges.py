@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nllcheck.axes.reach import reach_of
-from nllcheck.detect.births import Bools, Culprit, births, intervals
-from nllcheck.detect.threshold import Pair, Question, bisect_all, simplest
+from nllcheck.detect.births import Bools, Culprit, births, culprits, intervals
+from nllcheck.detect.threshold import Pair, Question, Single, bisect_all, simplest
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace
+from nllcheck.types import Event, Phase
 
 _EDGES = 4  # edges of failing runs that are asked about
 _WITNESSES = 12  # values tried in a failing run that has no sound edge
@@ -94,12 +95,16 @@ def simple_witness(question: Question, trace: Trace, pair: Pair | None, run: tup
     return next((v for v in [*tried[:_WITNESSES], *ends] if question.at(v)), None)
 
 
-def already_at(joint: Joint, before: Trace) -> Literal["loss", "gradient"] | None:
-    """What is not finite just before a threshold: there another op fails."""
-    states = births(joint, before)
-    if int(states.loss_state[0]):
-        return "loss"
-    return "gradient" if int(states.gradient_state[0]) else None
+def with_edge(event: Event, single: Single, pair: Pair) -> Event:
+    """The event with its threshold, and what is not finite just before it: there another op fails."""
+    before = single.at(pair[0])
+    states = births(single.joint, before)
+    if not int(states.loss_state[0]) and not int(states.gradient_state[0]):
+        return replace(event, threshold=pair)
+    phase: Phase = "forward" if int(states.loss_state[0]) else "backward"
+    others = [c.origin for c in culprits(single.joint, before, states) if c.phase == phase]
+    already: Literal["loss", "gradient"] = "loss" if phase == "forward" else "gradient"
+    return replace(event, threshold=pair, already=already, already_by=min(others, default=None))
 
 
 def is_bystander(joint: Joint, culprit: Culprit, before: Trace, after: Trace) -> bool:

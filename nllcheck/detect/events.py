@@ -10,7 +10,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import Bools, Culprit, births, culprits, intervals
 from nllcheck.detect.chain import chain_at
-from nllcheck.detect.edges import Side, already_at, is_bystander, sides_of, simple_witness, thresholds, values_of
+from nllcheck.detect.edges import Side, is_bystander, sides_of, simple_witness, thresholds, values_of, with_edge
 from nllcheck.detect.threshold import Pair, Single, failing_at
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint
@@ -149,8 +149,8 @@ def _on_side(graph: LossGraph, trace: Trace, side: Side, pair: Pair | None) -> E
         return None
     event = _witnessed(graph, single.joint, single.at(witness), side.culprit, witness)
     region = tuple((float(values[a]), float(values[b])) for a, b in runs[:6])
-    already = already_at(single.joint, before) if before is not None else None
-    return replace(event, threshold=pair, region=region, share=float(side.culprit.points.mean()), already=already)
+    event = replace(event, region=region, share=float(side.culprit.points.mean()))
+    return with_edge(event, single, pair) if pair else event
 
 
 def _witnessed(graph: LossGraph, joint: Joint, one: Trace, culprit: Culprit, witness: float) -> Event:

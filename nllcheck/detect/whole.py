@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
 from nllcheck.detect.births import Culprit
-from nllcheck.detect.edges import already_at
+from nllcheck.detect.edges import with_edge
 from nllcheck.detect.threshold import Pair, Single, confirmed, failing_at
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, of_batch
@@ -74,7 +73,7 @@ def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Event | None:
     assert event.axis
     single = Single(joint, event.axis, names)
     pair = _threshold(event, joint, single)
-    return replace(event, threshold=pair, already=already_at(joint, single.at(pair[0]))) if pair else None
+    return with_edge(event, single, pair) if pair else None
 
 
 def _threshold(event: Event, joint: Joint, single: Single) -> Pair | None:

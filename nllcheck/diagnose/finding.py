@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import Literal
 
 from nllcheck.diagnose.builtin import UNEXPLAINED
@@ -31,6 +32,7 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         threshold=event.threshold[1] if event.threshold and not found else None,
         last_good=event.threshold[0] if event.threshold and not found else None,
         already=event.already,
+        already_by=_who(graph, event.already_by),
         reach=judged.reach if event.on_batch or found or (axis and not axis.is_special) else None,
         witness=_known(event.witness) if axis and not found else None,
         loss=event.loss if _measures(event, "loss") else None,
@@ -46,6 +48,14 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         command=_command(event, command),
         term=_term(graph, event),
     )
+
+
+def _who(graph: Graph, node: int | None) -> str | None:
+    """An op with its line, where it has one of the user's own."""
+    site = graph.nodes[node].site if node is not None else None
+    if node is None or site is None or is_library(site):
+        return None
+    return f"{op_name(graph, graph.nodes[node])} at {PurePath(site.path).name}:{site.line}"
 
 
 _UNMEASURED = {"sign-flip": ("loss",), "negative-nll": ("slope",), "unbounded": ("loss", "slope")}

@@ -128,7 +128,8 @@ def _before(finding: Finding, at: str, table: SweepTable | None) -> str:
     if finding.already == "gradient" and finding.phase == "forward":
         return f"at {at} only the gradient fails"
     if finding.already:
-        return f"at {at} the {finding.already} fails already, by another op"
+        by = f"the {finding.already_by}" if finding.already_by else "another op"
+        return f"at {at} the {finding.already} fails already, by {by}"
     return f"{'still finite' if _was_finite(finding, table) else 'not yet'} at {at}"
 
 

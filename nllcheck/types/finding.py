@@ -34,7 +34,8 @@ class Event:
     threshold: tuple[float, float] | None  # (last good, first bad), adjacent floats of the dtype
     region: tuple[tuple[float, float], ...] = ()  # failing intervals among the points swept
     reaches: tuple[Literal["loss", "gradient"], ...] = ()
-    already: Literal["loss", "gradient"] | None = None  # what is not finite at the last good value, by another op
+    already: Literal["loss", "gradient"] | None = None  # what is not finite at the last good value, by another op:
+    already_by: int | None = None  # the first one
     loss: float = float("nan")  # at the witness
     slope: float = float("nan")
     chain: tuple[ChainStep, ...] = ()
@@ -77,6 +78,7 @@ class Finding:
     threshold: float | None = None  # the first failing value of `axis`
     last_good: float | None = None  # its neighbour, where this op still works
     already: Literal["loss", "gradient"] | None = None  # what another op has made non-finite at `last_good`
+    already_by: str | None = None  # that op: "div at losses.py:21"
     reach: float | None = None
     witness: float | None = None
     loss: float | None = None

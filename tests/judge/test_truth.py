@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import traceback
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import nllcheck
 from nllcheck.report import words
@@ -85,6 +87,33 @@ def test_it_fails_at_the_threshold_and_what_is_said_of_the_value_before_holds(re
         before = at(loss, found.axis, found.last_good)
         first = next((w for w in ("loss", "gradient") if not sound(*before, w)), None)
         assert found.already == first, words.when(found, reports[loss].facts, None)
+
+
+class Lines(TorchDispatchMode):
+    """Lines of this file at which an op gives what is not finite."""
+
+    def __init__(self):
+        super().__init__()
+        self.bad = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and not bool(torch.isfinite(found).all()):
+            frames = (f for f, _ in traceback.walk_stack(None) if f.f_code.co_filename == __file__)
+            self.bad |= {f.f_lineno for f in frames}
+        return found
+
+
+@pytest.mark.parametrize("loss", CASES, ids=lambda f: f.__name__)
+def test_the_op_that_is_said_to_fail_before_the_threshold_does(reports, loss):
+    said = [f for f in thresholds(reports[loss]) if f.already]
+    assert said
+    for found in said:
+        assert re.fullmatch(r"\w+ at test_truth.py:\d+", found.already_by), found
+        with Lines() as lines:
+            at(loss, found.axis, found.last_good)
+        if found.already == "loss":
+            assert int(found.already_by.rpartition(":")[2]) in lines.bad, words.when(found, reports[loss].facts, None)
 
 
 @pytest.mark.parametrize("loss", CASES, ids=lambda f: f.__name__)
