@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import sysconfig
+import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -99,8 +100,19 @@ def _left(error: SystemExit) -> int:
 
 def _told(text: str, code: int) -> int:
     with suppress(OSError, ValueError):  # nobody is left to be told
-        print(text, file=sys.stderr, flush=True)
+        wide = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
+        print(wrapped(text, wide) if wide else text, file=sys.stderr, flush=True)
     return code
+
+
+def wrapped(text: str, width: int) -> str:
+    """Each line broken between words to `width` cells, what is left over under its beginning; paths stay whole."""
+    lines = []
+    for line in text.splitlines():
+        under = " " * 7 if line.startswith(("error: ", "  at   ", "  hint ")) else ""
+        fitted = textwrap.wrap(line, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False)
+        lines += fitted or [""]
+    return "\n".join(lines)
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nllcheck import cli
+from nllcheck.cli import ending
 from nllcheck.errors import NllcheckError
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -166,3 +167,14 @@ def test_ctrl_c_while_the_command_line_is_imported(before, code, err):
     program = [sys.executable, "-c", PRESSED_EARLY.format(before=before)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (code, err)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_block_breaks_between_words_and_leaves_paths_whole(width):
+    path = "/a/very/long/way/that/nobody/wants/to/see/broken/model.pt"
+    error = NllcheckError("this is no checkpoint, " * 5, where=path, hint="expected a torch.save file, " * 6)
+    lines = ending.wrapped(ending.block(error), width).splitlines()
+    assert all(len(line) <= width or path in line for line in lines)
+    assert all(line.startswith(("error: ", "  at   ", "  hint ", " " * 7)) for line in lines)
+    assert " ".join(" ".join(lines).split()) == " ".join(ending.block(error).split())
+    assert any(path in line for line in lines)
