@@ -106,13 +106,15 @@ def _told(text: str, code: int) -> int:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Each line broken between words to `width` cells, what is left over under its beginning; paths stay whole."""
-    lines = []
-    for line in text.splitlines():
-        under = " " * 7 if line.startswith(("error: ", "  at   ", "  hint ")) else ""
-        fitted = textwrap.wrap(line, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False)
-        lines += fitted or [""]
-    return "\n".join(lines)
+    """Each line broken between words to `width` cells, what is left over under its beginning; places stay whole."""
+    return "\n".join(row for line in text.splitlines() for row in _rows(line, width))
+
+
+def _rows(line: str, width: int) -> list[str]:
+    if line.startswith("  at ") or not line:
+        return [line]
+    under = " " * 7 if line.startswith(("error: ", "  hint ")) else ""
+    return textwrap.wrap(line, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False)
 
 
 def _is_memory(error: BaseException) -> bool:
