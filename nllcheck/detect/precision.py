@@ -11,6 +11,7 @@ import torch
 
 from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
+from nllcheck.detect.adding import to_blame
 from nllcheck.detect.births import Bools, intervals, origins
 from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, mostly, on_batch, spread
 from nllcheck.detect.chain import values_at
@@ -90,9 +91,10 @@ def _in_run(
 def _told(
     graph: LossGraph, joint: Joint, axis: Axis, witness: float, phase: Phase, bits: Any, names: tuple[str, ...]
 ) -> Event | None:
-    node = _culprit(joint, axis, witness, phase, names)
-    if node is None:
+    name = _culprit(joint, axis, witness, phase, names)
+    if name is None:
         return None
+    node = to_blame(joint, name, values_at(joint, axis, witness, None))
     one = run_one(joint, axis, witness, names)
     what: Any = "loss" if phase == "forward" else "gradient"
     worst, typical = abs(float(np.nanmin(bits))), abs(float(np.nanmedian(bits)))
@@ -136,8 +138,8 @@ def _spread_out(joint: Joint, axis: Axis, value: float, phase: Phase, floor: flo
     return mostly(kept.loss if phase == "forward" else kept.slope, floor)
 
 
-def _culprit(joint: Joint, axis: Axis, point: float, phase: Phase, names: tuple[str, ...]) -> int | None:
-    """The forward op where the error of the result arises: its output is off, what it reads is not."""
+def _culprit(joint: Joint, axis: Axis, point: float, phase: Phase, names: tuple[str, ...]) -> str | None:
+    """The op where the error of the result arises: its output is off, what it reads is not."""
     errors = op_errors(joint, axis, point, names)
     ends = _ends(joint, axis, phase, names)
     final = max((errors[k] for k in ends), default=0.0)
@@ -149,7 +151,7 @@ def _culprit(joint: Joint, axis: Axis, point: float, phase: Phase, names: tuple[
         return None
     tried = ranked[:MOST_TRIED] if len(ranked) > 1 else []
     cured = (k for k in tried if _error_with(joint, axis, point, names[k], [names[e] for e in ends]) < final / 2)
-    return joint.ops[names[next(cured, ranked[0])]].origin
+    return names[next(cured, ranked[0])]
 
 
 def _error_with(joint: Joint, axis: Axis, point: float, right: str, ends: list[str]) -> float:
