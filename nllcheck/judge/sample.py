@@ -17,7 +17,8 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.axes.excerpt import Excerpt
-from nllcheck.capture.rows import on_rows
+from nllcheck.capture import LossGraph
+from nllcheck.capture.rows import on_other_rows, on_rows
 from nllcheck.detect.chain import values_at
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
@@ -52,9 +53,13 @@ def sampler(target: Target, part: Excerpt) -> Sampler:
     since torch rounds a long row otherwise than a short one (its vectorised kernels and the rest they leave).
     """
 
+    @functools.cache
+    def first_on() -> LossGraph | None:
+        return on_rows(target, part.batch, part.graph, (0, 1))
+
     @functools.lru_cache(maxsize=8)
     def joint_on(rows: tuple[int, int], moved: tuple[int, ...]) -> Joint | None:
-        small = on_rows(target, part.batch, part.graph, rows)
+        small = on_other_rows(target, part.batch, first, rows) if (first := first_on()) else None
         return None if small is None else joint_graph(small, moved, small.seed)
 
     def sample(event: Event, axis: Axis, joint: Joint, places: Sequence[float]) -> Sample | None:

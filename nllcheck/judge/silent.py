@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -27,7 +28,8 @@ def silent(event: Event, joint: Joint) -> Judged | None:
     reason = f"the computed {what} is {computed:.6g}, in {said} it is {exact:.6g}"
     if event.kind == "dead-gradient" and exact == computed == 0:
         reason = f"the slope is 0 in {said}, too: it is the bound that holds the value, not rounding"
-    return Judged(event, "silent", _reach(event, axis), reason, loss, slope, reference)
+    told = replace(event, axis=None) if event.on_batch else event
+    return Judged(told, "silent", _reach(event, axis), reason, loss, slope, reference)
 
 
 def _exact_or_wide(joint: Joint, axis: Axis, event: Event) -> tuple[float, float, str]:

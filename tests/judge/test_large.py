@@ -104,3 +104,23 @@ def test_rows_against_rows_are_left_whole(few):
     batch = batch_for(similarities)
     batch["target"] = torch.arange(ROWS)
     assert not seen(similarities, batch).is_part
+
+
+def correlated(output, target):
+    rho = torch.tanh(output[:, 2])
+    z = (target[:, 0] - output[:, 0]) ** 2 + (target[:, 1] - output[:, 1]) ** 2
+    z = z - 2 * rho * (target[:, 0] - output[:, 0]) * (target[:, 1] - output[:, 1])
+    left = 1 - rho**2
+    return -torch.log(torch.exp(-z / (2 * left)) / torch.sqrt(left) + 1e-20).mean()
+
+
+def test_a_failure_that_begins_elsewhere_on_another_row_is_told_all_the_same(few):
+    """On a row where z is 0, too, 0 / 0 is NaN an op earlier than on those looked at."""
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randn(200, 2, generator=generator)
+    output = torch.cat([torch.randn(200, 2, generator=generator), 0.3 * torch.randn(200, 1, generator=generator)], 1)
+    target[77] = output[77, :2]
+    report = nllcheck.check_function(correlated, {"output": output, "target": target}, target="target")
+    assert not any("not on the whole batch" in note and "output[..., 2]" in note for note in report.notes)
+    found = [f for f in report.findings if f.severity != "note" and "output[..., 2]" in str(f.axis)]
+    assert found and abs(found[0].threshold) == pytest.approx(9.01084, abs=1e-4)
