@@ -10,7 +10,7 @@ import torch
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
-from nllcheck.axes.labels import label_of
+from nllcheck.axes.labels import label_of, shown
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.pieces import pieces
 from nllcheck.axes.selection import steering
@@ -62,9 +62,12 @@ def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
 
 
 def _weight_axes(graph: View, node: int) -> list[Axis]:
-    """All elements at one value, and larger and smaller as they are: a softmax of equal logits never says anything."""
+    """All elements at one value; of what no layer multiplies with, such as a table of logits, larger and smaller as
+    they are, too: a softmax of equal logits never says anything."""
     whole = _whole(graph, node, "weight")
-    return [whole, *_scaled(whole, graph.graph.nodes[node])]
+    readers = [n for n in graph.graph.nodes if node in (shown(graph.graph, r).index for r in refs(n))]
+    layered = all(ops.is_transparent(n.op) or ops.row(n.op).kind in ("linear", "norm") for n in readers)
+    return [whole] if layered else [whole, *_scaled(whole, graph.graph.nodes[node])]
 
 
 def _moves(axis: Axis) -> bool:
