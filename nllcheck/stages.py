@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nllcheck.axes import default_axes
-from nllcheck.axes.excerpt import Excerpt, excerpt_of
+from nllcheck.axes.excerpt import Excerpt, excerpt_of, rows_tested
 from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
@@ -39,8 +39,6 @@ from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Candidate, Density, Effort, Finding, Graph, Judged, PairMap
-
-MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +181,8 @@ def _density(
     target: Target, part: Excerpt, axes: tuple[Axis, ...], options: Options
 ) -> tuple[Density, tuple[str, ...]]:
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
-    count = len(part.rows)
-    some = on_some_rows(target, part.batch, part.graph, TESTED) if count > MANY else None
+    count, fewer = len(part.rows), rows_tested(part)
+    some = on_some_rows(target, part.batch, part.graph, fewer) if fewer < len(part.rows) else None
     answer = density(
         some or part.graph,
         tuple(a for a in axes if a.role != "hidden"),
@@ -194,7 +192,7 @@ def _density(
         nll=options.nll,
         memory=bytes_of(options.memory),
     )
-    tested = TESTED if some else count
+    tested = fewer if some else count
     remark = f"density test: made on {tested} of the batch's {part.count:,} samples"
     return answer, (remark,) if tested < part.count else ()
 
