@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nllcheck.axes import default_axes
-from nllcheck.axes.excerpt import Excerpt, excerpt_of, rows_tested
+from nllcheck.axes.excerpt import Excerpt, Pair, excerpt_of, pair_of, rows_tested
 from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
@@ -72,8 +73,9 @@ def by_graph(
 ) -> Report:
     """Everything that is found on a captured loss. Raises whatever an op does that cannot be run at many points."""
     part = excerpt_of(target, batch, graph, effort_of(options.effort))
-    had = _evaluated(part, options, specs, clock)
-    known = _judged(target, part, had, options, clock)
+    pair = pair_of(target, part)
+    had = _evaluated(part, pair, options, specs, clock)
+    known = _judged(target, part, pair, had, options, clock)
     others, unvaried = _varied(target, batch, part, options, specs, clock)
     clock.start("margins")
     memory = bytes_of(options.memory)
@@ -102,7 +104,7 @@ def by_graph(
     )
 
 
-def _judged(target: Target, part: Excerpt, had: _Swept, options: Options, clock: Clock) -> _Judged:
+def _judged(target: Target, part: Excerpt, pair: Pair, had: _Swept, options: Options, clock: Clock) -> _Judged:
     """What failed on the sweeps, what the density test says, and a verdict on all of it."""
     clock.start("detect")
     found, seen = detect(part.graph, had.swept, options.min_bits)
@@ -110,7 +112,7 @@ def _judged(target: Target, part: Excerpt, had: _Swept, options: Options, clock:
     clock.start("density")
     answer, fewer = _density(target, part, had.axes, options)
     clock.start("judge")
-    judged = verdicts(found, had.swept, part.whole.loss.dtype, sampler(target, part))
+    judged = verdicts(found, had.swept, part.whole.loss.dtype, sampler(target, part, pair))
     judged += signs(part.graph, had.swept, *_readings(target, part.whole), answer, part.whole)
     return _Judged(tuple(judged), answer, (*unconfirmed, *seen, *summed_terms(target), *fewer))
 
@@ -160,7 +162,7 @@ def _partly(part: Excerpt) -> tuple[str, ...]:
     return (f"a large batch: swept and judged on {part.rule}; {tried}",)
 
 
-def _evaluated(part: Excerpt, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
+def _evaluated(part: Excerpt, pair: Pair, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
     """The axes of the batch swept on what is looked at of it, then the guided search, then the maps of pairs."""
     clock.start("axes")
     effort, memory = effort_of(options.effort), bytes_of(options.memory)
@@ -171,7 +173,9 @@ def _evaluated(part: Excerpt, options: Options, specs: list[Spec], clock: Clock)
     swept = sweep(part.graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
                   engine=options.engine, fuse=options.fuse)  # fmt: skip
     clock.start("search")
-    swept, searched, unsearched = _on_top(search, "guided search", part.graph, swept, effort, memory)
+    swept, searched, unsearched = _on_top(
+        partial(search, pair=pair), "guided search", part.graph, swept, effort, memory
+    )
     clock.start("pairs")
     swept, maps, unmapped = _on_top(pairs, "maps of two axes", part.graph, swept, effort, memory)
     return _Swept(swept, axes, searched, maps, (*skipped, *unsearched, *unmapped))
@@ -235,9 +239,9 @@ def _axes(
     return tuple(asked), {axis.label: spec for axis, spec in zip(asked, specs, strict=True)}, ()
 
 
-Pair = tuple[list[Reading], list[Reading]]
+Readings = tuple[list[Reading], list[Reading]]
 
 
-def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
+def _readings(target: Target, graph: LossGraph) -> tuple[Readings, Readings]:
     """Loss and gradient of every batch and of every checkpoint, in the training dtype and in float64."""
     return read_all(graph, target.batches, ()), read_all(graph, (), target.checkpoints)
