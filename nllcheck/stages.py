@@ -9,6 +9,7 @@ from typing import Any
 
 from nllcheck.axes import default_axes
 from nllcheck.axes.excerpt import Excerpt, Pair, excerpt_of, pair_of, rows_tested
+from nllcheck.axes.goals import is_way_on
 from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
@@ -167,6 +168,7 @@ def _evaluated(part: Excerpt, pair: Pair, options: Options, specs: list[Spec], c
     clock.start("axes")
     effort, memory = effort_of(options.effort), bytes_of(options.memory)
     axes, named, skipped = _axes(part.whole, specs, effort)
+    axes = tuple(a for a in axes if is_way_on(a, part.graph.graph))
     if steering(part.whole.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
         raise UnsweepableError("what could move decides which elements are selected")
     clock.start("sweep")

@@ -46,6 +46,11 @@ def _is_within(inner: Axis, outer: Axis) -> bool:
     return outer.domain[0] <= low and high <= outer.domain[1] and inner.observed != (0.0, 1.0)
 
 
+def is_way_on(axis: Axis, graph: Graph) -> bool:
+    """Is there such a way on some rows of the batch? A table that has as many rows as the whole batch is no batch."""
+    return axis.goal != "equal" or graph.nodes[axis.node].shape == graph.nodes[axis.other].shape
+
+
 def name_of(axis: Axis) -> str:
     """What reports call the whole tensor that an axis moves."""
     return axis.selector.split("[...", 1)[0].removesuffix("*scale")

@@ -9,10 +9,12 @@ import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import Certain, certain
+from nllcheck.exact import Certain, certain, work_of
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import run_one
 from nllcheck.types import Axis, Event, Judged
+
+AFFORDABLE = 300_000  # scalar ball operations, half a second for each event; float64 is nearly always as good
 
 
 def silent(event: Event, joint: Joint) -> Judged | None:
@@ -33,7 +35,7 @@ def silent(event: Event, joint: Joint) -> Judged | None:
 
 
 def _exact_or_wide(joint: Joint, axis: Axis, event: Event) -> tuple[float, float, str]:
-    answer = certain(joint, axis, event.witness)
+    answer = certain(joint, axis, event.witness) if work_of(joint) <= AFFORDABLE else ""
     if isinstance(answer, Certain):
         return answer.loss, answer.nearest(event.slope), "exact"
     wide = run_one(joint, axis, event.witness, (), torch.float64)

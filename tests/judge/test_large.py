@@ -142,3 +142,16 @@ def test_what_is_too_large_for_a_search_is_searched_on_two_rows(monkeypatch):
     moved = {m.position: m.end for t in report.sweeps if t.axis.label == found.axis for m in t.axis.moves}
     there = batch["output"].flatten().index_put((torch.tensor(list(moved)),), torch.tensor(list(moved.values())))
     assert math.isinf(float(both_sure(there.reshape(300, 2), batch["target"])))
+
+
+def test_a_layer_with_as_many_rows_as_the_batch_is_no_batch(few):
+    """Both are 48 x 4, so that one could be led to the other; of some rows of the batch it cannot."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(4, ROWS)
+
+    def loss(model, batch):
+        return F.softplus(batch @ model.weight.T).mean() + model(batch).square().mean()
+
+    report = nllcheck.check(loss, model=layer, batch=torch.randn(ROWS, 4))
+    assert report.facts.capture == "graph", report.notes
+    assert any(f"of the batch's {ROWS} rows" in note for note in report.notes)
