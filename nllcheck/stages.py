@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nllcheck.axes import default_axes
-from nllcheck.axes.excerpt import Excerpt, excerpt_of
+from nllcheck.axes.excerpt import Excerpt, Pair, excerpt_of, pair_of, rows_tested
+from nllcheck.axes.goals import is_way_on
 from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
@@ -39,8 +41,6 @@ from nllcheck.sweep.plan import Plan
 from nllcheck.sweep.watch import UnsweepableError
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Candidate, Density, Effort, Finding, Graph, Judged, PairMap
-
-MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,9 @@ def by_graph(
 ) -> Report:
     """Everything that is found on a captured loss. Raises whatever an op does that cannot be run at many points."""
     part = excerpt_of(target, batch, graph, effort_of(options.effort))
-    had = _evaluated(part, options, specs, clock)
-    known = _judged(target, part, had, options, clock)
+    pair = pair_of(target, part)
+    had = _evaluated(part, pair, options, specs, clock)
+    known = _judged(target, part, pair, had, options, clock)
     others, unvaried = _varied(target, batch, part, options, specs, clock)
     clock.start("margins")
     memory = bytes_of(options.memory)
@@ -104,7 +105,7 @@ def by_graph(
     )
 
 
-def _judged(target: Target, part: Excerpt, had: _Swept, options: Options, clock: Clock) -> _Judged:
+def _judged(target: Target, part: Excerpt, pair: Pair, had: _Swept, options: Options, clock: Clock) -> _Judged:
     """What failed on the sweeps, what the density test says, and a verdict on all of it."""
     clock.start("detect")
     found, seen = detect(part.graph, had.swept, options.min_bits)
@@ -112,7 +113,7 @@ def _judged(target: Target, part: Excerpt, had: _Swept, options: Options, clock:
     clock.start("density")
     answer, fewer = _density(target, part, had.axes, options)
     clock.start("judge")
-    judged = verdicts(found, had.swept, part.whole.loss.dtype, sampler(target, part))
+    judged = verdicts(found, had.swept, part.whole.loss.dtype, sampler(target, part, pair))
     judged += signs(part.graph, had.swept, *_readings(target, part.whole), answer, part.whole)
     return _Judged(tuple(judged), answer, (*unconfirmed, *seen, *summed_terms(target), *fewer))
 
@@ -162,18 +163,21 @@ def _partly(part: Excerpt) -> tuple[str, ...]:
     return (f"a large batch: swept and judged on {part.rule}; {tried}",)
 
 
-def _evaluated(part: Excerpt, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
+def _evaluated(part: Excerpt, pair: Pair, options: Options, specs: list[Spec], clock: Clock) -> _Swept:
     """The axes of the batch swept on what is looked at of it, then the guided search, then the maps of pairs."""
     clock.start("axes")
     effort, memory = effort_of(options.effort), bytes_of(options.memory)
     axes, named, skipped = _axes(part.whole, specs, effort)
+    axes = tuple(a for a in axes if is_way_on(a, part.graph.graph))
     if steering(part.whole.graph) and not any(a.is_boundary and a.role != "target" for a in axes):
         raise UnsweepableError("what could move decides which elements are selected")
     clock.start("sweep")
     swept = sweep(part.graph, axes, named, count=options.points, effort=effort, memory=memory, tell=options.progress,
                   engine=options.engine, fuse=options.fuse)  # fmt: skip
     clock.start("search")
-    swept, searched, unsearched = _on_top(search, "guided search", part.graph, swept, effort, memory)
+    swept, searched, unsearched = _on_top(
+        partial(search, pair=pair), "guided search", part.graph, swept, effort, memory
+    )
     clock.start("pairs")
     swept, maps, unmapped = _on_top(pairs, "maps of two axes", part.graph, swept, effort, memory)
     return _Swept(swept, axes, searched, maps, (*skipped, *unsearched, *unmapped))
@@ -183,8 +187,8 @@ def _density(
     target: Target, part: Excerpt, axes: tuple[Axis, ...], options: Options
 ) -> tuple[Density, tuple[str, ...]]:
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
-    count = len(part.rows)
-    some = on_some_rows(target, part.batch, part.graph, TESTED) if count > MANY else None
+    count, fewer = len(part.rows), rows_tested(part)
+    some = on_some_rows(target, part.batch, part.graph, fewer) if fewer < len(part.rows) else None
     answer = density(
         some or part.graph,
         tuple(a for a in axes if a.role != "hidden"),
@@ -194,7 +198,7 @@ def _density(
         nll=options.nll,
         memory=bytes_of(options.memory),
     )
-    tested = TESTED if some else count
+    tested = fewer if some else count
     remark = f"density test: made on {tested} of the batch's {part.count:,} samples"
     return answer, (remark,) if tested < part.count else ()
 
@@ -237,9 +241,9 @@ def _axes(
     return tuple(asked), {axis.label: spec for axis, spec in zip(asked, specs, strict=True)}, ()
 
 
-Pair = tuple[list[Reading], list[Reading]]
+Readings = tuple[list[Reading], list[Reading]]
 
 
-def _readings(target: Target, graph: LossGraph) -> tuple[Pair, Pair]:
+def _readings(target: Target, graph: LossGraph) -> tuple[Readings, Readings]:
     """Loss and gradient of every batch and of every checkpoint, in the training dtype and in float64."""
     return read_all(graph, target.batches, ()), read_all(graph, (), target.checkpoints)

@@ -10,11 +10,12 @@ import torch
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
-from nllcheck.axes.labels import label_of
+from nllcheck.axes.labels import label_of, shown
 from nllcheck.axes.masks import is_mask
+from nllcheck.axes.pieces import pieces
 from nllcheck.axes.selection import steering
 from nllcheck.axes.sure import sure_axes
-from nllcheck.axes.tested import NOWHERE, beyond, wider
+from nllcheck.axes.tested import NOWHERE, beyond, counted, wider
 from nllcheck.axes.view import View
 from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
@@ -34,7 +35,8 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     for node in edges.outputs:
         axes += _channel_axes(graph, node, "output", edges)
     weights = _heaviest(graph, edges.weights)
-    axes += [_whole(graph, n, "weight") for n in weights[:MOST_WEIGHTS]]
+    for node in weights[:MOST_WEIGHTS]:
+        axes += _weight_axes(graph, node)
     for node in edges.inputs:
         axes += _channel_axes(graph, node, "input", edges)
     axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
@@ -59,6 +61,15 @@ def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
     return sorted(nodes, key=lambda n: (-math.prod(graph.graph.nodes[n].shape), n))
 
 
+def _weight_axes(graph: View, node: int) -> list[Axis]:
+    """All elements at one value; of what no layer multiplies with, such as a table of logits, larger and smaller as
+    they are, too: a softmax of equal logits never says anything."""
+    whole = _whole(graph, node, "weight")
+    readers = [n for n in graph.graph.nodes if node in (shown(graph.graph, r).index for r in refs(n))]
+    layered = all(ops.is_transparent(n.op) or ops.row(n.op).kind in ("linear", "norm") for n in readers)
+    return [whole] if layered else [whole, *_scaled(whole, graph.graph.nodes[node])]
+
+
 def _moves(axis: Axis) -> bool:
     return axis.observed[0] == axis.observed[0] or axis.mode == "set"
 
@@ -74,9 +85,8 @@ def _channel_axes(graph: View, node: int, role: str, edges: Boundary) -> list[Ax
         return []
     width = plain.shape[-1] if plain.shape else 1
     whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
-    named = role == "input" and len(plain.shape) <= 2  # a batch of matrices called `r` is no correlation
-    name_domain = _input_domain(plain, whole.observed) if named else _REAL
-    whole = replace(whole, domain=_meet(whole.domain, name_domain, whole.observed))
+    own = _input_domain(plain, graph.values[node], whole.observed) if role == "input" else _REAL
+    whole = replace(whole, domain=_meet(whole.domain, own, whole.observed))
     if role == "input" and _is_structured(graph.values[node]):
         return _scaled(replace(whole, domain=_REAL), plain)
     if width == 1 or len(plain.shape) < 2:
@@ -103,14 +113,8 @@ def _groups(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
 
 
 def _slices(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
-    """[start, stop) of every slice of the last dimension that somebody takes of `node`, in order, once each."""
-    last = len(graph.nodes[node].shape) - 1
-    found = set()
-    for user in graph.nodes:
-        dim, start, stop = (*user.args[1:4], None, None, None)[:3]
-        if user.aten.startswith("aten.slice.") and user.args[0] == Ref(node) and dim in (last, -1):
-            found.add((int(start or 0) % (width + 1), min(int(width if stop is None else stop), width)))
-    return sorted((a, b) for a, b in found if 0 < b - a < width)
+    """[start, stop) of every piece of the last dimension that somebody takes of `node`, in order, once each."""
+    return sorted({(start, stop) for start, stop, _ in pieces(graph, node) if stop - start < width})
 
 
 def _scaled(whole: Axis, plain: Node) -> list[Axis]:
@@ -123,10 +127,16 @@ def _scaled(whole: Axis, plain: Node) -> list[Axis]:
 
 
 EVIDENCE = 2  # elements that are all positive, so that a tensor of another name counts as positive
+MANY_COUNTS = 16  # whole numbers from 0 on, so that there are none below
 
 
-def _input_domain(plain: Node, seen: tuple[float, float]) -> tuple[float, float]:
-    """A bare function's argument: by its name, else positive if the batch is, so that a scale is no real number."""
+def _input_domain(plain: Node, value: torch.Tensor, seen: tuple[float, float]) -> tuple[float, float]:
+    """Counts stay counts. A bare function's argument: by its name, else positive if the batch is, so that a scale is
+    no real number; but a batch of matrices called `r` is no correlation."""
+    if value.numel() >= MANY_COUNTS and counted(value) == (0.0, seen[1]):
+        return 0.0, math.inf
+    if len(plain.shape) > 2:
+        return _REAL
     name = plain.name or ""
     by_name = is_parameter_name(name) or seen[0] <= 0 or math.prod(plain.shape) < EVIDENCE
     return domain_of_name(name) if by_name else (0.0, math.inf)
@@ -145,7 +155,7 @@ def _meet(bounds: tuple[float, float], named: tuple[float, float], seen: tuple[f
 def _part(graph: View, whole: Axis, start: int, stop: int) -> Axis:
     which = str(start) if stop == start + 1 else f"{start}:{stop}"
     name = f"{whole.selector}[..., {which}]"
-    alias = _alias(graph.graph, whole.node, start) if stop == start + 1 else None
+    alias = next((n for *ends, n in pieces(graph.graph, whole.node) if ends == [start, stop] and n), None)
     value = graph.values[whole.node][..., start:stop]
     return replace(
         whole,
@@ -154,20 +164,6 @@ def _part(graph: View, whole: Axis, start: int, stop: int) -> Axis:
         channel=(start, stop),
         observed=_range(value),
     )
-
-
-def _alias(graph: Graph, node: int, channel: int) -> str | None:
-    """The user's own name of a channel: the variable that `output[..., channel]` is assigned to."""
-    last = len(graph.nodes[node].shape) - 1
-    for user in graph.nodes[node + 1 :]:
-        if not (user.op == "select" and user.args and user.args[0] == Ref(node) and user.name):
-            continue
-        dim = user.args[1] if len(user.args) > 1 else 0
-        if dim not in (last, -1):
-            continue
-        if user.args[2:] in ((channel,), (channel, channel + 1)):
-            return user.name
-    return None
 
 
 def _whole(graph: View, node: int, role: str) -> Axis:

@@ -5,8 +5,9 @@ What is swept on them is confirmed on the whole batch before it is told: see `de
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,9 @@ from nllcheck.types import Effort
 
 LARGE = 3e5  # elements of the forward program from which on a batch is looked at in part, and how many the part has
 FEWEST = 2  # rows
+PAIR = (0, 1)
+MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
+WIDE = 2048  # numbers of a target, each perhaps a sample, that it takes rows for where there are twice as many
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,24 @@ def excerpt_of(target: Target, batch: Batch, graph: LossGraph, effort: Effort) -
     if small is None or not _is_alike(small, graph):
         return whole
     return Excerpt(graph, small, rows_of(batch, rows), tuple(rows), count)
+
+
+Pair = Callable[[], LossGraph | None]
+
+
+def pair_of(target: Target, part: Excerpt) -> Pair:
+    """Gives the loss on the first two rows alone, captured when it is first asked for: op for op the same program;
+    None where it is another one, or there are no more rows."""
+    few = len(part.rows) <= len(PAIR)
+    return functools.cache(lambda: None if few else on_rows(target, part.batch, part.graph, PAIR))
+
+
+def rows_tested(part: Excerpt) -> int:
+    """How many rows the density test is made on: of long rows few, since each of their numbers may be a sample."""
+    count = len(part.rows)
+    numbers = max((part.graph.values[n].numel() for n in part.graph.graph.targets), default=0)
+    rows = max(FEWEST, count * WIDE // numbers) if numbers > 2 * WIDE else count
+    return min(rows, TESTED if count > MANY else count)
 
 
 def _is_alike(small: LossGraph, graph: LossGraph) -> bool:

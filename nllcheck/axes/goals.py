@@ -46,6 +46,11 @@ def _is_within(inner: Axis, outer: Axis) -> bool:
     return outer.domain[0] <= low and high <= outer.domain[1] and inner.observed != (0.0, 1.0)
 
 
+def is_way_on(axis: Axis, graph: Graph) -> bool:
+    """Is there such a way on some rows of the batch? A table that has as many rows as the whole batch is no batch."""
+    return axis.goal != "equal" or graph.nodes[axis.node].shape == graph.nodes[axis.other].shape
+
+
 def name_of(axis: Axis) -> str:
     """What reports call the whole tensor that an axis moves."""
     return axis.selector.split("[...", 1)[0].removesuffix("*scale")
@@ -80,7 +85,7 @@ def _dead_columns(axis: Axis, graph: Graph, node: int) -> list[Axis]:
     if len(shape) >= 2 and shape[-1] >= 3 and used & {"eigh", "svd"}:
         label = f"the first two columns of {name} are 0"
         found.append(way_to(axis, goal="zero columns", label=label, selector=f"{name}[..., :2]->0"))
-    if len(shape) == 2 and shape[0] > shape[1] > 1 and used & {"logdet", "cholesky", "linalg_inv_ex", "solve"}:
+    if len(shape) == 2 and shape[0] > shape[1] > 1 and used & {"logdet", "det", "cholesky", "linalg_inv_ex", "solve"}:
         label = f"the first column of {name} is 0"
         found.append(way_to(axis, goal="zero column", label=label, selector=f"{name}[..., 0]->0"))
     return found

@@ -46,10 +46,20 @@ def capture(target: Target, batch: Batch, seed: int = 0) -> LossGraph:
     """Trace model and loss on one batch. Raises what the user's code or torch's tracer raises."""
     prog = program(target, batch)
     module = forward_graph(prog, seed)
-    with quiet_numerics(seed), torch.no_grad():
-        values = tuple(_detached(v) for v in run_all(module, [leaf.value for leaf in prog.leaves]))
+    values = _values(module, prog, seed)
     plain = plain_graph(module, prog.leaves, values)
     return LossGraph(replace(plain, terms=terms_in(plain, target.terms)), module, values, prog, seed)
+
+
+def replayed(target: Target, batch: Batch, graph: LossGraph) -> LossGraph:
+    """The captured program on another batch of the same shapes. It holds there if it reads no value (`branches`)."""
+    prog = program(target, batch)
+    return replace(graph, values=_values(graph.module, prog, graph.seed), program=prog)
+
+
+def _values(module: fx.GraphModule, prog: Program, seed: int) -> tuple[Any, ...]:
+    with quiet_numerics(seed), torch.no_grad():
+        return tuple(_detached(v) for v in run_all(module, [leaf.value for leaf in prog.leaves]))
 
 
 def _detached(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from nllcheck.capture import LossGraph
+from nllcheck.capture import LossGraph, replayed
 from nllcheck.capture.attempt import captured
 from nllcheck.target import Batch, Target
 
@@ -20,6 +20,12 @@ def on_rows(target: Target, batch: Batch, graph: LossGraph, rows: Sequence[int])
     small, _ = captured(target, rows_of(batch, rows), graph.seed)
     same = small is not None and [n.op for n in small.graph.nodes] == [n.op for n in graph.graph.nodes]
     return small if same else None
+
+
+def on_other_rows(target: Target, batch: Batch, small: LossGraph, rows: Sequence[int]) -> LossGraph | None:
+    """The loss captured on as many rows before, on these: replayed, which takes a hundredth of the time, unless it
+    reads a tensor's value, and may be another program here."""
+    return on_rows(target, batch, small, rows) if small.branches else replayed(target, rows_of(batch, rows), small)
 
 
 def on_some_rows(target: Target, batch: Batch, graph: LossGraph, some: int) -> LossGraph | None:

@@ -114,6 +114,8 @@ def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool, tuple[str, 
             library.append(freeze(frame))
             inside += [] if own else [frame.f_code.co_qualname]
         frame = frame.f_back
+    if frame is None:  # nobody's code: what stands above is who called the tool
+        return (), False, ()
     return tuple(own) or tuple(library[:1]), bool(inplace), tuple(inside)
 
 

@@ -69,7 +69,8 @@ def _answered(
     except UndecidedError as error:
         name = "not-samples" if "no sum over samples" in str(error) else "undecided"
         head = "No function of one sample" if name == "not-samples" else "Not decided"
-        return Density(name, f"{head}: {error}.", claims=claims, nodes=error.nodes)  # type: ignore[arg-type]
+        where = f": {_line(graph, error.nodes[-1])}" if name == "not-samples" and error.nodes else ""
+        return Density(name, f"{head}: {error}{where}.", claims=claims, nodes=error.nodes)  # type: ignore[arg-type]
     except (RuntimeError, TypeError, ValueError, IndexError) as error:  # the user's ops at values they never saw
         raise_own(error)
         cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
@@ -141,11 +142,12 @@ def _nodes(terms: Sequence[Term]) -> tuple[int, ...]:
 
 def _words(graph: LossGraph, term: Term) -> str:
     origin = (term.node.meta.get("custom") or {}).get("origin")
-    node = graph.graph.nodes[origin] if origin is not None else None
-    if node is None:
-        return str(_leaf_name(graph, term) or term.node.name)
-    shown = node.site is not None and node.site.source
-    return f"'{shown}' (line {node.site.line})" if node.site and shown else label_of(graph.graph, node.index)
+    return str(_leaf_name(graph, term) or term.node.name) if origin is None else _line(graph, origin)
+
+
+def _line(graph: LossGraph, index: int) -> str:
+    site = graph.graph.nodes[index].site
+    return f"'{site.source}' (line {site.line})" if site and site.source else label_of(graph.graph, index)
 
 
 def _leaf_name(graph: LossGraph, term: Term) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import fx
 
-from nllcheck import ops
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
@@ -139,7 +138,7 @@ def _layout(
             _check_matrices(base[-1], event)
             return lead, own
     origin = (dependent[0].node.meta.get("custom") or {}).get("origin")
-    text = f"the loss is no sum over samples: '{_name(dependent[0].node)}' mixes the targets of several of them"
+    text = "the loss is no sum over samples, but mixes the targets of several of them"
     raise UndecidedError(text, () if origin is None else (origin,))
 
 
@@ -151,10 +150,6 @@ def _check_matrices(target: torch.Tensor, event: int) -> None:
         raise UndecidedError("the targets are symmetric matrices, over which the test cannot integrate")
     if bool((target == target[:1]).all(0).any()) and len(target) > 1:
         raise UndecidedError("the targets are matrices of which some entries are always the same")
-
-
-def _name(node: fx.Node) -> str:
-    return ops.packet(str(node.target)) if node.op == "call_function" else node.name
 
 
 def _is_local(

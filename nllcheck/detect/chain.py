@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.utils._pytree as pytree
 
 from nllcheck import ops
 from nllcheck.capture import LossGraph
@@ -17,6 +18,8 @@ from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placements
 from nllcheck.sweep.watch import Trace
 from nllcheck.types import Axis, ChainStep, Graph, Phase
+
+Values = Mapping[str, Any]  # by fx node name
 
 
 def values_at(
@@ -37,7 +40,7 @@ def chain_at(
     """First the op where rounding first did harm before the birth, then the birth, the first NaN, and the end."""
     computed = values_at(joint, axis, point, None)
     reference = values_at(joint, axis, point, torch.float64)
-    steps = _harm_before(graph.graph, joint, culprit, computed, reference)
+    steps = _harm_before(graph.graph, joint, axis, point, culprit, (computed, reference))
     steps += _born(graph.graph, joint, culprit, one, states)
     end = "loss" if int(states.loss_state[0]) else "gradient"
     value = float(one.loss[0]) if end == "loss" else float(one.gradient_high[0])
@@ -51,18 +54,38 @@ def _loss_site(graph: Graph) -> Any:
 
 
 def _harm_before(
-    graph: Graph, joint: Joint, culprit: Culprit, computed: dict[str, Any], reference: dict[str, Any]
+    graph: Graph, joint: Joint, axis: Axis, point: float, culprit: Culprit, values: tuple[Values, Values]
 ) -> list[ChainStep]:
-    """The first ancestor of the birth whose rounded value left the reference behind."""
+    """The first ancestor of the birth whose rounded value left the reference behind, and leads to it."""
     by_origin = {op.origin: op.name for op in reversed(joint.ops.values()) if op.phase == "forward"}
-    for index in sorted(ancestors(graph, culprit.origin)):
-        name = by_origin.get(index)
-        if name is None or index == culprit.origin:
-            continue
-        harm = harm_of(graph.nodes[index].op, computed.get(name), reference.get(name))
-        if harm:
-            return [ChainStep(index, graph.nodes[index].op, harm[0], graph.nodes[index].site, harm[1])]  # type: ignore[arg-type]
-    return []
+    before = sorted(i for i in ancestors(graph, culprit.origin) if i in by_origin and i != culprit.origin)
+    harmed = [(i, h) for i in before if (h := harm_of(graph.nodes[i].op, *(v.get(by_origin[i]) for v in values)))]
+
+    def leads(k: int) -> bool:
+        given = {(name := by_origin[harmed[k][0]]): values[0][name]}
+        there = values_at(joint, axis, point, torch.float64, given)
+        own = (op.name for op in joint.ops.values() if (op.origin, op.phase) == (culprit.origin, culprit.phase))
+        return any(_is_bad(there[name]) for name in own)
+
+    if not harmed:
+        return []
+    index, (what, value) = harmed[_first(len(harmed), leads)]
+    return [ChainStep(index, graph.nodes[index].op, what, graph.nodes[index].site, value)]  # type: ignore[arg-type]
+
+
+def _first(count: int, leads: Callable[[int], bool]) -> int:
+    """The first of so many for which it holds, if it does of all later ones; 0 where none is told apart."""
+    if count == 1 or leads(0) or not leads(count - 1):
+        return 0
+    low, high = 0, count - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if leads(middle) else (middle, high)
+    return high
+
+
+def _is_bad(value: Any) -> bool:
+    return any(isinstance(v, torch.Tensor) and not bool(torch.isfinite(v).all()) for v in pytree.tree_leaves(value))
 
 
 def harm_of(op: str, computed: Any, reference: Any) -> tuple[str, float] | None:

@@ -100,7 +100,7 @@ def with_edge(event: Event, single: Single, pair: Pair) -> Event:
     before = single.at(pair[0])
     states = births(single.joint, before)
     if not int(states.loss_state[0]) and not int(states.gradient_state[0]):
-        return replace(event, threshold=pair)
+        return replace(event, threshold=pair, already=None, already_by=None)
     phase: Phase = "forward" if int(states.loss_state[0]) else "backward"
     others = [c.origin for c in culprits(single.joint, before, states) if c.phase == phase]
     already: Literal["loss", "gradient"] = "loss" if phase == "forward" else "gradient"

@@ -9,15 +9,17 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect import Located
-from nllcheck.detect.births import Culprit
+from nllcheck.detect.births import Bools, Culprit
 from nllcheck.detect.edges import with_edge
-from nllcheck.detect.threshold import Pair, Single, confirmed, failing_at
+from nllcheck.detect.threshold import Pair, Question, Single, confirmed, failing_at
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import Joint, of_batch
+from nllcheck.sweep.watch import Trace
 from nllcheck.types import Event, Phase
 
 Key = tuple[int, Phase, int, str, bool]  # the op that fails, when; the node that moves, how, and whether upwards
@@ -72,7 +74,7 @@ def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Event | None:
     """With its threshold on all rows; None where they do not fail."""
     assert event.axis
     single = Single(joint, event.axis, names)
-    pair = _threshold(event, joint, single)
+    pair = _threshold(event, joint, single) or _begins(event, joint, single)
     return with_edge(event, single, pair) if pair else None
 
 
@@ -87,6 +89,22 @@ def _threshold(event: Event, joint: Joint, single: Single) -> Pair | None:
         return None if failing is None else confirmed(question.at, (good, failing), dtype)
     start = _sound(event)
     return None if question.at(start) else confirmed(question.at, (start, good), dtype)
+
+
+def _begins(event: Event, joint: Joint, single: Single) -> Pair | None:
+    """Where the batch fails all the same, though at an op of some other row first: 1 - rho**2 = 0 divides every row."""
+    assert event.axis and event.threshold
+    forward = event.phase == "forward" and "loss" in event.reaches
+
+    def fails(trace: Trace) -> Bools:
+        sound = torch.isfinite(trace.loss)
+        return ~(sound if forward else sound & torch.isfinite(trace.gradient_low + trace.gradient_high)).numpy()
+
+    question = Question(single, fails)
+    good, bad = event.threshold
+    failing = None if question.at(good) else next((v for v in (bad, *_further(event)) if question.at(v)), None)
+    dtype = joint.base[joint.moved.index(event.axis.node)].dtype
+    return None if failing is None else confirmed(question.at, (good, failing), dtype)
 
 
 def _further(event: Event) -> Iterator[float]:

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from nllcheck.axes.excerpt import Excerpt
-from nllcheck.capture.rows import on_rows
+from nllcheck.axes.excerpt import Excerpt, Pair, pair_of
+from nllcheck.capture.rows import on_other_rows
 from nllcheck.detect.chain import values_at
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
@@ -45,16 +45,18 @@ class Sample:
 Sampler = Callable[[Event, Axis, Joint, Sequence[float]], Sample | None]
 
 
-def sampler(target: Target, part: Excerpt) -> Sampler:
+def sampler(target: Target, part: Excerpt, pair: Pair | None = None) -> Sampler:
     """`sample(event, axis, joint, places)`: the program cut to the sample that decides the event; None if none does.
 
     It must fail at one of the `places` on the axis, at all of which the batch does: at the threshold itself it may not,
     since torch rounds a long row otherwise than a short one (its vectorised kernels and the rest they leave).
+    `pair` gives the loss on two rows where somebody else may ask for it, too.
     """
+    first_on = pair or pair_of(target, part)
 
     @functools.lru_cache(maxsize=8)
     def joint_on(rows: tuple[int, int], moved: tuple[int, ...]) -> Joint | None:
-        small = on_rows(target, part.batch, part.graph, rows)
+        small = on_other_rows(target, part.batch, first, rows) if (first := first_on()) else None
         return None if small is None else joint_graph(small, moved, small.seed)
 
     def sample(event: Event, axis: Axis, joint: Joint, places: Sequence[float]) -> Sample | None:

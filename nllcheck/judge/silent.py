@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import Certain, certain
+from nllcheck.exact import Certain, certain, work_of
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import run_one
 from nllcheck.types import Axis, Event, Judged
+
+AFFORDABLE = 300_000  # scalar ball operations, half a second for each event; float64 is nearly always as good
 
 
 def silent(event: Event, joint: Joint) -> Judged | None:
@@ -27,11 +30,12 @@ def silent(event: Event, joint: Joint) -> Judged | None:
     reason = f"the computed {what} is {computed:.6g}, in {said} it is {exact:.6g}"
     if event.kind == "dead-gradient" and exact == computed == 0:
         reason = f"the slope is 0 in {said}, too: it is the bound that holds the value, not rounding"
-    return Judged(event, "silent", _reach(event, axis), reason, loss, slope, reference)
+    told = replace(event, axis=None) if event.on_batch else event
+    return Judged(told, "silent", _reach(event, axis), reason, loss, slope, reference)
 
 
 def _exact_or_wide(joint: Joint, axis: Axis, event: Event) -> tuple[float, float, str]:
-    answer = certain(joint, axis, event.witness)
+    answer = certain(joint, axis, event.witness) if work_of(joint) <= AFFORDABLE else ""
     if isinstance(answer, Certain):
         return answer.loss, answer.nearest(event.slope), "exact"
     wide = run_one(joint, axis, event.witness, (), torch.float64)

@@ -29,7 +29,7 @@ def state_of(content: Any, where: str) -> State:
     for _ in range(4):
         if _is_state(content):
             return dict(content)
-        inner = _unwrapped(content)
+        inner = _unwrapped(content) or _joined(content)
         if inner is None:
             break
         content = inner.state_dict() if isinstance(inner, torch.nn.Module) else inner
@@ -41,6 +41,12 @@ def _unwrapped(content: Any) -> Any:
     if not isinstance(content, Mapping):
         return None
     return next((content[k] for k in WRAPPERS if isinstance(content.get(k), (Mapping, torch.nn.Module))), None)
+
+
+def _joined(content: Any) -> State | None:
+    """The state dicts of several parts, such as an actor and a critic, as the module that holds both names them."""
+    parts = {str(k): v for k, v in content.items() if _is_state(v)} if isinstance(content, Mapping) else {}
+    return {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()} or None
 
 
 def _is_state(content: Any) -> bool:
@@ -120,7 +126,7 @@ def _number(value: Any) -> str:
 
 
 def _hint(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    for prefix in PREFIXES:
+    for prefix in dict.fromkeys([*PREFIXES, *(k.partition(".")[0] + "." for k in state)]):
         inner = {k.removeprefix(prefix) for k in state if k.startswith(prefix)}
         if inner and inner == set(wanted):
             others = _listed(sorted(k for k in state if not k.startswith(prefix)))

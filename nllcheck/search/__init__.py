@@ -8,12 +8,14 @@ straight way from the batch's values to it, which is swept, judged and weighed l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import fx
 
 from nllcheck.axes import depends_on
+from nllcheck.axes.excerpt import PAIR
 from nllcheck.bounds import bounds
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import births, culprits
@@ -24,7 +26,8 @@ from nllcheck.search.samples import samples
 from nllcheck.search.shrink import on_line, share_failing, shrink
 from nllcheck.search.space import Space, box, moves, space
 from nllcheck.sweep import Swept
-from nllcheck.sweep.watch import affordable
+from nllcheck.sweep.joint import joint_graph
+from nllcheck.sweep.watch import affordable, watched_names
 from nllcheck.types import NEAR, Axis, Candidate, Move, Node, Ref
 
 
@@ -51,10 +54,16 @@ BEYOND = 1.25  # an axis goes this much further than its hit where that fails, t
 
 
 def search(
-    graph: LossGraph, swept: Swept, *, effort: str = "default", memory: int = 2**30
+    graph: LossGraph,
+    swept: Swept,
+    *,
+    effort: str = "default",
+    memory: int = 2**30,
+    pair: Callable[[], LossGraph | None] = lambda: None,
 ) -> tuple[tuple[Axis, ...], tuple[Candidate, ...]]:
     """Failing points that the sweeps have not met, each as an axis that leads there, and what became of every
-    candidate. Moves what the boundary axes move (targets stay), all tensors together, within reach of the batch.
+    candidate. Moves what the boundary axes move (targets stay), all tensors together, within reach of the batch; of one
+    that is too large for that, its first two rows, on which `pair` is the loss.
     """
     budget = BUDGETS[effort]
     axes = [p.trace.axis for p in swept.parts]
@@ -63,9 +72,12 @@ def search(
         return (), ()
     open_, told = candidates(graph, swept, where)
     count = affordable(where.joint, budget.work, 0, budget.points)
+    if open_ and count < FEWEST and (small := pair()):
+        where = _on_two_rows(where, small) or where
+        count = affordable(where.joint, budget.work, 0, budget.points)
     if not open_ or count < FEWEST:
         return (), (*told, *(_large(graph.graph.nodes[i]) for i in open_))
-    probe = Probe(where, swept.names[0], memory)
+    probe = Probe(where, watched_names(where.joint), memory)
     rows = torch.cat([where.base[None], samples(where, count - 1, graph.seed)])
     hits = _by_chance(probe, set(open_), rows)
     rest = [i for i in open_ if i not in hits]
@@ -75,6 +87,14 @@ def search(
     seen = [Candidate(graph.graph.nodes[i].op, graph.graph.nodes[i].site, "found", w.label)
             for (i, _), w in zip(every, ways, strict=False)]  # fmt: skip
     return tuple(ways), (*told, *seen, *missed)
+
+
+def _on_two_rows(where: Space, small: LossGraph) -> Space | None:
+    """The same space of the first two rows; None where they are not rows of what moves."""
+    joint = joint_graph(small, where.joint.moved, small.seed)
+    sizes = [(len(a), len(b)) for a, b in zip(joint.base, where.joint.base, strict=True) if a.shape != b.shape]
+    found = space(joint, where.axes)
+    return replace(found, rows=PAIR) if found and sizes and all(a % len(PAIR) == 0 for a, _ in sizes) else None
 
 
 def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int], list[Candidate]]:
@@ -215,7 +235,7 @@ def _axis(graph: LossGraph, probe: Probe, op: int, row: torch.Tensor, remark: st
 def _is_constant(where: Space, told: tuple[Move, ...]) -> bool:
     """Is one whole tensor at one value, and nothing else moved? A model's output may well be so."""
     whole = int((where.owner == [a.node for a in where.axes].index(told[0].node)).sum())
-    return len({(m.node, m.end) for m in told}) == 1 and 1 < whole == len(told)
+    return not where.rows and len({(m.node, m.end) for m in told}) == 1 and 1 < whole == len(told)
 
 
 MOST_TOLD = 3

@@ -24,6 +24,7 @@ class Space:
     low: torch.Tensor  # (D,) ends of the box, closed
     high: torch.Tensor
     owner: torch.Tensor  # (D,) position in `axes`
+    rows: tuple[int, ...] = ()  # of the batch, where only these are searched
 
     @property
     def ranges(self) -> dict[int, Interval]:
@@ -82,15 +83,24 @@ def box(axis: Axis) -> Interval:
 
 
 def moves(where: Space, graph: Graph, row: torch.Tensor) -> tuple[Move, ...]:
-    """The elements that differ from the batch at a point (D,)."""
+    """The elements of the batch, whose `graph` it is, that differ from it at a point (D,)."""
     found = []
     for k in torch.nonzero(row != where.base).reshape(-1).tolist():
         owner = int(where.owner[k])
         axis = where.axes[owner]
-        position = k - int((where.owner < owner).sum())
+        position = _position(where, graph, axis.node, k - int((where.owner < owner).sum()))
         name = label_of(graph, axis.node) + indices(position, graph.nodes[axis.node].shape)
         found.append(Move(axis.node, position, name, float(where.base[k]), float(row[k]), axis.observed, axis.domain))
     return tuple(found)
+
+
+def _position(where: Space, graph: Graph, node: int, position: int) -> int:
+    """Of an element of the tensor searched in that of the batch."""
+    own, whole = where.joint.base[where.joint.moved.index(node)].numel(), math.prod(graph.nodes[node].shape)
+    if own == whole or not where.rows:
+        return position
+    row, place = divmod(position, own // len(where.rows))
+    return where.rows[row] * (own // len(where.rows)) + place
 
 
 def indices(position: int, shape: tuple[int, ...]) -> str:

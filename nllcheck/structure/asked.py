@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -27,6 +28,23 @@ def questions_of(graph: Graph) -> dict[int, tuple[Question, ...]]:
             if leaf.op == "input" and isinstance(number, (int, float)) and math.isfinite(number):
                 found.setdefault(leaf.index, {})[name, float(number)] = None
     return {leaf: tuple(asked) for leaf, asked in found.items()}
+
+
+def ignored_by(graph: Graph) -> dict[int, int]:
+    """The label of each leaf that a library's loss leaves out: `ignore_index`."""
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        if node.op == "nll_loss" and len(node.args) > 4 and isinstance(node.args[1], Ref):
+            leaf, ignored = _shown(graph, node.args[1].index), node.args[4]
+            if leaf.op == "input" and isinstance(ignored, int):
+                found[leaf.index] = ignored
+    return found
+
+
+def unless_ignored(one: Variant, ignored: Mapping[int, int]) -> Variant:
+    """A batch in which every label is left out is all padding: hardly one that a loader makes."""
+    empty = one.leaf in ignored and bool((one.value == ignored[one.leaf]).all())
+    return replace(one, likely=False) if empty else one
 
 
 def _shown(graph: Graph, index: int) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable
 
@@ -125,3 +126,12 @@ def test_a_gate_is_not_blamed_on_a_channel_that_it_does_not_read():
     assert [(f.on_batch, f.op, f.site.line) for f in found] == [(True, "relu", line_of(losses.rate_and_spread))]
     assert int(found[0].message.split(" ", 1)[0]) == int((output[:, 0] <= 0).sum())
     assert not any("output[..., 1]" in text for text in found[0].also)
+
+
+def test_what_is_large_is_judged_silent_by_float64(monkeypatch):
+    """Every event asks exact arithmetic once: dozens of large ones would take minutes."""
+    monkeypatch.setattr(importlib.import_module("nllcheck.judge.silent"), "AFFORDABLE", 1)
+    x = torch.linspace(-3.0, 3.0, 8)
+    report = nllcheck.check_function(lambda x, y: (torch.exp(x * 1e-6) - 1 + 0 * y).sum(), {"x": x, "y": x}, target="y")
+    found = [f for f in report.findings if f.kind == "precision"]
+    assert found and {f.reference for f in found} == {"float64"}

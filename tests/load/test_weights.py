@@ -54,6 +54,21 @@ def test_a_model_whose_own_names_look_like_a_prefix():
     assert torch.equal(found["model"]["model"].weight, model["model"]["model"].weight + 1)
 
 
+def test_parts_that_were_saved_apart():
+    both = torch.nn.ModuleDict({"actor": net(), "critic": torch.nn.Linear(2, 1)})
+    apart = {
+        "actor": both["actor"].state_dict(),
+        "critic": both["critic"].state_dict(),
+        "steps": 200,
+        "optim": {"lr": 1},
+    }
+    found = loaded(apart, torch.nn.ModuleDict({"actor": net(), "critic": torch.nn.Linear(2, 1)}))
+    assert torch.equal(found["critic"].weight, both["critic"].weight)
+    with pytest.raises(NllcheckError) as raised:
+        loaded(apart)
+    assert "the part under 'actor.' fits, critic.bias, critic.weight would be dropped" in str(raised.value.hint)
+
+
 WRAPPED = {
     "name beside weights": lambda s: {"model": "resnet", "weights": s},
     "deep": lambda s: {"model": {"state_dict": s}, "optimizer": {"lr": 0.1}},

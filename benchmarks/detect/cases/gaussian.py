@@ -238,7 +238,7 @@ CASES = (
           lambda s: s["output"][0, 4].fill_(30.0)),
     sound(multivariate_by_cholesky, MATRIX, "PyTorch documentation, torch.distributions.MultivariateNormal",
           scale(factor=10.0)),
-    bug(multivariate_by_determinant, WIDE, "solve logdet log linalg_det linalg_inv_ex", "Rasmussen & Williams, "
+    bug(multivariate_by_determinant, WIDE, "solve det logdet log linalg_det linalg_inv_ex", "Rasmussen & Williams, "
         "Gaussian processes for machine learning, 2006, A.4: use a Cholesky factor", scale(factor=1e-3)),
     sound(gaussian_process, given(log_scale=normal(1, scale=0.1), log_noise=normal(1, scale=0.1, shift=-1.0),
           x=normal(12), y=normal(12), target="x y"), "Rasmussen & Williams 2006, algorithm 2.1",

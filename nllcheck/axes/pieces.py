@@ -1,0 +1,58 @@
+"""The pieces that a loss takes of a tensor's last dimension: `mu, rho = output.split([5, 5], -1)`, `output[..., 3]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nllcheck.ops import packet
+from nllcheck.types import Graph, Node, Ref
+
+Piece = tuple[int, int, str | None]  # [start, stop), and the variable that it is assigned to
+
+_SPLITS = ("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind")
+
+
+def pieces(graph: Graph, node: int) -> tuple[Piece, ...]:
+    """Every piece of the last dimension of `node`, in program order."""
+    width = graph.nodes[node].shape[-1] if graph.nodes[node].shape else 0
+    last = len(graph.nodes[node].shape) - 1
+    return tuple(
+        p for user in graph.nodes[node + 1 :] if user.args[:1] == (Ref(node),) for p in _of(graph, user, width, last)
+    )
+
+
+def _of(graph: Graph, user: Node, width: int, last: int) -> Iterator[Piece]:
+    name = packet(user.aten)
+    if name in _SPLITS:
+        sizes = 1 if name == "unbind" else user.args[1]
+        if (user.args[-1] if len(user.args) == (2 if name == "unbind" else 3) else 0) in (last, -1):
+            yield from _split(graph, user, _starts(sizes, width))
+    elif user.aten.startswith("aten.slice."):
+        dim, start, stop = (*user.args[1:4], None, None, None)[:3]
+        if dim in (last, -1):
+            yield from _within(int(start or 0) % (width + 1), min(int(width if stop is None else stop), width), user)
+    elif user.aten == "aten.select.int" and user.args[1] in (last, -1):
+        k = int(user.args[2]) % max(width, 1)  # type: ignore[arg-type]
+        yield k, k + 1, user.name
+
+
+def _within(start: int, stop: int, user: Node) -> Iterator[Piece]:
+    if start < stop:
+        yield start, stop, user.name
+
+
+def _starts(sizes: object, width: int) -> list[int]:
+    """Where each part of a split begins, and the end of the last."""
+    if isinstance(sizes, int):
+        return [*range(0, width, max(sizes, 1)), width]
+    starts = [0]
+    for size in sizes if isinstance(sizes, tuple) else ():
+        starts.append(starts[-1] + int(size))  # type: ignore[arg-type]
+    return starts
+
+
+def _split(graph: Graph, split: Node, starts: list[int]) -> Iterator[Piece]:
+    for taken in graph.nodes[split.index + 1 :]:
+        if "getitem" in taken.aten and taken.args[:1] == (Ref(split.index),):
+            k = int(taken.args[1])  # type: ignore[arg-type]
+            yield starts[k], starts[k + 1], taken.name
