@@ -6,8 +6,23 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from benchmarks.detect.case import bits, bug, classes, counts, fill, given, normal, positive, put, scale, sound, unit
+from benchmarks.detect.case import (
+    bits,
+    bug,
+    classes,
+    counts,
+    fill,
+    given,
+    modelled,
+    normal,
+    positive,
+    put,
+    scale,
+    sound,
+    unit,
+)
 
 BETA = "beta likelihood with the gamma function itself"
 NEGATIVE = "negative binomial of rates and dispersions, as in single cell autoencoders"
@@ -83,12 +98,25 @@ def angle_likelihood_fixed(mu, raw, angle):
     return torch.mean(math.log(2 * math.pi) + log_i0 - kappa * torch.cos(angle - mu))
 
 
-def linear_deviation(mu, sigma, y):
+class Head(nn.Module):
+    """A linear layer whose outputs are positive at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(5, 2)
+        nn.init.constant_(self.out.bias, 2.0)
+
+    def forward(self, x):
+        return self.out(x)
+
+
+def linear_deviation(out, y):
+    mu, sigma = out[:, 0], out[:, 1]
     return torch.mean(torch.log(sigma) + 0.5 * ((y - mu) / sigma) ** 2)  # <- here
 
 
-def linear_deviation_fixed(mu, sigma, y):
-    sigma = F.softplus(sigma) + 1e-2
+def linear_deviation_fixed(out, y):
+    mu, sigma = out[:, 0], F.softplus(out[:, 1]) + 1e-2
     return torch.mean(torch.log(sigma) + 0.5 * ((y - mu) / sigma) ** 2)
 
 
@@ -148,14 +176,14 @@ def laplace_density_fixed(mu, raw, y):
     return torch.mean(torch.abs(y - mu) / b + torch.log(2 * b))
 
 
-def log_normal_of_output(out, raw, y):
-    sigma = F.softplus(raw) + 1e-2
-    return torch.mean(0.5 * ((torch.log(out) - torch.log(y)) / sigma) ** 2 + torch.log(sigma))  # <- here
+def log_normal_of_output(out, y):
+    sigma = F.softplus(out[:, 1]) + 1e-2
+    return torch.mean(0.5 * ((torch.log(out[:, 0]) - torch.log(y)) / sigma) ** 2 + torch.log(sigma))  # <- here
 
 
-def log_normal_of_output_fixed(out, raw, y):
-    sigma = F.softplus(raw) + 1e-2
-    return torch.mean(0.5 * ((out - torch.log(y)) / sigma) ** 2 + torch.log(sigma))
+def log_normal_of_output_fixed(out, y):
+    sigma = F.softplus(out[:, 1]) + 1e-2
+    return torch.mean(0.5 * ((out[:, 0] - torch.log(y)) / sigma) ** 2 + torch.log(sigma))
 
 
 PAIR = normal(12)
@@ -164,13 +192,13 @@ DISPERSED = given("k", raw_mu=PAIR, raw_theta=PAIR, k=counts(12))
 INFLATED = given("k", raw_pi=PAIR, raw_rate=PAIR, k=counts(12, mean=1.0))
 ROBUST = given("y", mu=PAIR, y=PAIR)
 ANGLES = given("angle", mu=PAIR, raw=PAIR, angle=PAIR)
-SCALED = given("y", mu=PAIR, sigma=positive(12), y=PAIR)
+SCALED = modelled(Head, normal(12, 5), PAIR)
 STROKES = given("y", mu=normal(12, 2), raw=PAIR, y=normal(12, 2))
 YES = given("y", score=PAIR, y=bits(12))
 LEVELS = given("level", score=PAIR, level=classes(12, 3))
 RATES = given("k", raw=positive(12), k=counts(12))
 NARROW = given("y", mu=PAIR, raw=PAIR, y=PAIR)
-OUT = given("y", out=positive(12), raw=PAIR, y=positive(12))
+OUT = modelled(Head, normal(12, 5), positive(12))
 
 
 CASES = (
@@ -184,8 +212,8 @@ CASES = (
     sound(student_density_fixed, ROBUST, STUDENT, put(mu=1e5)),
     bug(angle_likelihood, ANGLES, "i0", MISES, put(raw=120.0)),
     sound(angle_likelihood_fixed, ANGLES, MISES, put(raw=120.0)),
-    bug(linear_deviation, SCALED, "log", LINEAR, put(sigma=-0.5), verdict="limit"),
-    sound(linear_deviation_fixed, SCALED, LINEAR, put(sigma=-0.5)),
+    bug(linear_deviation, SCALED, "log", LINEAR, scale({"out.bias": -1.0}), verdict="limit"),
+    sound(linear_deviation_fixed, SCALED, LINEAR, scale({"out.bias": -1.0})),
     bug(strokes, STROKES, "div log", WRITING, put(raw=12.0)),
     sound(strokes_fixed, STROKES, WRITING, put(raw=12.0)),
     bug(probit, YES, "log", PROBIT, scale(score=12.0)),
@@ -196,6 +224,6 @@ CASES = (
     sound(rectified_rate_fixed, RATES, POISSON, put(raw=-1.0)),
     bug(laplace_density, NARROW, "log", LAPLACE, put(mu=300.0)),
     sound(laplace_density_fixed, NARROW, LAPLACE, put(mu=300.0)),
-    bug(log_normal_of_output, OUT, "log", GUMBEL, put(out=-0.5), verdict="limit"),
+    bug(log_normal_of_output, OUT, "log", GUMBEL, scale({"out.bias": -1.0}), verdict="limit"),
     sound(log_normal_of_output_fixed, OUT, GUMBEL),
 )

@@ -181,12 +181,15 @@ def one_minus_pearson_fixed(out, y):
     return 1 - torch.sum(a * b) / torch.sqrt(torch.sum(a**2) * torch.sum(b**2) + 1e-6)
 
 
-def log_error(out, y):
+def log_error(model, batch):
+    x, y = batch
+    out = model(x)
     return torch.mean((torch.log(out + 1) - torch.log(y + 1)) ** 2)  # <- here
 
 
-def log_error_fixed(out, y):
-    return torch.mean((torch.log1p(F.softplus(out)) - torch.log1p(y)) ** 2)
+def log_error_fixed(model, batch):
+    x, y = batch
+    return torch.mean((torch.log1p(F.softplus(model(x))) - torch.log1p(y)) ** 2)
 
 
 SIAM = modelled(Siamese, normal(8, 7), normal(8, 6))
@@ -198,7 +201,7 @@ PROTO = given("y", emb=normal(6, 4), proto=normal(3, 4), y=classes(6, 3))
 PAIR = given("y", out=normal(12), y=normal(12))
 PICTURE = given("y", raw=positive(4, 9), y=unit(4, 9))
 CLOUDS = given(x=normal(5, 2, scale=0.5), y=normal(6, 2, scale=0.5))
-PRICES = given("y", out=unit(12), y=unit(12))
+PRICES = modelled(Siamese, normal(8, 6, scale=0.3), unit(8, 3))
 EDGE = "limit defect"
 
 
@@ -245,6 +248,6 @@ CASES = (
     sound(transport_in_logs, CLOUDS, SINKHORN, put(x=3.0)),
     bug(one_minus_pearson, PAIR, "div", PEARSON, fill(out=0.5), verdict=EDGE),
     sound(one_minus_pearson_fixed, PAIR, PEARSON),
-    bug(log_error, PRICES, "log", MSLE, put(out=-2.0), verdict="limit"),
-    sound(log_error_fixed, PRICES, MSLE, put(out=-2.0)),
+    bug(log_error, PRICES, "log", MSLE, fill({"l2.bias": -3.0}), verdict="limit"),
+    sound(log_error_fixed, PRICES, MSLE, fill({"l2.bias": -3.0})),
 )

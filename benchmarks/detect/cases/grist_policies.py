@@ -51,7 +51,7 @@ def factored_fixed(features, y):
 
 
 def weighted_bound(log_p, log_q):
-    w = torch.exp(log_p - log_q)
+    w = torch.exp(log_p - log_q)  # <- here
     return -torch.mean(torch.log(torch.mean(w, 1)))  # <- here
 
 
