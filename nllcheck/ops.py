@@ -120,7 +120,8 @@ TABLE: tuple[Op, ...] = (
     Op("linear", ("addmm", "addmv", "baddbmm", "addbmm", "linear", "convolution", "_convolution"), kind="linear"),
     Op("matmul", ("mm", "bmm", "mv", "dot", "matmul", "einsum"), kind="linear"),
     Op("cholesky", ("linalg_cholesky_ex", "linalg_cholesky", "cholesky"), kind="linalg", pole="not positive definite"),
-    Op("logdet", ("logdet", "linalg_slogdet", "_linalg_slogdet", "slogdet", "_linalg_det"), kind="linalg"),
+    Op("logdet", ("logdet", "linalg_slogdet", "_linalg_slogdet", "slogdet"), kind="linalg"),
+    Op("det", ("_linalg_det", "linalg_det", "det"), kind="linalg", pole="a product of pivots that overflows"),
     Op(
         "solve",
         ("linalg_solve_triangular", "_linalg_solve_ex", "linalg_inv_ex", "triangular_solve", "cholesky_solve"),
@@ -172,7 +173,8 @@ SINGULAR: dict[str, tuple[int, str]] = {
     "log1p": (0, "up to -1"), "acosh": (0, "up to 1"), "logit": (0, "outside (0, 1)"),
     "asin": (0, "outside (-1, 1)"), "acos": (0, "outside (-1, 1)"), "atanh": (0, "outside (-1, 1)"),
     "erfinv": (0, "outside (-1, 1)"),
-    "cholesky": (0, "singular"), "logdet": (0, "singular"), "solve": (0, "singular"),
+    "cholesky": (0, "singular"), "logdet": (0, "singular"), "det": (0, "singular"),
+    "solve": (0, "singular"),
 }  # fmt: skip
 
 BY_NAME: dict[str, Op] = {row.name: row for row in TABLE}

@@ -80,7 +80,7 @@ def _dead_columns(axis: Axis, graph: Graph, node: int) -> list[Axis]:
     if len(shape) >= 2 and shape[-1] >= 3 and used & {"eigh", "svd"}:
         label = f"the first two columns of {name} are 0"
         found.append(way_to(axis, goal="zero columns", label=label, selector=f"{name}[..., :2]->0"))
-    if len(shape) == 2 and shape[0] > shape[1] > 1 and used & {"logdet", "cholesky", "linalg_inv_ex", "solve"}:
+    if len(shape) == 2 and shape[0] > shape[1] > 1 and used & {"logdet", "det", "cholesky", "linalg_inv_ex", "solve"}:
         label = f"the first column of {name} is 0"
         found.append(way_to(axis, goal="zero column", label=label, selector=f"{name}[..., 0]->0"))
     return found
