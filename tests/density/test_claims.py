@@ -11,7 +11,7 @@ from nllcheck.check import check_function
 
 
 def test_a_weight_computed_from_targets_alone_may_have_either_sign():
-    """Returns without their mean weigh the log-probabilities of a policy; returns divided by a scale keep their sign."""
+    """Returns without their mean weigh the log-probabilities of a policy; divided by a scale they keep their sign."""
 
     def policy(mu, y, returns):
         weight = (returns - returns.mean()) / (returns.std() + 1e-8)
