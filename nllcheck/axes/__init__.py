@@ -12,6 +12,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.labels import label_of
 from nllcheck.axes.masks import is_mask
+from nllcheck.axes.raw import argument_domain
 from nllcheck.axes.selection import steering
 from nllcheck.axes.sure import sure_axes
 from nllcheck.axes.tested import NOWHERE, beyond, wider
@@ -75,7 +76,7 @@ def _channel_axes(graph: View, node: int, role: str, edges: Boundary) -> list[Ax
     width = plain.shape[-1] if plain.shape else 1
     whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
     named = role == "input" and len(plain.shape) <= 2  # a batch of matrices called `r` is no correlation
-    name_domain = _input_domain(plain, whole.observed) if named else _REAL
+    name_domain = argument_domain(graph.graph, plain, whole.observed) if named else _REAL
     whole = replace(whole, domain=_meet(whole.domain, name_domain, whole.observed))
     if role == "input" and _is_structured(graph.values[node]):
         return _scaled(replace(whole, domain=_REAL), plain)
@@ -120,16 +121,6 @@ def _scaled(whole: Axis, plain: Node) -> list[Axis]:
     return [
         replace(whole, label=label, mode="scale", selector=f"{whole.selector}*scale", observed=(1.0, 1.0), domain=_REAL)
     ]
-
-
-EVIDENCE = 2  # elements that are all positive, so that a tensor of another name counts as positive
-
-
-def _input_domain(plain: Node, seen: tuple[float, float]) -> tuple[float, float]:
-    """A bare function's argument: by its name, else positive if the batch is, so that a scale is no real number."""
-    name = plain.name or ""
-    by_name = is_parameter_name(name) or seen[0] <= 0 or math.prod(plain.shape) < EVIDENCE
-    return domain_of_name(name) if by_name else (0.0, math.inf)
 
 
 _REAL = (-math.inf, math.inf)
