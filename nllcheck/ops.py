@@ -121,7 +121,7 @@ TABLE: tuple[Op, ...] = (
     Op("matmul", ("mm", "bmm", "mv", "dot", "matmul", "einsum"), kind="linear"),
     Op("cholesky", ("linalg_cholesky_ex", "linalg_cholesky", "cholesky"), kind="linalg", pole="not positive definite"),
     Op("logdet", ("logdet", "linalg_slogdet", "_linalg_slogdet", "slogdet"), kind="linalg"),
-    Op("det", ("_linalg_det", "linalg_det", "det"), kind="linalg"),
+    Op("det", ("_linalg_det", "linalg_det", "det"), kind="linalg", pole="a product of pivots that overflows"),
     Op(
         "solve",
         ("linalg_solve_triangular", "_linalg_solve_ex", "linalg_inv_ex", "triangular_solve", "cholesky_solve"),

@@ -13,6 +13,7 @@ from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.labels import label_of, shown
 from nllcheck.axes.masks import is_mask
 from nllcheck.axes.pieces import pieces
+from nllcheck.axes.raw import argument_domain
 from nllcheck.axes.selection import steering
 from nllcheck.axes.sure import sure_axes
 from nllcheck.axes.tested import NOWHERE, beyond, counted, wider
@@ -85,7 +86,7 @@ def _channel_axes(graph: View, node: int, role: str, edges: Boundary) -> list[Ax
         return []
     width = plain.shape[-1] if plain.shape else 1
     whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
-    own = _input_domain(plain, graph.values[node], whole.observed) if role == "input" else _REAL
+    own = _input_domain(graph, node, whole.observed) if role == "input" else _REAL
     whole = replace(whole, domain=_meet(whole.domain, own, whole.observed))
     if role == "input" and _is_structured(graph.values[node]):
         return _scaled(replace(whole, domain=_REAL), plain)
@@ -126,20 +127,15 @@ def _scaled(whole: Axis, plain: Node) -> list[Axis]:
     ]
 
 
-EVIDENCE = 2  # elements that are all positive, so that a tensor of another name counts as positive
 MANY_COUNTS = 16  # whole numbers from 0 on, so that there are none below
 
 
-def _input_domain(plain: Node, value: torch.Tensor, seen: tuple[float, float]) -> tuple[float, float]:
-    """Counts stay counts. A bare function's argument: by its name, else positive if the batch is, so that a scale is
-    no real number; but a batch of matrices called `r` is no correlation."""
+def _input_domain(graph: View, node: int, seen: tuple[float, float]) -> tuple[float, float]:
+    """Counts stay counts; else by the argument's name and use. A batch of matrices called `r` is no correlation."""
+    plain, value = graph.graph.nodes[node], graph.values[node]
     if value.numel() >= MANY_COUNTS and counted(value) == (0.0, seen[1]):
         return 0.0, math.inf
-    if len(plain.shape) > 2:
-        return _REAL
-    name = plain.name or ""
-    by_name = is_parameter_name(name) or seen[0] <= 0 or math.prod(plain.shape) < EVIDENCE
-    return domain_of_name(name) if by_name else (0.0, math.inf)
+    return argument_domain(graph.graph, plain, seen) if len(plain.shape) <= 2 else _REAL
 
 
 _REAL = (-math.inf, math.inf)

@@ -15,7 +15,7 @@ def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
     Functionalisation leaves little of that: the sums inside a recurrent cell, and derivative formulas, which write
     only into tensors they have just made.
     """
-    order = {n: i for i, n in enumerate(module.graph.nodes)}
+    order = {n: float(i) for i, n in enumerate(module.graph.nodes)}
     for node in list(module.graph.nodes):
         plain = _functional(node.target) if node.op == "call_function" else None
         if plain is None:
@@ -24,10 +24,35 @@ def out_of_place(module: fx.GraphModule) -> fx.GraphModule:
         note = node.meta.get("custom") or {}
         if "mark" in note:  # under `no_grad` the gradient passes through what is written, in C++ code as in Python's
             node.meta["custom"] = {**note, "mark": replace(note["mark"], inplace=True)}
-        for user in list(written.users):
-            if order[user] > order[node]:
-                user.replace_input_with(written, node)
+        _hand_over(written, node, order)
+        _into_views(module.graph, node, written, order)
     return module
+
+
+def _hand_over(old: fx.Node, new: fx.Node, order: dict[fx.Node, float]) -> None:
+    """Whoever reads `old` after `new` has been made reads `new`."""
+    for user in list(old.users):
+        if order[user] > order[new]:
+            user.replace_input_with(old, new)
+
+
+def _into_views(graph: fx.Graph, new: fx.Node, view: fx.Node, order: dict[fx.Node, float]) -> None:
+    """What is written into a part is written into the whole, as a real Fourier transform's gradient is into zeros."""
+    while view.target in _PARTS:
+        whole = view.args[0]
+        assert isinstance(whole, fx.Node)
+        with graph.inserting_after(new):
+            whole_new = graph.call_function(_PARTS[view.target], (whole, new, *view.args[1:]), dict(view.kwargs))
+        whole_new.meta, order[whole_new] = dict(new.meta), order[new] + 1e-3
+        _hand_over(whole, whole_new, order)
+        new, view = whole_new, whole
+
+
+_PARTS: dict[Any, Any] = {
+    torch.ops.aten.slice.Tensor: torch.ops.aten.slice_scatter.default,
+    torch.ops.aten.select.int: torch.ops.aten.select_scatter.default,
+    torch.ops.aten.diagonal.default: torch.ops.aten.diagonal_scatter.default,
+}
 
 
 def _functional(target: Any) -> Any:

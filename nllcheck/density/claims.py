@@ -37,6 +37,8 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
         return False
     if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
+    if _is_held(graph) or _is_partial(graph):
+        return False
     return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
 
 
@@ -68,6 +70,30 @@ def _is_expected(graph: Graph) -> bool:
     return any(means & set(refs(n)) - data and data & set(refs(n)) - means for n in met)
 
 
+def _is_held(graph: Graph) -> bool:
+    """Is what the model gives a weight whose gradient is held back, as responsibilities in EM (Dempster et al. 1977)?
+
+    Then the loss is there for its gradient, which is not that of its value. What is added and taken away again, as a
+    maximum before exp, weighs nothing.
+    """
+    moved = depends_on(graph, set(_moving(graph)))
+    held = {n.index for n in graph.nodes if n.aten.startswith("aten.detach") and n.index in moved}
+    return any(
+        held & set(_scalings(graph, one)) and other in moved
+        for n in graph.nodes if n.op == "mul" and len(refs(n)) == 2 for one, other in (refs(n), refs(n)[::-1])
+    )  # fmt: skip
+
+
+def _is_partial(graph: Graph) -> bool:
+    """Does the target only say which samples count, each against a sum that runs over the samples still at risk? Such
+    a partial likelihood (Cox 1975) is a density of the order of events, not of the target."""
+    data, moved = depends_on(graph, set(graph.targets)), depends_on(graph, set(_moving(graph)))
+    sums = {n.index for n in graph.nodes if n.op in ("cumsum", "logcumsumexp") and n.args[1:2] == (0,)}
+    running = depends_on(graph, (sums & moved) - data)
+    met = [n for n in graph.nodes if set(refs(n)) & data and set(refs(n)) & moved - data]
+    return bool(met) and all(n.op == "mul" and set(refs(n)) & running for n in met)
+
+
 _SCALED = ("mul", "div", "neg", "view", "select")
 
 
@@ -88,10 +114,16 @@ def _moving(graph: Graph) -> Iterator[int]:
 
 def _unscaled(graph: Graph, index: int) -> int:
     """The node that a value is a multiple of."""
-    node = graph.nodes[index]
-    while node.op in _SCALED and len(refs(node)) == 1:
-        node = graph.nodes[refs(node)[0]]
-    return node.index
+    *_, last = _scalings(graph, index)
+    return last
+
+
+def _scalings(graph: Graph, index: int) -> Iterator[int]:
+    """A node and, backwards, the nodes that it is a multiple of."""
+    yield index
+    while (node := graph.nodes[index]).op in _SCALED and len(refs(node)) == 1:
+        index = refs(node)[0]
+        yield index
 
 
 def _has_normaliser(graph: Graph) -> bool:

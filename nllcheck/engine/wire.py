@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from nllcheck.sweep.factor import factored
+from nllcheck.sweep.factor import FAILING
 from nllcheck.sweep.joint import Joint
 
-_FACTORED = "nllcheck.factored"
+_OWN = {f"nllcheck.{function.__name__}": function for function in FAILING.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,16 @@ def _spelled(target: Any) -> str:
     """`aten.log.default`, `operator.getitem`, `nllcheck.factored`."""
     if isinstance(target, torch._ops.OpOverload):
         return str(target)
-    if target is factored:
-        return _FACTORED
+    if target in _OWN.values():
+        return f"nllcheck.{target.__name__}"
     home = "operator" if getattr(operator, target.__name__, None) is target else target.__module__
     return f"{home}.{target.__name__}"
 
 
 def _found(text: str) -> Callable[..., Any]:
     """Raises AttributeError for what is neither an op of torch nor an operator."""
-    if text == _FACTORED:
-        return factored
+    if text in _OWN:
+        return _OWN[text]
     first, *rest = text.split(".")
     return operator.attrgetter(".".join(rest))(operator if first == "operator" else getattr(torch.ops, first))  # type: ignore[no-any-return]
 

@@ -7,6 +7,7 @@ directions. Where it does not, training has nothing to stop at.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -105,16 +106,26 @@ def _reached(graph: LossGraph, sources: set[int]) -> set[int]:
 
 
 def _is_signed(graph: LossGraph, moved: int) -> bool:
-    """Are samples weighed by a target of either sign, as policy gradients do by an advantage? Then none is held."""
-    values = {t: graph.values[t] for t in graph.graph.targets}
-    signed = [t for t, v in values.items() if v.is_floating_point() and v.numel() and v.min() < 0 < v.max()]
-    along = depends_on(graph.graph, {moved})
-    return any(_is_factor(graph, t, along) for t in signed)
+    """Are samples weighed by data of either sign, as policy gradients do by an advantage? Then none is held.
+
+    The weight may be a target or what is computed from targets alone, as returns without their mean.
+    """
+    data, along = depends_on(graph.graph, set(graph.graph.targets)), depends_on(graph.graph, {moved})
+    moving = {n.index for n in graph.graph.nodes if n.op == "input"} - set(graph.graph.targets)
+    weights = data - depends_on(graph.graph, moving)
+    signed = {w for w in weights if _has_both_signs(graph.values[w])}
+    return any(_is_factor(graph, w, along) for w in signed)
 
 
-def _is_factor(graph: LossGraph, target: int, along: set[int]) -> bool:
-    """Is the target only ever multiplied, and with something that moves?"""
-    shown, factors = {target}, []
+def _has_both_signs(value: Any) -> bool:
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
+        return False
+    return bool(value.min() < 0 < value.max())
+
+
+def _is_factor(graph: LossGraph, data: int, along: set[int]) -> bool:
+    """Is it only ever multiplied, and with something that moves?"""
+    shown, factors = {data}, []
     for node in graph.graph.nodes:
         if shown & set(refs(node)):
             if is_transparent(node.op):

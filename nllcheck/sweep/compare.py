@@ -13,7 +13,7 @@ from torch import fx
 
 from nllcheck.capture.interpret import promoted
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.program import constants_of, copied, extremes
+from nllcheck.sweep.program import constants_of, copied, extremes, floats_of
 
 _WIDE = "wide_"
 
@@ -54,9 +54,8 @@ def _inputs(graph: fx.Graph, source: fx.GraphModule, prefix: str = "") -> dict[f
 
 def difference(own: Any, wide: Any) -> tuple[Difference, ...]:
     """How far each float tensor of an op's output is from the same in float64."""
-    pairs = zip(own, wide, strict=True) if isinstance(own, (tuple, list)) else [(own, wide)]
-    floats = [(a, b.double()) for a, b in pairs if isinstance(a, torch.Tensor) and a.is_floating_point() and a.numel()]
-    return tuple(_difference(a, b) for a, b in floats)
+    pairs = zip(floats_of(own), floats_of(wide), strict=True)
+    return tuple(_difference(a, b.double()) for a, b in pairs)
 
 
 def _difference(own: torch.Tensor, wide: torch.Tensor) -> Difference:

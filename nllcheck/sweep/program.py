@@ -102,11 +102,18 @@ def _in(dtype: torch.dtype, value: torch.Tensor) -> torch.Tensor:
     return value if value.dtype == dtype else value.to(dtype)
 
 
+def floats_of(value: Any) -> list[torch.Tensor]:
+    """Every float tensor with elements of an op's output; of complex numbers both parts, so that what fails behind a
+    Fourier transform is followed through it."""
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    dense = [p for p in parts if isinstance(p, torch.Tensor) and p.layout == torch.strided and p.numel()]
+    real = [part for p in dense for part in ((p.real, p.imag) if p.is_complex() else (p,))]
+    return [p for p in real if p.is_floating_point()]
+
+
 def extent(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     """0-d smallest and largest element of a float tensor (or of all float tensors in a tuple); None if none."""
-    parts = value if isinstance(value, (tuple, list)) else (value,)
-    dense = [p for p in parts if isinstance(p, torch.Tensor) and p.layout == torch.strided]
-    tensors = [p for p in dense if p.is_floating_point() and p.numel()]
+    tensors = floats_of(value)
     if not tensors:
         return None
     pairs = [extremes(t) for t in tensors]

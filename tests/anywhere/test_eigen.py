@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 import nllcheck
+from nllcheck.sweep.factor import eigen, singular
 
 DRAW = torch.Generator().manual_seed(2)
 X, GOAL = torch.randn(8, 3, generator=DRAW), torch.randn(8, 3, generator=DRAW)
@@ -23,3 +25,27 @@ def test_two_dead_features():
     report = nllcheck.check_function(by_eigenvectors, tensors, target="goal", points=8, effort="quick")
     found = [f for f in report.findings if f.axis == "the first two columns of x are 0" and f.severity != "note"]
     assert [(f.phase, f.op) for f in found] == [("backward", "eigh")]
+
+
+def by_eigenvalues(x, goal):
+    return (torch.log(torch.linalg.eigvalsh(x.T @ x / 8) + 1e-3) - goal[0]).abs().mean()
+
+
+def by_singular_values(x, goal):
+    return (torch.log(torch.linalg.svdvals(x) + 1e-3) - goal[0]).abs().mean()
+
+
+@pytest.mark.parametrize("loss", [by_eigenvectors, by_eigenvalues, by_singular_values])
+def test_a_matrix_that_overflows_does_not_end_the_sweeps(loss):
+    report = nllcheck.check_function(loss, {"x": X, "goal": GOAL}, target="goal", points=60)
+    assert report.facts.capture == "graph", report.notes
+
+
+def test_values_of_what_is_not_finite_are_nan():
+    a = torch.stack([torch.eye(3), torch.eye(3)])
+    a[1, 0, 0] = torch.inf
+    values, vectors = eigen(a)
+    parts = singular(a)
+    assert torch.equal(values[0], torch.ones(3)) and all(torch.isfinite(p[0]).all() for p in (vectors, *parts))
+    assert all(torch.isnan(p[1]).all() for p in (values, vectors, *parts))
+    assert torch.isnan(singular(a, compute_uv=False)[1][1]).all()

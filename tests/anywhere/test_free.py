@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import nllcheck
+from nllcheck.axes import default_axes
 from nllcheck.axes.boundary import boundary
 from nllcheck.axes.inside import inside_axes
 from nllcheck.capture import capture
 from nllcheck.capture.trace import Leaf
 from nllcheck.structure.variants import variants
-from nllcheck.target import Target, split_batch
+from nllcheck.target import Batch, Target, split_batch
 
 X, Y = (torch.randn(8, 4, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
 
@@ -96,3 +97,20 @@ def test_a_row_may_meet_a_row_of_a_tensor_with_another_number_of_rows(epsilon, a
     found = [f for f in report.findings if f.severity != "note"]
     assert len([f for f in found if f.op == "sqrt" and f.phase == "backward"]) == len(found) == alarms
     assert all("first rows of x and centres are equal" in str(f.axis) for f in found)
+
+
+@pytest.mark.parametrize(
+    ("loss", "low"),
+    [
+        (lambda w, y: ((torch.relu(w) - y) ** 2).mean(), -math.inf),
+        (lambda w, y: ((F.softplus(w[:, :2]).sum(1) - y[:, 0]) ** 2).mean(), -math.inf),
+        (lambda w, y: ((torch.relu(w) - y) ** 2 / w).mean(), 0.0),
+        (lambda w, y: (y * torch.exp(-w) + w).mean(), 0.0),
+    ],
+)
+def test_a_positive_argument_that_is_only_squashed_is_a_raw_value(loss, low):
+    tensors = {"w": X.abs() + 0.1, "y": Y}
+    batch = Batch(kwargs=tensors, whole=tensors)
+    graph = capture(Target("t", loss, "t", None, (batch,), "function", target_names=("y",)), batch)
+    moved = [a for a in default_axes(graph)[0] if a.label.startswith("w[") and a.mode == "set"]
+    assert moved and {a.domain for a in moved} == {(low, math.inf)}

@@ -117,6 +117,16 @@ def of_a_modulus(x, y, w):
     return -torch.log(torch.sigmoid(z.real * 30)).mean() + z.abs().mean()  # <- here
 
 
+def magnitudes(x, y, w):
+    parts = torch.view_as_real(torch.fft.rfft(x @ w, dim=0))
+    return (torch.sqrt((parts**2).sum(-1)) - y.sum()).abs().mean()  # <- here
+
+
+def log_power(x, y, w):
+    parts = torch.view_as_real(torch.fft.rfft(x @ w, dim=0))
+    return (torch.log((parts**2).sum(-1) + 1e-4) - y.sum()).abs().mean()
+
+
 CASES = (  # loss, the guilty op (empty: silent), the term, captured as
     (penalised, "", None, "graph"),
     (penalised_by_norm, "sqrt", None, "graph"),
@@ -131,6 +141,8 @@ CASES = (  # loss, the guilty op (empty: silent), the term, captured as
     (named_terms, "log", "entropy", "graph"),
     (in_frequencies, "", None, "graph"),
     (of_a_modulus, "log", None, "graph"),
+    (magnitudes, "sqrt", None, "graph"),
+    (log_power, "", None, "graph"),
 )
 
 

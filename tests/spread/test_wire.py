@@ -23,6 +23,14 @@ def by_factor(a, y):
     return -torch.log(torch.diagonal(root)).sum() + (root[:, 0].sum() - y).square().mean()
 
 
+def by_eigenvalues(a, y):
+    return torch.log(torch.linalg.eigvalsh(a.T @ a) + 0.1).sum() + (a[:, 0] - y).square().mean()
+
+
+def by_singular_values(a, y):
+    return torch.linalg.svdvals(a).sum() + (a[:, 0] - y).square().mean()
+
+
 def plan_of(loss):
     tensors = {"a": A, "y": Y}
     batch = Batch(kwargs=tensors, whole=tensors)
@@ -31,7 +39,7 @@ def plan_of(loss):
     return planned(graph, default_axes(graph)[0], {}, count=33)
 
 
-@pytest.mark.parametrize("loss", [normal, by_factor])
+@pytest.mark.parametrize("loss", [normal, by_factor, by_eigenvalues, by_singular_values])
 def test_a_joint_graph_arrives_as_it_was_sent(loss):
     plan = plan_of(loss)
     for lane in plan.lanes:

@@ -84,6 +84,8 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("log(clamp(sigmoid(x), None, 0.999))", "log", ("sigmoid", UNDER), {}, "NLL411"),
     ("log(1 - clamp(sigmoid(x), 1e-10, 0.9999999999))", "log", ("sigmoid", SAT), {}, "NLL412"),
     ("sqrt(x ** 2) + 1e-8", "sqrt", None, BACK, "NLL413"),
+    ("log(det(matmul(x, y)))", "log", None, {}, "NLL110"),
+    ("log(det(matmul(x, y)))", "det", None, {"kind": "inf"}, "NLL110"),
     ("log(1.0000000001 - sigmoid(x))", "log", ("sigmoid", SAT), {}, "NLL501"),
     ("log(1 - exp(x))", "log", None, {}, "NLL502"),
     ("log(cdf(u) - cdf(v))", "log", None, {}, "NLL503"),

@@ -1,0 +1,67 @@
+"""Losses that look like likelihoods and are none by design, each beside one that is a faulty likelihood."""
+
+from __future__ import annotations
+
+import density_losses as losses
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nllcheck.check import check_function
+
+
+def test_a_weight_computed_from_targets_alone_may_have_either_sign():
+    """Returns without their mean weigh the log-probabilities of a policy; divided by a scale they keep their sign."""
+
+    def policy(mu, y, returns):
+        weight = (returns - returns.mean()) / (returns.std() + 1e-8)
+        return -((-0.5 * (y - mu) ** 2 - losses.HALF_LOG) * weight).mean()
+
+    def scaled(mu, y, returns):
+        weight = -returns / (returns.std() + 1e-8)
+        return -((-0.5 * (y - mu) ** 2 - losses.HALF_LOG) * weight).mean()
+
+    tensors = {"mu": losses.MU, "y": losses.Y, "returns": losses.MU.abs() + 1}
+    for fn, severities in ((policy, ["note"]), (scaled, ["warning"])):
+        report = check_function(fn, tensors, target=("y", "returns"), points=200)
+        assert [f.severity for f in report.findings if f.kind == "unbounded"] == severities
+
+
+def em_nll(mu, y):
+    cost = 0.5 * (y[:, None] - mu) ** 2 + losses.HALF_LOG
+    return (torch.softmax(-cost, 1).detach() * cost).sum(1).mean()
+
+
+def soft_min_nll(mu, y):
+    cost = 0.5 * (y[:, None] - mu) ** 2 + losses.HALF_LOG
+    return (torch.softmax(-cost, 1) * cost).sum(1).mean()
+
+
+def partial_likelihood(risk, y):
+    return ((torch.logcumsumexp(risk, 0) - risk) * y).mean()
+
+
+def one_sided_likelihood(risk, y):
+    return (F.softplus(-risk) * y).mean()
+
+
+def running_rate_nll(risk, y):
+    rate = torch.exp(0.1 * torch.cumsum(risk, 0))
+    return (2 * rate - y * torch.log(rate)).mean()
+
+
+WIDE = torch.randn(6, 3, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize(
+    ("fn", "moved", "count"),
+    [(em_nll, WIDE, 0), (soft_min_nll, WIDE, 1), (partial_likelihood, WIDE[:, 0], 0),
+     (one_sided_likelihood, WIDE[:, 0], 1), (running_rate_nll, WIDE[:, 0], 1)],
+    ids=lambda v: getattr(v, "__name__", None),
+)  # fmt: skip
+def test_what_is_no_likelihood_by_design_claims_none(fn, moved, count):
+    """A weight whose gradient is held back (EM), and a target that only says who counts against those at risk (Cox)."""
+    tensors = {"mu" if "mu" in fn.__code__.co_varnames else "risk": moved}
+    observed = torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0, 1.0]) if "risk" in tensors else 0.5 * WIDE[:, 1]
+    report = check_function(fn, {**tensors, "y": observed}, target="y", points=40)
+    assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == count
