@@ -36,7 +36,8 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     libraries that hold some of its values."""
     axis = batch_axis(joint)
     share = _zero_share(joint)
-    held = stuck(joint, axis, 1.0, "all" if share == 1 else "some") if share else []
+    weights = frozenset(i for i in joint.moved if graph.graph.nodes[i].name in graph.graph.weights)
+    held = stuck(joint, axis, 1.0, "all" if share == 1 else "some", weights) if share else []
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())
     return [

@@ -37,12 +37,15 @@ class Stuck:
     bound: float  # one of the bounds that hold them
 
 
-def stuck(joint: Joint, axis: Axis, point: float, dead: Dead = "some") -> list[Stuck]:
+def stuck(
+    joint: Joint, axis: Axis, point: float, dead: Dead = "some", weights: frozenset[int] = frozenset()
+) -> list[Stuck]:
     """Gates of the program with stuck elements at one point of an axis, in program order.
 
     `dead`: what is known to get a gradient of exactly 0. Unless it is the whole axis, or everything that moves, an
     element counts only if a moved value that feeds it gets none: stable formulas such as
-    `max(x, 0) + log1p(exp(-|x|))` have gates, too, but another path carries their gradient.
+    `max(x, 0) + log1p(exp(-|x|))` have gates, too, but another path carries their gradient. `weights`: plain indices of
+    moved values that are parameters; that some units of a relu layer rest on a batch is what it is for.
     """
     which = joint.moved.index(axis.node)
     runner = Runner(joint.forward)
@@ -57,6 +60,8 @@ def stuck(joint: Joint, axis: Axis, point: float, dead: Dead = "some") -> list[S
         inner = [runner.env[n] for n, _ in gates]
         found = _gradients(loss, [*free, *inner])
         zero = [g == 0 for g in found[: len(free)]]
+        owned = [i in weights for i, trained in zip(joint.moved, joint.trained, strict=True) if trained]
+        idle = [z.all().expand_as(z) if own else _samples(z) for z, own in zip(zero, owned, strict=True)]
         held = [_held_elements(runner, n, b, g) for (n, b), g in zip(gates, found[len(free) :], strict=True)]
         caught = [(n, h) for (n, _), h in zip(gates, held, strict=True) if h is not None]
         if dead != "some":
@@ -64,7 +69,7 @@ def stuck(joint: Joint, axis: Axis, point: float, dead: Dead = "some") -> list[S
         return [
             _stuck(runner, n, h)
             for n, h in caught
-            if _feeds_dead(runner.env[n.args[0]], h, free, _samples(zero) if _is_relu(n) and _has_features(h) else zero)
+            if _feeds_dead(runner.env[n.args[0]], h, free, idle if _is_relu(n) and _has_features(h) else zero)
         ]
 
 
@@ -91,9 +96,9 @@ def _has_features(held: torch.Tensor) -> bool:
     return held.dim() >= 2 and held.shape[-1] > 1
 
 
-def _samples(dead: list[torch.Tensor]) -> list[torch.Tensor]:
+def _samples(dead: torch.Tensor) -> torch.Tensor:
     """Rows that are dead as a whole: some features of a row at 0 are what a relu is for."""
-    return [d.all(-1, keepdim=True).expand_as(d) if d.dim() >= 2 else d for d in dead]
+    return dead.all(-1, keepdim=True).expand_as(dead) if dead.dim() >= 2 else dead
 
 
 def _feeds_dead(source: torch.Tensor, held: torch.Tensor, free: list[torch.Tensor], dead: list[torch.Tensor]) -> bool:

@@ -135,3 +135,29 @@ def test_what_is_large_is_judged_silent_by_float64(monkeypatch):
     report = nllcheck.check_function(lambda x, y: (torch.exp(x * 1e-6) - 1 + 0 * y).sum(), {"x": x, "y": x}, target="y")
     found = [f for f in report.findings if f.kind == "precision"]
     assert found and {f.reference for f in found} == {"float64"}
+
+
+class Critic(torch.nn.Module):
+    """Its hidden units are within the loss, which calls two networks."""
+
+    def __init__(self, bias: float):
+        super().__init__()
+        torch.manual_seed(0)
+        self.actor, self.inner, self.outer = (torch.nn.Linear(*sizes) for sizes in ((6, 1), (6, 64), (64, 1)))
+        torch.nn.init.constant_(self.inner.bias, bias)
+
+
+def value_of_actions(model, batch):
+    states, target = batch
+    action = model.actor(states)
+    hidden = torch.relu(model.inner(torch.cat([states[:, :5], action], 1)))
+    return ((model.outer(hidden) - target) ** 2).mean() + action.square().mean()
+
+
+@pytest.mark.parametrize(("bias", "rests"), [(-0.6, False), (-100.0, True)])
+def test_units_that_rest_on_a_batch_are_what_a_layer_is_for_and_a_layer_that_rests_is_not(bias, rests):
+    generator = torch.Generator().manual_seed(1)
+    batch = (torch.randn(12, 6, generator=generator), torch.randn(12, 1, generator=generator))
+    report = nllcheck.check(value_of_actions, model=Critic(bias), batch=batch)
+    dead = [f for f in report.findings if f.kind == "dead-gradient" and f.severity != "note"]
+    assert [f.op for f in dead] == ["relu"] * rests
