@@ -9,15 +9,16 @@ from itertools import groupby
 from nllcheck.report.spelling import clean, exact
 from nllcheck.types import Break
 
-SHOWN = 4  # axes that are told without --verbose
+SHOWN = 4  # axes that are told without --verbose,
+FAR = 1e6  # unless they fail only so many times beyond the batch's range, whatever the dtype
 
 
 def rows(breaks: Sequence[Break], dtype: str, every: bool = False) -> list[str]:
     """ "sigma_raw (batch -1.2 to 3.1) 28 x: float32 >= 88.72284; float16 >= 11.09", sorted by the margin in `dtype`."""
     axes = [list(group) for _, group in groupby(breaks, key=lambda b: b.axis)]
     axes.sort(key=lambda group: next((b.reach for b in group if b.dtype == dtype), math.inf))
-    finite = [group for group in axes if any(math.isfinite(b.reach) for b in group)]
-    shown = axes if every else finite[:SHOWN]
+    near = [group for group in axes if any(b.reach <= FAR for b in group)]
+    shown = axes if every else near[:SHOWN]
     left = len(axes) - len(shown)
     more = [f"{left} more with --verbose"] if left and shown else []
     return [_row(group, dtype) for group in shown] + more

@@ -47,6 +47,17 @@ def test_a_loss_that_never_breaks_has_no_margin():
     assert margins.rows(report.breaks, "float32", every=True)
 
 
+def test_a_margin_of_more_than_a_million_in_every_dtype_is_left_to_verbose():
+    def nearly(x, far):
+        return torch.exp(x).mean() + (1e-30 * far).mean()
+
+    report = nllcheck.check_function(nearly, {"x": X, "far": X})
+    assert {b.axis for b in report.breaks if b.reach > margins.FAR} >= {"far"}
+    told, all_told = (margins.rows(report.breaks, "float32", every=every) for every in (False, True))
+    assert [row.split(" (")[0] for row in told] == ["x", "1 more with --verbose"]
+    assert any(row.startswith("far (") for row in all_told)
+
+
 def test_the_row_says_values_and_margin():
     report, found = breaks_of(exponential, {"x": X})
     row = margins.rows(report.breaks, "float32")[0]
