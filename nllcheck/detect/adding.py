@@ -21,6 +21,8 @@ def to_blame(joint: Joint, name: str, values: Mapping[str, Any]) -> int:
     op, by name.
     """
     node = _source(joint, next(n for n in joint.module.graph.nodes if n.name == name))
+    if not _is_adding(joint, node):
+        return joint.ops[name].origin
     sizes = {part: float(values[part.name].abs().max()) for part in _contributions(joint, node)}
     most = max(sizes.values())
     return max(joint.ops[part.name].origin for part, size in sizes.items() if not size < LARGE * most)

@@ -47,3 +47,16 @@ def test_the_op_and_line_that_contribute_are_told(loss):
 
 def _is_lost_gradient(finding):
     return finding.kind == "precision" and finding.phase == "backward"
+
+
+def test_an_op_with_several_results_is_to_blame_itself():
+    generator = torch.Generator().manual_seed(0)
+    output, y = torch.randn(6, 3, generator=generator), torch.randn(6, 3, generator=generator)
+
+    def of_kernel(output, y):
+        z = torch.nn.functional.normalize(output, dim=1, eps=1e-6)
+        return -torch.logdet(torch.exp(2 * (z @ z.T))) / 6 + ((output - y) ** 2).mean()
+
+    report = nllcheck.check_function(of_kernel, {"output": output, "y": y}, target="y")
+    assert report.facts.capture == "graph"
+    assert "logdet" in {f.op for f in report.findings if f.kind == "precision"}
