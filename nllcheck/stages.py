@@ -199,8 +199,10 @@ def _density(
         memory=bytes_of(options.memory),
     )
     tested = fewer if some else count
-    remark = f"density test: made on {tested} of the batch's {part.count:,} samples"
-    return answer, (remark,) if tested < part.count else ()
+    remarks = [f"density test: made on {tested} of the batch's {part.count:,} samples"] if tested < part.count else []
+    if not part.graph.graph.targets and answer.name != "undecided":
+        remarks.append("density test: the loss has no target, so it is read as a density of what the model is given")
+    return answer, tuple(remarks)
 
 
 def _on_top(

@@ -40,13 +40,13 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
         axes += _weight_axes(graph, node)
     for node in edges.inputs:
         axes += _channel_axes(graph, node, "input", edges)
-    axes += [_whole(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
+    axes += [whole_axis(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
     axes = [a for a in axes if a.role != "target" or not is_mask(graph.values[a.node])]
     axes = [a for a in axes if a.goal != "as labelled" or is_mask(graph.values[a.other])]
     axes = [a for a in axes if a.other < 0 or bool(torch.isfinite(graph.values[a.other]).all())]
     axes += sure_axes(graph, [a for a in axes if _moves(a)])
-    axes += [_whole(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
+    axes += [whole_axis(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
     left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
     skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]
     skipped = skipped if left else []
@@ -65,7 +65,7 @@ def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
 def _weight_axes(graph: View, node: int) -> list[Axis]:
     """All elements at one value; of what no layer multiplies with, such as a table of logits, larger and smaller as
     they are, too: a softmax of equal logits never says anything."""
-    whole = _whole(graph, node, "weight")
+    whole = whole_axis(graph, node, "weight")
     readers = [n for n in graph.graph.nodes if node in (shown(graph.graph, r).index for r in refs(n))]
     layered = all(ops.is_transparent(n.op) or ops.row(n.op).kind in ("linear", "norm") for n in readers)
     return [whole] if layered else [whole, *_scaled(whole, graph.graph.nodes[node])]
@@ -85,7 +85,7 @@ def _channel_axes(graph: View, node: int, role: str, edges: Boundary) -> list[Ax
     if not _is_float(plain) or math.prod(plain.shape) == 0:
         return []
     width = plain.shape[-1] if plain.shape else 1
-    whole = replace(_whole(graph, node, role), domain=edges.domains.get(node, _REAL))
+    whole = replace(whole_axis(graph, node, role), domain=edges.domains.get(node, _REAL))
     own = _input_domain(graph, node, whole.observed) if role == "input" else _REAL
     whole = replace(whole, domain=_meet(whole.domain, own, whole.observed))
     if role == "input" and _is_structured(graph.values[node]):
@@ -162,7 +162,7 @@ def _part(graph: View, whole: Axis, start: int, stop: int) -> Axis:
     )
 
 
-def _whole(graph: View, node: int, role: str) -> Axis:
+def whole_axis(graph: View, node: int, role: str) -> Axis:
     name = label_of(graph.graph, node)
     observed = _range(graph.values[node])
     named = domain_of_name(name) if role == "intermediate" else _REAL

@@ -23,6 +23,7 @@ LARGE = 3e5  # elements of the forward program from which on a batch is looked a
 FEWEST = 2  # rows
 PAIR = (0, 1)
 MANY, TESTED = 512, 256  # samples of a batch from which on the density test takes some, and how many
+ALIKE = 3  # rows of a batch without a target that it takes
 WIDE = 2048  # numbers of a target, each perhaps a sample, that it takes rows for where there are twice as many
 
 
@@ -74,8 +75,11 @@ def pair_of(target: Target, part: Excerpt) -> Pair:
 
 
 def rows_tested(part: Excerpt) -> int:
-    """How many rows the density test is made on: of long rows few, since each of their numbers may be a sample."""
+    """How many rows the density test is made on: of long rows few, since each of their numbers may be a sample; where
+    there is no target all rows ask about one density."""
     count = len(part.rows)
+    if not part.graph.graph.targets:
+        return min(count, ALIKE)
     numbers = max((part.graph.values[n].numel() for n in part.graph.graph.targets), default=0)
     rows = max(FEWEST, count * WIDE // numbers) if numbers > 2 * WIDE else count
     return min(rows, TESTED if count > MANY else count)

@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 
 from nllcheck import ops
-from nllcheck.axes import _channel_axes, _is_float, _moves, _whole, depends_on, label_of
+from nllcheck.axes import _channel_axes, _is_float, _moves, depends_on, label_of, whole_axis
 from nllcheck.axes.boundary import Boundary, boundary, raw_values_before, value_bounds
 from nllcheck.axes.goals import row_goals
 from nllcheck.axes.selection import steering
@@ -95,7 +95,7 @@ def _can_move(graph: View, node: int) -> bool:
 def _axes_of(graph: View, node: int, edges: Boundary, effort: Effort) -> list[Axis]:
     """All elements alike, their common scale, rows that vanish or coincide; in a thorough check each channel."""
     plain = graph.graph.nodes[node]
-    whole = replace(_whole(graph, node, "hidden"), domain=_domain(graph, node))
+    whole = replace(whole_axis(graph, node, "hidden"), domain=_domain(graph, node))
     parts = _channel_axes(graph, node, "hidden", edges) if effort == "thorough" else []
     parts = [replace(a, domain=whole.domain) for a in parts if a.channel]
     scale = replace(whole, label=f"{whole.label} × scale", mode="scale", selector=f"{whole.selector}*scale")
@@ -111,7 +111,7 @@ def _is_weight(graph: View, node: int) -> bool:
 def _domain(graph: View, node: int) -> tuple[float, float]:
     """What is positive throughout may be so by its making (a spectral norm, counts): it stays so. Weights are free,
     and so is a layer of them: that all of its outputs have one sign is the batch's doing."""
-    low, high = _whole(graph, node, "hidden").observed
+    low, high = whole_axis(graph, node, "hidden").observed
     low = max(low, value_bounds(graph.graph, node)[0])
     plain = graph.graph.nodes[node]
     if _is_weight(graph, node) or (plain.op == "linear" and any(_is_weight(graph, r) for r in refs(plain))):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nllcheck.axes import _channel_axes, _whole, default_axes, depends_on
+from nllcheck.axes import _channel_axes, default_axes, depends_on, whole_axis
 from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.view import View
@@ -94,7 +94,7 @@ def requested_axis(graph: View, spec: Spec) -> Axis:
     group = _module(graph, name) if how and not channel and name not in _known(graph) else ()
     node, *with_it = group or (_named_node(graph, name, edges),)
     role = "weight" if node in graph.graph.buffers else _role(node, edges)  # asked for, a buffer moves, too
-    axis = replace(_whole(graph, node, role), requested=True, domain=(-math.inf, math.inf))
+    axis = replace(whole_axis(graph, node, role), requested=True, domain=(-math.inf, math.inf))
     axis = _on_channel(graph, axis, channel) if channel else axis
     axis = replace(axis, label=name, selector=name, with_it=tuple(with_it)) if group else axis
     label = {"": axis.label, "scale": f"{axis.label} × scale", "noise": f"{axis.label} + noise"}[how]

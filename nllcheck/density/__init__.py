@@ -20,6 +20,7 @@ from nllcheck.density.divergence import divergences
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
 from nllcheck.density.implied import origin_of
+from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
 from nllcheck.density.parts import Part, likelihood_within
 from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import SUPPORTS, ends_of
@@ -55,17 +56,25 @@ def density(
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
     `memory`: bytes that evaluating the loss at many targets may take.
     """
-    claims = nll or claims_likelihood(graph.graph, loss_name)
-    answer = _answered(graph, axes, support, base_measure, claims, memory)
+    own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
+    claims = nll or claims_likelihood((own or graph).graph, loss_name)
+    ways, moved = _parameters(own) if own else (axes, None)
+    answer = _answered(own or graph, ways, support, base_measure, claims, memory, moved)
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
 
 
+def _parameters(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[int, ...]]:
+    found = parameters(graph)
+    return found, tuple(axis.node for axis in found)
+
+
 def _answered(
-    graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool, memory: int
-) -> Density:
+    graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool, memory: int,
+    moved: tuple[int, ...] | None,
+) -> Density:  # fmt: skip
     try:
-        found = measured_on(graph, axes, support, base_measure, memory)
+        found = measured_on(graph, axes, support, base_measure, memory, moved)
     except UndecidedError as error:
         name = "not-samples" if "no sum over samples" in str(error) else "undecided"
         head = "No function of one sample" if name == "not-samples" else "Not decided"

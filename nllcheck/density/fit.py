@@ -25,21 +25,22 @@ from nllcheck.types import Axis
 
 
 def measured_on(
-    graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None, memory: int = 2**30
-) -> Measured:
+    graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None, memory: int = 2**30,
+    moved: tuple[int, ...] | None = None,
+) -> Measured:  # fmt: skip
     """Z over the support that was asked for, else over the one that the batch shows or on which the loss is normalised.
 
-    `memory`: bytes that it may take. Raises UndecidedError where there is none.
+    `memory`: bytes that it may take; `moved`: as in `samples_of`. Raises UndecidedError where there is none.
     """
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... for a bare function")
-    samples = samples_of(graph, by_rows=asked in ROWS, memory=memory)
+    samples = samples_of(graph, by_rows=asked in ROWS, memory=memory, moved=moved)
     target = samples.moved[samples.which]
     support = support_of(graph, target, asked)
     if support is None:
         raise UndecidedError("the target's support could not be inferred; state it with --support")
     if support.name in ROWS and not samples.event:
-        samples = samples_of(graph, by_rows=True, memory=memory)
+        samples = samples_of(graph, by_rows=True, memory=memory, moved=moved)
     if asked is None and samples.event:
         support = as_shares(support, graph.values[target])
     moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
@@ -89,7 +90,8 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
     name = verdict_of(found).name
     if name in ("proper", "constant", "target-factor"):
         return found
-    samples = samples_of(graph, by_rows=True, memory=found.samples.memory)
+    moved = found.samples.moved[: found.samples.which]
+    samples = samples_of(graph, by_rows=True, memory=found.samples.memory, moved=moved)
     support = Support("sphere", "rows of length 1, over which the loss can be integrated")
     other = measured(samples, thetas(samples, moving), support, base_measure)
     return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found

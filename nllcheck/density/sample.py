@@ -17,6 +17,7 @@ from nllcheck.density.terms import Tail, Term
 
 WIDE = torch.float64
 CACHED = 2**24  # bytes: more does not stay in a CPU's caches
+LAYERS = 1000  # numbers
 SHARE = 4  # of the memory the values of one run take one part; temporaries of its ops have the rest
 
 
@@ -148,9 +149,18 @@ class Samples:
             values = Runner(short, WIDE, keep=False).run(*rest[: self.which], y, *rest[self.which + 1 :])
             return sum(self._by_sample(t, v) for t, v in zip(wanted, values, strict=True))  # type: ignore[return-value]
 
-        over_points = torch.func.vmap(at)
-        over_queries = torch.func.vmap(over_points, in_dims=(0, *(None for _ in theta)))
+        fixed = tuple(None for _ in theta)
+        if self._has_layers:  # each setting by itself: batched weights would be copied for every target
+            over = torch.func.vmap(at, in_dims=(0, *fixed))
+            return torch.stack([over(target[:, p], *(t[p] for t in theta)) for p in range(target.shape[1])], 1)
+        over_queries = torch.func.vmap(torch.func.vmap(at), in_dims=(0, *fixed))
         return over_queries(target, *theta)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _has_layers(self) -> bool:
+        """Are there many numbers beside the target that all samples share, as a network's parameters are?"""
+        shared = [b for b in self.base[: self.which] if b.shape[: len(self.shape)] != self.shape]
+        return sum(b.numel() for b in shared) > LAYERS
 
     def _terms(self, tensors: tuple[torch.Tensor, ...], wanted: tuple[Term, ...]) -> list[torch.Tensor]:
         """Each wanted term by sample, (N,)."""

@@ -1,0 +1,84 @@
+"""A loss without a target that is called a likelihood is read as a density of what its model is given."""
+
+import math
+
+import pytest
+import torch
+
+import nllcheck
+
+NORMALISER = math.log(2 * math.pi)
+
+
+class Flow(torch.nn.Module):
+    """Two affine couplings of two numbers (Dinh et al. 2017, eq. 7 and 8)."""
+
+    def __init__(self, sign: float = -1.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.sign = sign
+        self.nets = torch.nn.ModuleList(
+            torch.nn.Sequential(torch.nn.Linear(1, 12), torch.nn.Tanh(), torch.nn.Linear(12, 2)) for _ in range(2)
+        )
+
+    def forward(self, x):
+        a, b = x[:, :1], x[:, 1:]
+        log_det = torch.zeros(len(x))
+        for net in self.nets:
+            log_scale, shift = torch.tanh(net(a)).unbind(1)
+            a, b = (b - shift[:, None]) * torch.exp(-log_scale)[:, None], a
+            log_det = log_det + self.sign * log_scale
+        return torch.cat([a, b], 1), log_det
+
+
+def nll(model, x):
+    z, log_det = model(x)
+    return (0.5 * (z**2).sum(1) + NORMALISER - log_det).mean()
+
+
+def nll_without_half(model, x):
+    z, log_det = model(x)
+    return ((z**2).sum(1) + NORMALISER - log_det).mean()
+
+
+def noisy_nll(model, x):
+    z, log_det = model(x + 0.1 * torch.randn_like(x))
+    return (0.5 * (z**2).sum(1) + NORMALISER - log_det).mean()
+
+
+def energy(model, x):
+    return nll(model, x)
+
+
+def of(loss, sign=-1.0, **options):
+    batch = torch.randn(20, 2, generator=torch.Generator().manual_seed(2))
+    return nllcheck.check(loss, model=Flow(sign), batch=batch, **options)
+
+
+def density_rules(report):
+    return [(f.rule, f.verdict) for f in report.findings if f.severity != "note" and f.rule.startswith("NLL7")]
+
+
+def test_a_flow_is_a_proper_likelihood_and_that_is_told():
+    report = of(nll)
+    assert density_rules(report) == []
+    assert any("A proper likelihood: Z" in note for note in report.notes)
+    assert any("no target, so it is read as a density of what the model is given" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("loss", "options"), [(nll, {"sign": 1.0}), (energy, {"sign": 1.0, "nll": True})])
+def test_a_flow_with_the_wrong_sign_of_its_determinant_is_none(loss, options):
+    assert density_rules(of(loss, **options)) == [("NLL700", "wrong-formula")]
+
+
+def test_a_constant_that_is_missing_is_told_as_one():
+    report = of(nll_without_half)
+    said = [*report.notes, *(f.message for f in report.findings)]
+    assert any("0.5" in text and "Z" in text for text in said)
+
+
+@pytest.mark.parametrize("loss", [noisy_nll, energy])
+def test_a_bound_and_what_claims_nothing_are_left_alone(loss):
+    report = of(loss, sign=1.0)
+    assert density_rules(report) == []
+    assert any("density test" in reason and "no target" in reason for reason in report.skipped)
