@@ -17,7 +17,7 @@ from nllcheck.density.terms import Tail, Term
 
 WIDE = torch.float64
 CACHED = 2**24  # bytes: more does not stay in a CPU's caches
-LAYERS = 1000  # numbers
+LAYERS = 1000  # numbers that all samples share, from which on a network is taken to read the target
 SHARE = 4  # of the memory the values of one run take one part; temporaries of its ops have the rest
 
 

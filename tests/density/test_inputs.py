@@ -76,6 +76,27 @@ def test_a_constant_that_is_missing_is_told_as_one():
     assert any("0.5" in text and "Z" in text for text in said)
 
 
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def packed_nll(model, rows):
+    """Of the second column, given the first."""
+    return (0.5 * (rows[:, 1:] - model(rows[:, :1])) ** 2 + 0.5 * NORMALISER).mean()
+
+
+def test_a_density_of_some_of_the_data_given_the_rest_is_no_alarm():
+    batch = torch.randn(12, 2, generator=torch.Generator().manual_seed(2))
+    report = nllcheck.check(packed_nll, model=Line(), batch=batch, effort="quick")
+    assert density_rules(report) == []
+
+
 @pytest.mark.parametrize("loss", [noisy_nll, energy])
 def test_a_bound_and_what_claims_nothing_are_left_alone(loss):
     report = of(loss, sign=1.0, effort="quick")
