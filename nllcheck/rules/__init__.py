@@ -7,6 +7,7 @@ silent. No Python of a rule runs when it is loaded; its examples run only under 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from nllcheck import resources, yamltree
@@ -48,9 +49,13 @@ def read(path: Path) -> Rule:
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise NllcheckError("this is no file", where=str(path), hint="rules are files named *.yaml")
-        text = path.read_text(encoding="utf-8")
+        return _parsed(path, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise NllcheckError(f"cannot read the rule: {error}", where=str(path)) from None
+
+
+@lru_cache(maxsize=1024)  # a process that checks many losses parses each rule once
+def _parsed(path: Path, text: str) -> Rule:
     tree = yamltree.read(text, str(path))
     rule = validated(tree, path)
     check_texts(rule, tree, text)
