@@ -137,8 +137,8 @@ def _block(at: Density, parts: list[Peaks], points: int, low: float, high: float
     turn = torch.arange(points)  # each component gets a stretch of the sequence: every other point would be one half
     stretch = turn * len(parts) * len(_QUANTILES) // points
     part, family = stretch // len(_QUANTILES), stretch % len(_QUANTILES)
-    centres, spreads = torch.stack([p.place for p in parts]), torch.stack([p.spread for p in parts])
-    x = centres[part] + torch.einsum("qmij,qj->qmi", spreads[part], z[family, turn])
+    draws = z[family, turn].split(torch.bincount(part, minlength=len(parts)).tolist())
+    x = torch.cat([p.place + torch.einsum("mij,qj->qmi", p.spread, own) for p, own in zip(parts, draws, strict=True)])
     each = torch.cat([_log_families(p, x) for p in parts])
     drawn_from = torch.bincount(stretch, minlength=len(each)).to(WIDE) / points
     proposal = torch.logsumexp(each + torch.log(drawn_from)[:, None, None], 0)
@@ -169,8 +169,10 @@ def _log_families(part: Peaks, x: torch.Tensor) -> torch.Tensor:
     """(3, Q, M) log densities at x of the three components around one peak, in the order of `_QUANTILES`."""
     eye = torch.eye(x.shape[-1], dtype=WIDE).expand_as(part.spread)
     inverse = torch.linalg.solve_triangular(part.spread, eye, upper=False)
-    square = torch.einsum("mij,qmj->qmi", inverse, x - part.place) ** 2
-    normal = -0.5 * square.sum(-1) - 0.5 * math.log(2 * math.pi) * x.shape[-1]
-    student = (math.log(0.375) - 2.5 * torch.log1p(square / 4)).sum(-1)
-    cauchy = (-math.log(math.pi) - torch.log1p(square)).sum(-1)
+    square = torch.einsum("mij,qmj->iqm", inverse, x - part.place).contiguous().square_()
+    size = len(square)
+    normal = -0.5 * square.sum(0) - 0.5 * math.log(2 * math.pi) * size
+    # one log of a product: what overflows is so far away that the component has no share there
+    student = math.log(0.375) * size - 2.5 * torch.log((1 + square / 4).prod(0))
+    cauchy = -math.log(math.pi) * size - torch.log((1 + square).prod(0))
     return torch.stack([normal, student, cauchy]) - log_volume(part.spread)

@@ -138,9 +138,9 @@ def _crossing(graph: LossGraph, joint: Joint, trace: Trace, near: _Near, turns: 
     """The change nearest to the batch that is not float64's own rounding, classified; the others are counted."""
     ranked = sorted(turns, key=lambda t: min(reach_of(trace.axis, float(near.points[k])) for k in t))
     for turn in ranked[:TRIED]:
-        cause, known = _cause(joint, trace, near, turn)
+        cause, known, pair = _cause(joint, trace, near, turn)
         if cause != "rounding":
-            return _told(graph, trace.axis, near, turn, len(turns), cause, known, _place(joint, trace, near, turn))
+            return _told(graph, trace.axis, near, turn, len(turns), cause, known, pair)
     return None
 
 
@@ -175,16 +175,18 @@ def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tu
     return bisect(question, low, high, trace.points.dtype)
 
 
-def _cause(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tuple[str, str]:
-    """(optimum, kink or rounding; how it is known)."""
+def _cause(
+    joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]
+) -> tuple[str, str, tuple[float, float] | None]:
+    """(optimum, kink or rounding; how it is known; the adjacent floats where the computed slope turns)."""
     sides = [_slope(joint, trace.axis, float(near.points[k]), float(near.wide[k])) for k in turn]
     exact = all(name == "exact arithmetic" for _, name in sides)
     if exact and sides[0][0] * sides[1][0] >= 0:
-        return "rounding", "exact arithmetic"
+        return "rounding", "exact arithmetic", None
     pair = _place(joint, trace, near, turn)
     steps = [_slope(joint, trace.axis, v, math.nan)[0] for v in _around(pair, trace.points.dtype)] if pair else []
     kink = len(steps) == 2 and steps[0] * steps[1] < 0 and min(map(abs, steps)) > JUMP * near.typical
-    return "kink" if kink else "optimum", "certified by exact arithmetic" if exact else "by float64"
+    return "kink" if kink else "optimum", "certified by exact arithmetic" if exact else "by float64", pair
 
 
 def _around(pair: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:
