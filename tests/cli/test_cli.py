@@ -16,13 +16,14 @@ from nllcheck.target import Target
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 STABLE = str(FIXTURES / "softmax_cross_entropy" / "stable.pt")
 BAD = str(FIXTURES / "softmax_cross_entropy" / "model.pt")
+QUICK = ("--effort", "quick", "--points", "17")  # what is asked here does not hang on how thorough a check is
 
 
 EXITS = {
-    "stable": (("run", STABLE), 0),
-    "defects": (("run", BAD), 1),
-    "never": (("run", BAD, "--fail-on", "never"), 0),
-    "notes fail": (("run", STABLE, "--fail-on", "note"), 1),
+    "stable": (("run", STABLE, *QUICK), 0),
+    "defects": (("run", BAD, *QUICK), 1),
+    "never": (("run", BAD, *QUICK, "--fail-on", "never"), 0),
+    "notes fail": (("run", STABLE, *QUICK, "--fail-on", "note"), 1),
     "version": (("--version",), 0),
     "explain": (("explain", "NLL101"), 0),
     "explain builtin": (("explain", "nll000"), 0),
@@ -65,13 +66,13 @@ def test_exit_codes(call, case):
 
 
 def test_json_is_strict_and_repeats_byte_for_byte(call):
-    texts = [call("run", BAD, "--format", "json")[1] for _ in range(2)]
+    texts = [call("run", BAD, *QUICK, "--no-cache", "--format", "json")[1] for _ in range(2)]
     assert texts[0] == texts[1]
     assert json.loads(texts[0], parse_constant=pytest.fail)["schema"] == 1
 
 
 def test_outputs_are_written_beside_the_terminal(call, tmp_path):
-    code, out, _ = call("run", BAD, "-o", f"json={tmp_path}/report.json")
+    code, out, _ = call("run", BAD, *QUICK, "-o", f"json={tmp_path}/report.json")
     assert code == 1 and "NLL101" in out
     assert json.loads((tmp_path / "report.json").read_text())["findings"]
 

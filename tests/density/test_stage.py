@@ -28,7 +28,7 @@ TENSORS = {case[0]: case[1] for case in losses.CASES}
 
 
 def alarms(fn, **options):
-    report = check_function(fn, TENSORS[fn], target="y", points=40, **options)
+    report = check_function(fn, TENSORS[fn], target="y", points=40, effort="quick", **options)
     kinds = ("wrong-density", "unbounded", "negative-nll")
     return [f for f in report.findings if f.kind in kinds and f.severity != "note"]
 
@@ -78,7 +78,7 @@ def test_the_user_can_claim_for_a_loss():
 
 
 def negative(fn, tensors):
-    report = check_function(fn, tensors, target="y", points=40)
+    report = check_function(fn, tensors, target="y", points=40, effort="quick")
     return next(f for f in report.findings if f.kind == "negative-nll")
 
 
@@ -103,7 +103,7 @@ def test_minus_a_divergence_has_no_minimum():
     def elbo(mu, log_var, y):
         return (0.5 * (y - mu) ** 2 + 0.5 * (1 + log_var - torch.exp(log_var))).sum()
 
-    report = check_function(elbo, {"mu": losses.MU, "log_var": losses.RAW, "y": losses.Y}, target="y", points=200)
+    report = check_function(elbo, {"mu": losses.MU, "log_var": losses.RAW, "y": losses.Y}, target="y", points=200, effort="quick")
     found = [f for f in report.findings if f.kind == "unbounded"]
     assert [(f.severity, f.rule, f.reference) for f in found] == [("warning", "NLL707", "exact")]
     assert "log_var" in found[0].message
@@ -118,7 +118,7 @@ def test_an_advantage_of_either_sign_may_take_the_loss_anywhere():
 
     for advantage, severities in ((losses.MU - losses.MU.mean() - 0.1, ["note"]), (losses.MU.abs() - 10, ["warning"])):
         tensors = {"mu": losses.MU, "y": losses.Y, "advantage": advantage}
-        report = check_function(policy, tensors, target=("y", "advantage"), points=200)
+        report = check_function(policy, tensors, target=("y", "advantage"), points=200, effort="quick")
         assert [f.severity for f in report.findings if f.kind == "unbounded"] == severities
 
 
@@ -135,7 +135,7 @@ def test_shares_of_classes_are_no_density_over_the_simplex():
     tensors = {n: torch.randn(6, 4, generator=generator) for n in ("logits", "share")}
     tensors["share"] = torch.softmax(tensors["share"], -1)
     for fn, alarms in ((cross_entropy, 0), (not_normalised, 1)):
-        report = check_function(fn, tensors, target="share", points=40, nll=True)
+        report = check_function(fn, tensors, target="share", points=40, effort="quick", nll=True)
         assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
 
 
@@ -153,7 +153,7 @@ def test_the_risk_of_a_posterior_claims_no_likelihood():
     raw = torch.randn(6, 4, generator=torch.Generator().manual_seed(3))
     tensors = {"raw": raw, "y": torch.eye(4)[torch.arange(6) % 4]}
     for fn, alarms in ((dirichlet_risk, 0), (dirichlet_nll_of_probabilities, 1)):
-        report = check_function(fn, tensors, target="y", points=40)
+        report = check_function(fn, tensors, target="y", points=40, effort="quick")
         assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == alarms
 
 
@@ -175,7 +175,7 @@ def test_a_score_claims_no_likelihood_and_a_skewed_density_does():
 
     tensors = {"mu": losses.MU, "raw": losses.RAW, "y": losses.Y}
     for fn, count in ((crps, 0), (skewed, 1)):
-        report = check_function(fn, tensors, target="y", points=40)
+        report = check_function(fn, tensors, target="y", points=40, effort="quick")
         assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == count
 
 
@@ -185,7 +185,7 @@ def test_labels_that_are_weighted_with_both_signs_may_take_the_loss_below_zero()
         return -((torch.softmax(logits, -1) * y).sum(-1).clamp(min=1e-20).log() * gain).mean()
 
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(3))
-    report = check_function(returns, {"logits": logits, "y": torch.eye(3)[torch.arange(6) % 3]}, target="y", points=200)
+    report = check_function(returns, {"logits": logits, "y": torch.eye(3)[torch.arange(6) % 3]}, target="y", points=200, effort="quick")
     assert [f.severity for f in report.findings if f.kind == "negative-nll"] in (["note"], [])
 
 
@@ -218,7 +218,7 @@ def test_a_stated_support_and_base_measure_are_taken():
 
 
 def test_the_same_answer_twice():
-    first, second = (check_function(losses.bivariate_nll, losses.PLANE, target="y", points=40) for _ in range(2))
+    first, second = (check_function(losses.bivariate_nll, losses.PLANE, target="y", points=40, effort="quick") for _ in range(2))
     assert first.to_json() == second.to_json()
 
 

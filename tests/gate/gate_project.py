@@ -23,6 +23,7 @@ def build():
 CONFIG = """
 [tool.nllcheck]
 points = 17
+effort = "quick"
 
 [tool.nllcheck.targets.bad]
 checkpoint = "model.pt"

@@ -34,7 +34,7 @@ def answered(output, target):
 def good(output, target):
     return -(target * torch.log_softmax(output, -1)).sum(-1).mean()
 
-pytestmark = pytest.mark.nllcheck(points=17)
+pytestmark = pytest.mark.nllcheck(points=17, effort="quick")
 
 def test_bad(nllcheck):
     nllcheck.function(bad, x, target="target")
@@ -46,7 +46,7 @@ def test_good(nllcheck):
     report = nllcheck(lambda o, t: good(o, t), model=torch.nn.Linear(3, 3), batch=(x["output"], y))
     assert report.ok and report.facts.loss > 0
 
-@pytest.mark.nllcheck(points=17, fail_on="never")
+@pytest.mark.nllcheck(points=17, effort="quick", fail_on="never")
 def test_never(nllcheck):
     assert nllcheck.function(bad, x, target="target").worst == "error"
 """

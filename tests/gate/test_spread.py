@@ -15,7 +15,7 @@ from nllcheck.errors import NllcheckError
 
 ONE = ("--target", "bad")
 CODE = ("--model", "model.py:build", "--loss", "losses.py:nll")
-ON_LINE = ("model.pt", *CODE, "--batch", "batch.pt", "--points", "17")
+ON_LINE = ("model.pt", *CODE, "--batch", "batch.pt", "--points", "17", "--effort", "quick")
 
 
 @pytest.fixture(params=[ONE, ON_LINE], ids=["named", "on-the-line"])

@@ -39,7 +39,7 @@ CASES = {
 def test_the_op_and_line_that_contribute_are_told(loss):
     first, y = CASES[loss]
     name = loss.__code__.co_varnames[0]
-    report = nllcheck.check_function(loss, {name: first, "y": y}, target="y")
+    report = nllcheck.check_function(loss, {name: first, "y": y}, target="y", effort="quick")
     found = {(f.op, f.site.source.partition("# <- ")[2]) for f in report.findings if _is_lost_gradient(f)}
     assert found
     assert {op for op, mark in found} == {mark for op, mark in found}
@@ -57,6 +57,6 @@ def test_an_op_with_several_results_is_to_blame_itself():
         z = torch.nn.functional.normalize(output, dim=1, eps=1e-6)
         return -torch.logdet(torch.exp(2 * (z @ z.T))) / 6 + ((output - y) ** 2).mean()
 
-    report = nllcheck.check_function(of_kernel, {"output": output, "y": y}, target="y")
+    report = nllcheck.check_function(of_kernel, {"output": output, "y": y}, target="y", effort="quick")
     assert report.facts.capture == "graph"
     assert "logdet" in {f.op for f in report.findings if f.kind == "precision"}

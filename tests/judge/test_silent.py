@@ -35,14 +35,14 @@ def tensors(name: str, scale: float) -> dict[str, torch.Tensor]:
 @functools.cache
 def precision_report(name: str) -> Report:
     key, scale = next(iter(PRECISION[name.removesuffix("_well")][2].items()))
-    return nllcheck.check_function(getattr(losses, name), tensors(key, scale))
+    return nllcheck.check_function(getattr(losses, name), tensors(key, scale), effort="quick")
 
 
 @functools.cache
 def rate_report(name: str) -> Report:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(32, generator=generator), torch.poisson(torch.full((32,), 3.0), generator=generator)
-    return nllcheck.check_function(getattr(losses, name), {"x": x, "y": y}, target="y")
+    return nllcheck.check_function(getattr(losses, name), {"x": x, "y": y}, target="y", effort="quick")
 
 
 def line_of(loss: Callable[..., torch.Tensor]) -> int:
@@ -158,6 +158,6 @@ def value_of_actions(model, batch):
 def test_units_that_rest_on_a_batch_are_what_a_layer_is_for_and_a_layer_that_rests_is_not(bias, rests):
     generator = torch.Generator().manual_seed(1)
     batch = (torch.randn(12, 6, generator=generator), torch.randn(12, 1, generator=generator))
-    report = nllcheck.check(value_of_actions, model=Critic(bias), batch=batch)
+    report = nllcheck.check(value_of_actions, model=Critic(bias), batch=batch, effort="quick")
     dead = [f for f in report.findings if f.kind == "dead-gradient" and f.severity != "note"]
     assert [f.op for f in dead] == ["relu"] * rests
