@@ -9,8 +9,9 @@ import torch
 from torch import fx
 
 from nllcheck.capture.interpret import run_all
+from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import plain_graph, terms_in
-from nllcheck.capture.trace import Program, forward_graph, program, quiet_numerics
+from nllcheck.capture.trace import Program, forward_graph, program
 from nllcheck.target import Batch, Target
 from nllcheck.types import Graph, Site
 

@@ -43,7 +43,8 @@ def _into_views(graph: fx.Graph, new: fx.Node, view: fx.Node, order: dict[fx.Nod
         assert isinstance(whole, fx.Node)
         with graph.inserting_after(new):
             whole_new = graph.call_function(_PARTS[view.target], (whole, new, *view.args[1:]), dict(view.kwargs))
-        whole_new.meta, order[whole_new] = dict(new.meta), order[new] + 1e-3
+        shape: dict[str, Any] = {key: whole.meta[key] for key in ("val", "tensor_meta") if key in whole.meta}
+        whole_new.meta, order[whole_new] = {**new.meta, **shape}, order[new] + 1e-3
         _hand_over(whole, whole_new, order)
         new, view = whole_new, whole
 

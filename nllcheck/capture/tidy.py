@@ -16,6 +16,8 @@ _RESHAPES = {
     aten.view.default: aten.reshape.default,
     aten._unsafe_view.default: aten.reshape.default,
     aten._reshape_alias.default: aten.reshape.default,
+    aten._conj.default: aten._conj_physical.default,  # marks on a tensor, which its parts take for views
+    aten._neg_view.default: aten.neg.default,
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,14 +14,13 @@ import torch.utils._pytree as pytree
 from torch import fx
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import stateless
 
 from nllcheck import ops
 from nllcheck.capture.custom import custom_functions
 from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
+from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.tidy import tidy
 from nllcheck.target import Batch, Target, evaluate
@@ -151,52 +149,6 @@ def _inputs_like(stored: Any, args: Any, kwargs: Any) -> Any:
     if isinstance(stored, Mapping):
         return kwargs
     return type(stored)(args) if isinstance(stored, (tuple, list)) else args[0]
-
-
-@contextlib.contextmanager
-def plain_kernels() -> Iterator[None]:
-    """Kernels that have batching rules and do not depend on the machine's vendor library; no warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
-
-
-@contextlib.contextmanager
-def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
-    """One fixed way to compute: seeded, plain kernels that have batching rules, no argument validation.
-
-    Distribution arguments are not validated unless `validates`, since validation branches on values; a loss that
-    would have raised is looked at by `eager/raises.py` separately. The user's random state and settings come back
-    untouched.
-    """
-    validate = torch.distributions.Distribution._validate_args
-    with torch.random.fork_rng(), plain_kernels(), sdpa_kernel(SDPBackend.MATH):
-        torch.manual_seed(seed)
-        torch.distributions.Distribution.set_default_validate_args(validate and validates)
-        try:
-            with _dropout_in_order():
-                yield
-        finally:
-            torch.distributions.Distribution.set_default_validate_args(validate)
-
-
-@contextlib.contextmanager
-def _dropout_in_order() -> Iterator[None]:
-    """Dropout draws in the order of its input's memory, which a traced graph need not share: here row by row."""
-    plain = functional.dropout
-
-    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-        if input.is_contiguous() or not training:
-            return plain(input, p, training, inplace)
-        dropped = plain(input.contiguous(), p)
-        return input.copy_(dropped) if inplace else dropped
-
-    functional.dropout = dropout
-    try:
-        yield
-    finally:
-        functional.dropout = plain
 
 
 def forward_graph(prog: Program, seed: int) -> fx.GraphModule:

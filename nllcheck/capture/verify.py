@@ -9,7 +9,8 @@ import torch
 
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.trace import Program, quiet_numerics
+from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.trace import Program
 
 FACTORS = (1.0, 0.5, 1.5, -1.0, 4.0)  # the batch itself, then weights and inputs scaled
 

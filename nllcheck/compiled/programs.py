@@ -9,8 +9,8 @@ import torch
 from torch import fx
 
 from nllcheck.capture.interpret import Runner
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.capture.plain import mark_of
-from nllcheck.capture.trace import plain_kernels
 from nllcheck.errors import NllcheckError
 from nllcheck.sweep.fused import compiled
 from nllcheck.sweep.joint import Joint

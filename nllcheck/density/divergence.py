@@ -17,7 +17,7 @@ import torch
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.cut import samples_of
 from nllcheck.density.implied import divergence_of, origin_of
 from nllcheck.density.latent import Latent, latents

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.prune import until
 from nllcheck.density.sample import WIDE
 from nllcheck.sweep.joint import cut

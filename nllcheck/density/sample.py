@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.prune import live_elements, until
 from nllcheck.density.terms import Tail, Term
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from nllcheck.capture.interpret import Runner, promoted
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.memo import remembered
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placed

@@ -11,7 +11,7 @@ import torch.utils._pytree as pytree
 from nllcheck import ops
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.detect.births import Births, Culprit
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import Joint

@@ -15,7 +15,7 @@ import torch
 from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.clamps import library_clamp
 from nllcheck.detect.births import origins
 from nllcheck.detect.bits import spread, usual

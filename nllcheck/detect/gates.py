@@ -15,8 +15,8 @@ from torch import fx
 
 from nllcheck import ops
 from nllcheck.capture.interpret import Runner
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.capture.plain import mark_of
-from nllcheck.capture.trace import plain_kernels
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placed
 from nllcheck.types import Axis

@@ -17,7 +17,7 @@ from torch import fx
 from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import promoted
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.detect.bits import bits_of
 from nllcheck.sweep import Part, Swept
 from nllcheck.sweep.compare import Difference, comparing

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from nllcheck.capture import LossGraph
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.cut import samples_of
 from nllcheck.density.sample import Samples, UndecidedError
 from nllcheck.density.support import ROWS

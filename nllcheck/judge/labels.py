@@ -14,7 +14,7 @@ import torch
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent
 from nllcheck.sweep.joint import Joint

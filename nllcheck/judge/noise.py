@@ -9,7 +9,7 @@ import torch
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
-from nllcheck.capture.trace import plain_kernels, quiet_numerics
+from nllcheck.capture.numerics import plain_kernels, quiet_numerics
 from nllcheck.judge.series import channel_names, heads_of, summed
 from nllcheck.ops import row
 from nllcheck.sweep.joint import joint_graph

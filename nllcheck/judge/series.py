@@ -14,7 +14,7 @@ from nllcheck.axes import label_of
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
-from nllcheck.capture.trace import quiet_numerics
+from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.target import Batch
 from nllcheck.types import Event, Judged
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from nllcheck.axes.points import from_ordinal, to_ordinal
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.detect.births import births, state_of
 from nllcheck.detect.events import batch_axis
 from nllcheck.search.space import box

@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.search.distance import DISTANCES
 from nllcheck.search.space import Space
 

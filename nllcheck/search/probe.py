@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.detect.births import Bools, births, culprits
 from nllcheck.detect.events import batch_axis
 from nllcheck.search.space import Space

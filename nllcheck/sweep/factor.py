@@ -1,7 +1,7 @@
 """Factors of matrices in a joint graph: NaN where there are none, so that one bad point does not end a sweep.
 
 `linalg.cholesky` raises for a matrix that is not positive definite, and what its kernel leaves behind is finite;
-eigenvalues and singular values raise for a matrix that holds an infinity or a NaN.
+eigenvalues, singular values and what is made of them raise for a matrix that holds an infinity or a NaN.
 """
 
 from __future__ import annotations
@@ -34,6 +34,30 @@ def singular(
     return _spoilt(bad, aten._linalg_svd.default(clean, full_matrices, compute_uv, driver=driver))
 
 
+def eigen_of_any(a: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """(values, vectors) as `linalg_eig` gives them, complex, NaN for a matrix with an element that is not finite."""
+    bad, clean = _cleaned(a)
+    return _spoilt(bad, aten.linalg_eig.default(clean))
+
+
+def inverted(
+    a: torch.Tensor, *, atol: torch.Tensor | None = None, rtol: torch.Tensor | None = None, hermitian: bool = False
+) -> torch.Tensor:
+    """The pseudo-inverse as `linalg_pinv` gives it, NaN for a matrix with an element that is not finite."""
+    bad, clean = _cleaned(a)
+    return _spoilt(bad, (aten.linalg_pinv.atol_rtol_tensor(clean, atol=atol, rtol=rtol, hermitian=hermitian),))[0]
+
+
+def fitted(
+    a: torch.Tensor, b: torch.Tensor, rcond: float | None = None, *, driver: str | None = None
+) -> tuple[torch.Tensor, ...]:
+    """(solution, residuals, rank, singular values) as `linalg_lstsq` gives them, the solution NaN where one of the
+    two matrices has an element that is not finite."""
+    (bad, clean), (worse, right) = _cleaned(a), _cleaned(b)
+    solution, *others = aten.linalg_lstsq.default(clean, right, rcond, driver=driver)
+    return (*_spoilt(bad | worse, (solution,)), *others)
+
+
 def _cleaned(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Which matrices hold what is not finite (a dimension of 1 for rows and columns), and all with zeros instead."""
     bad = ~torch.isfinite(a).all(-1, keepdim=True).all(-2, keepdim=True)
@@ -51,6 +75,9 @@ FAILING: dict[Any, Any] = {
     aten.linalg_cholesky_ex.default: factored,
     aten._linalg_eigh.default: eigen,
     aten._linalg_svd.default: singular,
+    aten.linalg_eig.default: eigen_of_any,
+    aten.linalg_pinv.atol_rtol_tensor: inverted,
+    aten.linalg_lstsq.default: fitted,
 }
 
 

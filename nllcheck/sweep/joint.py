@@ -24,9 +24,9 @@ from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
+from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.tidy import tidy
-from nllcheck.capture.trace import quiet_numerics
 from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase
 

@@ -11,7 +11,7 @@ from torch import fx
 from nllcheck.autocast import MixedStep, mixed
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
-from nllcheck.capture.trace import plain_kernels, quiet_numerics
+from nllcheck.capture.numerics import plain_kernels, quiet_numerics
 from nllcheck.ops import packet
 
 

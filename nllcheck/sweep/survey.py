@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from nllcheck.capture.interpret import promoted
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placements
 from nllcheck.sweep.program import watching

@@ -9,7 +9,7 @@ from torch import fx
 from torch.utils._pytree import tree_map
 
 from nllcheck.capture.interpret import promoted, run_all
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.errors import NllcheckError
 from nllcheck.memo import remembered
 from nllcheck.ops import packet

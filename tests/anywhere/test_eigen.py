@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import nllcheck
-from nllcheck.sweep.factor import eigen, singular
+from nllcheck.sweep.factor import eigen, eigen_of_any, fitted, inverted, singular
 
 DRAW = torch.Generator().manual_seed(2)
 X, GOAL = torch.randn(8, 3, generator=DRAW), torch.randn(8, 3, generator=DRAW)
@@ -35,9 +35,25 @@ def by_singular_values(x, goal):
     return (torch.log(torch.linalg.svdvals(x) + 1e-3) - goal[0]).abs().mean()
 
 
-@pytest.mark.parametrize("loss", [by_eigenvectors, by_eigenvalues, by_singular_values])
+def by_pseudo_inverse(x, goal):
+    return F.mse_loss(x @ (torch.linalg.pinv(x) @ goal), goal)
+
+
+def by_least_squares(x, goal):
+    return F.mse_loss(x @ torch.linalg.lstsq(x, goal).solution, goal)
+
+
+def by_complex_eigenvalues(x, goal):
+    return torch.log(torch.linalg.eigvals(x[:3]).abs() + 1e-3).mean() + goal.mean()
+
+
+LOSSES = (by_eigenvectors, by_eigenvalues, by_singular_values, by_pseudo_inverse, by_least_squares,
+          by_complex_eigenvalues)  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_matrix_that_overflows_does_not_end_the_sweeps(loss):
-    report = nllcheck.check_function(loss, {"x": X, "goal": GOAL}, target="goal", points=60)
+    report = nllcheck.check_function(loss, {"x": X, "goal": GOAL}, target="goal", points=24, effort="quick")
     assert report.facts.capture == "graph", report.notes
 
 
@@ -45,7 +61,7 @@ def test_values_of_what_is_not_finite_are_nan():
     a = torch.stack([torch.eye(3), torch.eye(3)])
     a[1, 0, 0] = torch.inf
     values, vectors = eigen(a)
-    parts = singular(a)
+    parts = (*singular(a), *eigen_of_any(a), inverted(a), fitted(a, a)[0])
     assert torch.equal(values[0], torch.ones(3)) and all(torch.isfinite(p[0]).all() for p in (vectors, *parts))
     assert all(torch.isnan(p[1]).all() for p in (values, vectors, *parts))
     assert torch.isnan(singular(a, compute_uv=False)[1][1]).all()

@@ -148,7 +148,24 @@ def noisy(o, t):
     return ((o[:, 0] + 0.1 * torch.randn_like(t) - t) ** 2).mean()
 
 
-HABITS = {f.__name__: f for f in (in_place, no_grad_weight, logged_item, chosen, noisy)}
+def padded(o, t):
+    rows = torch.nn.utils.rnn.pad_sequence([o[:2], o[2:]], batch_first=True)
+    return (rows.logsumexp(1) ** 2).mean() + t.mean()
+
+
+def numbered_lengths(o, t):
+    log_probs = torch.log_softmax(o, -1).unsqueeze(1)
+    return F.ctc_loss(log_probs, torch.tensor([[1, 2]]), (len(o),), (2,)) + t.mean()
+
+
+def complex_eigenvalues(o, t):
+    return (torch.linalg.eigvals(o[:5].T @ o[:5] + 3 * torch.eye(5)).abs().log().sum() - t) ** 2 @ torch.ones_like(t)
+
+
+HABITS = {
+    f.__name__: f
+    for f in (in_place, no_grad_weight, logged_item, chosen, noisy, padded, numbered_lengths, complex_eigenvalues)
+}
 ALL = {**LOSSES, **HABITS}
 
 

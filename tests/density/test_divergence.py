@@ -126,7 +126,9 @@ def test_mu_and_sigma_may_be_halves_of_one_tensor():
 
 
 def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
-    wrong, right = (check_function(elbo(t), BATCH, target="y", points=9, effort="quick") for t in (CASES["wrong sign"][0], closed))
+    wrong, right = (
+        check_function(elbo(t), BATCH, target="y", points=9, effort="quick") for t in (CASES["wrong sign"][0], closed)
+    )
     found = [f for f in wrong.findings if f.rule == "NLL710"]
     assert [(f.severity, f.verdict, f.site.path) for f in found] == [("warning", "wrong-formula", __file__)]
     assert [f for f in right.findings if f.rule == "NLL710"] == []

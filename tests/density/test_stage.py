@@ -103,7 +103,9 @@ def test_minus_a_divergence_has_no_minimum():
     def elbo(mu, log_var, y):
         return (0.5 * (y - mu) ** 2 + 0.5 * (1 + log_var - torch.exp(log_var))).sum()
 
-    report = check_function(elbo, {"mu": losses.MU, "log_var": losses.RAW, "y": losses.Y}, target="y", points=200, effort="quick")
+    report = check_function(
+        elbo, {"mu": losses.MU, "log_var": losses.RAW, "y": losses.Y}, target="y", points=200, effort="quick"
+    )
     found = [f for f in report.findings if f.kind == "unbounded"]
     assert [(f.severity, f.rule, f.reference) for f in found] == [("warning", "NLL707", "exact")]
     assert "log_var" in found[0].message
@@ -185,7 +187,9 @@ def test_labels_that_are_weighted_with_both_signs_may_take_the_loss_below_zero()
         return -((torch.softmax(logits, -1) * y).sum(-1).clamp(min=1e-20).log() * gain).mean()
 
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(3))
-    report = check_function(returns, {"logits": logits, "y": torch.eye(3)[torch.arange(6) % 3]}, target="y", points=200, effort="quick")
+    report = check_function(
+        returns, {"logits": logits, "y": torch.eye(3)[torch.arange(6) % 3]}, target="y", points=200, effort="quick"
+    )
     assert [f.severity for f in report.findings if f.kind == "negative-nll"] in (["note"], [])
 
 
@@ -218,7 +222,9 @@ def test_a_stated_support_and_base_measure_are_taken():
 
 
 def test_the_same_answer_twice():
-    first, second = (check_function(losses.bivariate_nll, losses.PLANE, target="y", points=40, effort="quick") for _ in range(2))
+    first, second = (
+        check_function(losses.bivariate_nll, losses.PLANE, target="y", points=40, effort="quick") for _ in range(2)
+    )
     assert first.to_json() == second.to_json()
 
 

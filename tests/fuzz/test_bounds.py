@@ -13,7 +13,7 @@ from programs import STEPS, programs
 from nllcheck.bounds import bounds
 from nllcheck.capture import LossGraph, capture
 from nllcheck.capture.interpret import run_all
-from nllcheck.capture.trace import plain_kernels
+from nllcheck.capture.numerics import plain_kernels
 from nllcheck.target import Batch, Target
 
 LARGEST = torch.finfo(torch.float32).max

@@ -61,7 +61,9 @@ def test_the_step_is_told_apart(tmp_path, call, monkeypatch, case, device):
         net.bias.copy_(torch.tensor([1.0, -1.5]))
     save("b.pt", model=net, loss=f"losses.py:{name}", factory="torch.nn:Linear", kwargs=KWARGS,
          batch=(torch.ones(4, 3), torch.full((4, 2), 2.0)), mixed=MixedStep(dtype, scale, device))  # fmt: skip
-    code, out, err = call("run", "b.pt", "--loss", f"losses.py:{name}", "--format", "json", "--points", "17", "--effort", "quick")
+    code, out, err = call(
+        "run", "b.pt", "--loss", f"losses.py:{name}", "--format", "json", "--points", "17", "--effort", "quick"
+    )
     assert code in (0, 1), err
     told = [f for f in json.loads(out)["findings"] if f["rule"] == "NLL008"]
     assert len(told) == 1 and words in told[0]["message"], told
