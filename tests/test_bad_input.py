@@ -40,6 +40,11 @@ BAD = {
     "none": (lambda o, t: None, {}, "returned None"),
     "complex": (lambda o, t: torch.complex(o.sum(), o.sum()), {}, "complex64"),
     "integer": (lambda o, t: o.long().sum(), {}, "int64"),
+    "no derivative": (
+        lambda o, t: torch.special.gammainc(o[:, 0].exp(), t.exp()).mean(),
+        {},
+        "torch cannot train .*igam",
+    ),
     "raises": (raising, {}, "labels out of range"),
     "shapes": (squares, {"batch": (torch.randn(6, 4), torch.randn(6))}, "raised RuntimeError"),
     "empty": (squares, {"batch": (torch.zeros(0, 3), torch.zeros(0))}, "empty"),

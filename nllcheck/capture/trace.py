@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,10 +38,15 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The user's computation as a function of flat tensors: `call(*tensors) -> loss`."""
+    """The user's computation as a function of flat tensors: `call(*tensors) -> loss`.
+
+    A checkpointed layer runs again in the backward pass: `with holding(*tensors):` around both it meets the weights
+    that the forward pass had.
+    """
 
     leaves: tuple[Leaf, ...]
     call: Callable[..., torch.Tensor]
+    holding: Callable[..., AbstractContextManager[None]]
     model: torch.nn.Module | None
 
 
@@ -51,12 +57,14 @@ def program(target: Target, batch: Batch) -> Program:
     inputs, rebuild = _batch_leaves(target, batch)
     n = len(weights)
 
+    def holding(*tensors: torch.Tensor) -> AbstractContextManager[None]:
+        return _reparametrized(model, {leaf.name: t for leaf, t in zip(weights, tensors[:n], strict=True)})
+
     def call(*tensors: torch.Tensor) -> torch.Tensor:
-        state = {leaf.name: t for leaf, t in zip(weights, tensors[:n], strict=True)}
-        with _reparametrized(model, state):
+        with holding(*tensors):
             return evaluate(target_of(target, model), model, rebuild(tensors[n:]))
 
-    return Program((*weights, *inputs), call, model)
+    return Program((*weights, *inputs), call, holding, model)
 
 
 def target_of(target: Target, model: torch.nn.Module | None) -> Target:

@@ -47,7 +47,7 @@ def eager(program: Program, tensors: Sequence[torch.Tensor], seed: int) -> tuple
     """Loss and gradients of all floating leaves from the user's own code."""
     starts = _starts(program, tensors)
     wanted = _trained(starts)  # before the code can ask for a gradient of its data
-    with quiet_numerics(seed), torch.enable_grad():
+    with quiet_numerics(seed), torch.enable_grad(), program.holding(*starts):
         loss = program.call(*starts)
         return _graded(loss, wanted)
 

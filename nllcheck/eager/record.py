@@ -171,7 +171,7 @@ def record(
         mode.leaf(tensor, ("leaf", leaf.name))
     with quiet_numerics(seed, validates), torch.enable_grad():
         try:
-            with mode.watching(program.model):
+            with program.holding(*starts), mode.watching(program.model):
                 loss = program.call(*starts)
                 found.loss = float(loss.detach())
                 found.loss_step = _step_of(found, mode.known.get(id(loss)))

@@ -87,9 +87,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     base = bench.batch()
     pace = time.perf_counter() - began
     if base.error is not None:
-        text = str(base.error).strip().splitlines()
-        message = f"the loss cannot be followed op by op: {type(base.error).__name__}: {text[0] if text else ''}"
-        raise NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")
+        raise _refusal(base.error)
     bench.book.add(base)
     bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
     loss = base.steps[base.loss_step].value
@@ -110,6 +108,16 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     skipped: tuple[str, ...] = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
     skipped += (f"{', '.join(late)}: because {SECONDS:.0f} seconds were up; name one with --sweep",) if late else ()
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
+
+
+def _refusal(error: Exception) -> NllcheckError:
+    """What is said of a loss that the batch itself does not get through, with its gradient."""
+    text = (str(error).strip() or "no message").splitlines()[0]
+    if isinstance(error, NotImplementedError) and "derivative" in text:
+        hint = "what is data, and needs none, can be named as a target: check_function(..., target=(...))"
+        return NllcheckError(f"torch cannot train this loss: {text.rstrip('.')}", hint=hint)
+    message = f"the loss cannot be followed op by op: {type(error).__name__}: {text}"
+    return NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")
 
 
 def _on_batch(bench: Bench, base: Record, event: Event) -> Judged:

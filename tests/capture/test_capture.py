@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import distributions as D
+from torch.utils.checkpoint import checkpoint
 
 import nllcheck
 from nllcheck.capture import capture
@@ -148,6 +150,10 @@ def noisy(o, t):
     return ((o[:, 0] + 0.1 * torch.randn_like(t) - t) ** 2).mean()
 
 
+def squares(o, t):
+    return ((o[:, 0] - t) ** 2).mean()
+
+
 def padded(o, t):
     rows = torch.nn.utils.rnn.pad_sequence([o[:2], o[2:]], batch_first=True)
     return (rows.logsumexp(1) ** 2).mean() + t.mean()
@@ -227,6 +233,24 @@ def test_no_loss_needs_the_fallback(name):
     given = {"model": target.model, "batch": (batch.args[0], batch.targets)}
     report = nllcheck.check(ALL[name], **given, effort="quick", sweep=("output[..., 0]=-1:1:9",))
     assert report.facts.capture == "graph", report.notes
+
+
+class Checkpointed(torch.nn.Module):
+    """Its first layer runs again in the backward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = torch.nn.Linear(3, 4), torch.nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.head(checkpoint(lambda z: torch.tanh(self.first(z)), x, use_reentrant=False))
+
+
+def test_a_layer_that_runs_again_meets_the_weights_that_were_moved():
+    target = replace(target_for(squares), model=Checkpointed())
+    graph, why = captured(target, target.batches[0], 0)
+    assert graph is not None, why
+    assert disagreements(graph) == ()
 
 
 def test_sequence_model_with_dict_output():
