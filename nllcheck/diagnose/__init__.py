@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nllcheck.diagnose.broadcast import paired
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
@@ -46,6 +47,7 @@ def diagnose(
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
     found += thrown_away(graph)
+    found += paired(graph)
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))

@@ -1,0 +1,85 @@
+"""Predictions in a column against targets in a row: a warning, unless the loss says that it wants all pairs."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nllcheck.capture import capture
+from nllcheck.diagnose.broadcast import paired
+from nllcheck.target import Target, split_batch
+
+DRAW = torch.Generator().manual_seed(0)
+ROWS = 6
+
+
+def by_hand(o, t):
+    return (0.5 * (t - o) ** 2).mean()
+
+
+def by_library(o, t):
+    return F.mse_loss(o, t)
+
+
+def by_distribution(o, t):
+    return -torch.distributions.Normal(F.softplus(o), 1.0).log_prob(t).mean()
+
+
+def of_a_channel(o, t):
+    return (0.5 * (t - o[:, :1]) ** 2).mean()
+
+
+def squeezed(o, t):
+    return ((o.squeeze(1) - t) ** 2).mean()
+
+
+def raised(o, t):
+    return ((o - t[:, None]) ** 2).mean()
+
+
+def all_pairs_meant(o, t):
+    return (o[:, 0][:, None] - t).abs().mean() - 0.5 * (o - o.T).abs().mean()
+
+
+def viewed(o, t):
+    return ((o.view(-1, 1) - t) ** 2).mean()
+
+
+def of_labels(o, t):
+    return F.cross_entropy(torch.cat([o, -o], 1), (t > 0).long())
+
+
+def of_outputs(o, t):
+    return (o - o[:, 0]).abs().mean() + t.mean()
+
+
+WRONG = {by_hand: "sub", by_library: "mse_loss", by_distribution: "sub", of_a_channel: "sub"}
+RIGHT = (squeezed, raised, all_pairs_meant, viewed, of_labels, of_outputs)
+
+
+def found(loss, shape=(ROWS,), width=1):
+    batch = split_batch((torch.randn(ROWS, 3, generator=DRAW), torch.randn(shape, generator=DRAW)))
+    made = Target("t", loss, "t", torch.nn.Linear(3, width), (batch,))
+    with warnings.catch_warnings(action="ignore"):  # torch has one for its own losses
+        return paired(capture(made, batch).graph)
+
+
+@pytest.mark.parametrize("loss", WRONG)
+def test_every_prediction_against_every_target(loss):
+    (one,) = found(loss, width=2 if loss is of_a_channel else 1)
+    assert (one.rule, one.severity, one.verdict, one.op) == ("NLL715", "warning", "wrong-formula", WRONG[loss])
+    assert one.site.function == loss.__name__
+    assert ", of shape (6, 1), meets target, of shape (6,): broadcast to 6 x 6, every" in one.message
+
+
+@pytest.mark.parametrize("loss", RIGHT)
+def test_what_is_meant_or_of_one_shape_is_silent(loss):
+    assert found(loss) == []
+
+
+@pytest.mark.parametrize("loss", [by_hand, by_library])
+def test_two_columns_are_silent(loss):
+    assert found(loss, (ROWS, 1)) == []
