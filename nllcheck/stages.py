@@ -83,8 +83,8 @@ def by_graph(
     edges, bits = breaks(part.graph, had.swept, memory), line_bits(part.graph, had.swept, memory)
     apart, not_told = _compiled(target, part.graph, had.swept, options, clock)
     clock.start("diagnose")
-    whole = part.whole.graph
-    findings = diagnose(whole, known.judged, rules, known.answer, others=others, command=target.command)
+    whole, alike = part.whole.graph, part.whole.uniform
+    findings = diagnose(whole, known.judged, rules, known.answer, others, command=target.command, uniform=alike)
     clock.end()
     drawn = {finding.axis for finding in findings if finding.axis}
     tables = tuple(sweep_table(one, drawn) for one in had.swept.parts)

@@ -37,6 +37,14 @@ class LossGraph:
         return self.values[self.graph.loss]
 
     @property
+    def uniform(self) -> frozenset[int]:
+        """Nodes with one number a row, (N,) or (N, 1), whose rows are all equal on the batch."""
+        columns = (
+            (i, v) for i, v in enumerate(self.values) if isinstance(v, torch.Tensor) and v.shape[:1] == (v.numel(),)
+        )
+        return frozenset(i for i, v in columns if v.numel() and bool((v == v.reshape(-1)[0]).all()))
+
+    @property
     def branches(self) -> tuple[tuple[int, Site | None], ...]:
         """Places where Python read a tensor's value: (node read, site). The capture holds for that value."""
         reads = [n for n in self.graph.nodes if n.op == "_local_scalar_dense"]

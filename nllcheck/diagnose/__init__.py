@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from nllcheck.diagnose.broadcast import paired
@@ -33,11 +33,12 @@ def diagnose(
     others: Sequence[tuple[Graph, tuple[Judged, ...]]] = (),
     *,
     command: str = "",
+    uniform: Collection[int] = (),
 ) -> tuple[Finding, ...]:
     """All findings. Failures at one op of one line, in one phase, are one finding, whatever axes show them.
 
     `answer` is the density test's (None: not made). `others` are verdicts on graphs of their own: what other batches
-    show, and where the user's own code raises.
+    show, and where the user's own code raises. `uniform`: nodes whose elements are all equal on the batch.
     """
     table = matches(graph, rules)
     found = _failures(graph, [j for j in judged if j.event.kind not in _NO_FAILURE], table, command)
@@ -47,7 +48,7 @@ def diagnose(
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
     found += thrown_away(graph)
-    found += paired(graph)
+    found += paired(graph, uniform)
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from nllcheck.diagnose.builtin import PAIRED
 from nllcheck.diagnose.texts import built
@@ -14,13 +14,15 @@ _SHAPED = ("aten.view.", "aten.reshape.", "aten.unsqueeze.")  # how a loss says 
 _CUT = ("aten.slice.", "aten.split", "aten.chunk.", "aten.narrow.")  # what leaves a column of a table without a word
 
 
-def paired(graph: Graph) -> list[Finding]:
-    """A warning at the first line of the loss where every prediction meets every target; none where that is meant.
+def paired(graph: Graph, uniform: Collection[int] = ()) -> list[Finding]:
+    """A warning at the first line of the loss where every prediction meets every target; none where that is meant,
+    or where one side is `uniform`, so that all pairs say what each sample's own says.
 
     It is meant where the loss makes the column itself (`x[:, None]`, `x.unsqueeze(1)`, `x.view(-1, 1)`).
     """
     found = (node for node in graph.nodes if node.zone == "loss" and node.site and not is_library(node.site))
-    return [_finding(graph, node, *sides) for node in found for sides in _sides(graph, node)][:1]
+    pairs = [(node, sides) for node in found for sides in _sides(graph, node) if not {*sides} & {*uniform}]
+    return [_finding(graph, node, *sides) for node, sides in pairs[:1]]
 
 
 def _sides(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:

@@ -56,15 +56,20 @@ def of_outputs(o, t):
     return (o - o[:, 0]).abs().mean() + t.mean()
 
 
+def weighed_alike(o, t):
+    return (o * (t > -9).float()).mean()
+
+
 WRONG = {by_hand: "sub", by_library: "mse_loss", by_distribution: "sub", of_a_channel: "sub"}
-RIGHT = (squeezed, raised, all_pairs_meant, viewed, of_labels, of_outputs)
+RIGHT = (squeezed, raised, all_pairs_meant, viewed, of_labels, of_outputs, weighed_alike)
 
 
 def found(loss, shape=(ROWS,), width=1):
     batch = split_batch((torch.randn(ROWS, 3, generator=DRAW), torch.randn(shape, generator=DRAW)))
     made = Target("t", loss, "t", torch.nn.Linear(3, width), (batch,))
     with warnings.catch_warnings(action="ignore"):  # torch has one for its own losses
-        return paired(capture(made, batch).graph)
+        graph = capture(made, batch)
+        return paired(graph.graph, graph.uniform)
 
 
 @pytest.mark.parametrize("loss", WRONG)
