@@ -15,8 +15,9 @@ from torch.distributions import Distribution
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture.trace import program
-from nllcheck.eager.events import refusals
+from nllcheck.eager.events import Offence, refusals
 from nllcheck.eager.graph import Book
+from nllcheck.eager.record import Record
 from nllcheck.eager.run import Bench, axes_of, located
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Event, Graph, Judged
@@ -48,7 +49,7 @@ def raises(target: Target, batch: Batch, seed: int, has_branches: bool) -> Refus
     axes = [a for a, _ in axes_of(bench, []) if a.mode == "set" and a.role != "target" and _is_known(a)]
     dtype = base.steps[base.loss_step].value.dtype
     most = min(MOST, max(1, WORK // (3 * len(_FACTORS) * len(base.steps))))
-    judged = [_verdict(bench, event, axis) for axis in axes[:most] for event in _on(bench, axis, dtype)]
+    judged = [_verdict(bench, event, axis) for axis in axes[:most] for event in _on(bench, base, axis, dtype)]
     return Refusals(bench.book.graph, tuple(judged))
 
 
@@ -73,15 +74,20 @@ def _is_known(axis: Axis) -> bool:
     return not math.isnan(axis.observed[0])
 
 
-def _on(bench: Bench, axis: Axis, dtype: torch.dtype) -> list[Event]:
+def _on(bench: Bench, base: Record, axis: Axis, dtype: torch.dtype) -> list[Event]:
     points = sorted({v for v in _values(axis) if axis.domain[0] <= v <= axis.domain[1]})
-    runs = [bench.at(axis, v) for v in points]
-    found = [refusals(run) for run in runs]
+    found = [_refused(bench, axis, v) if bench.refuses(base, axis, v) else set() for v in points]
     events: list[Event] = []
     for offence in sorted({o for one in found for o in one}, key=str):
-        bench.book.add(runs[next(k for k, one in enumerate(found) if offence in one)])
         events += located(bench, axis, points, [offence in one for one in found], offence, dtype)
     return events
+
+
+def _refused(bench: Bench, axis: Axis, value: float) -> set[Offence]:
+    """What raises there; of the run, which holds every value of the program, only the ops are kept."""
+    run = bench.at(axis, value)
+    bench.book.add(run)
+    return refusals(run)
 
 
 def _values(axis: Axis) -> list[float]:

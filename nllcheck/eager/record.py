@@ -163,9 +163,7 @@ def record(
     `validates` distributions check their arguments, as they do in training."""
     found = Record(leaves=len(tensors))
     mode = _Recorder(found, moved if isinstance(moved, tuple) else None)
-    starts = [t.detach().clone() for t in tensors]
-    for leaf, tensor in zip(program.leaves, starts, strict=True):
-        tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
+    starts = starts_of(program, tensors)
     trained = [t for t in starts if t.requires_grad]  # before the code can ask for a gradient of its data
     for leaf, tensor in zip(program.leaves, starts, strict=True):
         mode.leaf(tensor, ("leaf", leaf.name))
@@ -180,6 +178,14 @@ def record(
         except Exception as error:  # whatever the user's code raises at this point is the finding
             found.error = error
     return found
+
+
+def starts_of(program: Program, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Copies of the leaves to start from; weights and inputs ask for a gradient."""
+    starts = [t.detach().clone() for t in tensors]
+    for leaf, tensor in zip(program.leaves, starts, strict=True):
+        tensor.requires_grad_(tensor.is_floating_point() and leaf.role in ("weight", "input"))
+    return starts
 
 
 def _step_of(found: Record, known: int | None) -> int:

@@ -21,7 +21,8 @@ from nllcheck.detect.births import intervals
 from nllcheck.detect.threshold import one_by_one
 from nllcheck.eager.events import Offence, event_at, offences, refusals, state_of
 from nllcheck.eager.graph import Book
-from nllcheck.eager.record import Record, record
+from nllcheck.eager.record import Key, Override, Record, record
+from nllcheck.eager.refusal import refused
 from nllcheck.errors import NllcheckError
 from nllcheck.judge.verdict import Reference, judged_by
 from nllcheck.sweep.place import place
@@ -71,13 +72,27 @@ class Bench:
         if axis.node < len(tensors):
             tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
             return self._record(tensors, axis.node, direction)
-        key = next(k for k, i in self.book.index.items() if i == axis.node)
-        override = (key, lambda out: place(axis, out, point.to(out.dtype))[0])
-        return self._record(tensors, override, direction)
+        return self._record(tensors, (self._key(axis), _placing(axis, point)), direction)
+
+    def refuses(self, base: Record, axis: Axis, value: float) -> bool:
+        """Does the forward pass raise with the axis at `value`? `base`: the run on the batch itself."""
+        tensors, point = self.tensors, torch.tensor(value, dtype=self.book.values[axis.node].dtype)
+        if axis.node < len(tensors):
+            tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
+            return refused(self.book.program, self.seed, tensors)
+        position = next(i for i, step in enumerate(base.steps) if step.key == self._key(axis)) - base.leaves
+        return refused(self.book.program, self.seed, tensors, (position, _placing(axis, point)))
+
+    def _key(self, axis: Axis) -> Key:
+        return next(k for k, i in self.book.index.items() if i == axis.node)
 
     def _record(self, tensors: list[torch.Tensor], *moved: Any) -> Record:
         run = functools.partial(record, validates=self.validates, backward=self.backward)
         return run(self.book.program, self.seed, tensors, *moved)
+
+
+def _placing(axis: Axis, point: torch.Tensor) -> Override:
+    return lambda out: place(axis, out, point.to(out.dtype))[0]
 
 
 def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: int | None) -> Outcome:

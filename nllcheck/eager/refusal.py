@@ -1,0 +1,43 @@
+"""One run of the user's function that is asked one thing: does it raise?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.sites import SiteMode
+from nllcheck.capture.trace import Program
+from nllcheck.eager.record import Override, starts_of
+
+
+class _Counter(SiteMode):
+    """Only counts the ops, to put a value in place of what one of them gives."""
+
+    def __init__(self, place: int, override: Override) -> None:
+        super().__init__()
+        self.left, self.override = place, override
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.left -= 1
+        return self.override(result) if self.left == -1 else result
+
+
+def refused(
+    program: Program, seed: int, tensors: Sequence[torch.Tensor], moved: tuple[int, Override] | None = None
+) -> bool:
+    """Does the forward pass raise, with distributions checking their arguments? No op is noted, which is a tenth of
+    the time. `moved` is the position of an op among those that run, and what becomes of its output."""
+    mode = _Counter(*moved) if moved else None
+    starts = starts_of(program, tensors)
+    try:
+        watched = mode.watching(program.model) if mode else nullcontext()
+        with quiet_numerics(seed, validates=True), torch.enable_grad(), watched:
+            float(program.call(*starts).detach())
+    except Exception:  # whatever the user's code raises
+        return True
+    return False
