@@ -26,6 +26,7 @@ from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
+from nllcheck.density.weighed import WEIGHED, weighs_draws
 from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
@@ -85,6 +86,8 @@ def _answered(
         cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         return Density("undecided", f"Not decided: the loss cannot be run at other targets ({cause}).", claims=claims)
     answer = _told(graph, found, claims)
+    if answer.name == "varies" and weighs_draws(graph, found.samples.tail):
+        return Density("undecided", f"Not decided: {WEIGHED}.", claims=claims)
     within = likelihood_within(found) if claims and answer.name == "varies" else None
     return _within(graph, within) if within else answer
 

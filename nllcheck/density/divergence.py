@@ -179,7 +179,7 @@ def _told(
         f"The terms without target are {times}the KL divergence of {drawn} from {prior}: never negative, 0 where the "
         f"two agree. On the batch it is {float(_divergence(here, fit).sum()) / count:.4g} {unit}{noise}."
     )
-    return text + _floor(graph, samples, latent, terms, fit, draws)
+    return text + _held(here, fit, draws) + _floor(graph, samples, latent, terms, fit, draws)
 
 
 def _told_turned(graph: LossGraph, latent: Latent, other: Turned) -> str:
@@ -206,6 +206,19 @@ def _divergence(here: Evaluated, fit: Fit) -> torch.Tensor:
     middle, square = -fit.mean / (2 * fit.mean_square), fit.entropy / (2 * fit.mean_square)
     away = (scale**2 + (mean - middle) ** 2) / (2 * square)
     return fit.entropy * (0.5 * math.log(square) - torch.log(scale) + away - 0.5)
+
+
+def _held(here: Evaluated, fit: Fit, draws: int) -> str:
+    """Elements of the batch that the loss holds above their divergence (free bits, Kingma et al. 2016)."""
+    own, counted = _divergence(here, fit)[0], here[2][0]
+    held = counted - own > FELT
+    if draws > 1 or not bool(held.any()):
+        return ""
+    level = f"{float(counted[held].median()):.3g} nats"
+    return (
+        f" The loss holds it from below (free bits): {int(held.sum())} of {len(held)} elements of the batch count as "
+        f"{level}, and no gradient pulls them."
+    )
 
 
 def _floor(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: Fit, draws: int) -> str:

@@ -179,10 +179,11 @@ def _sentence(graph: LossGraph, made: Posterior, family: Family, answer: Answer)
     prior = answer.prior or "a prior that the loss evaluates at the sample"
     match answer.name:
         case "kl":
+            unchecked = "" if answer.prior else " (if that is a density: its integral was not taken)"
             agree = "never negative" if answer.prior else "its mean is never negative"
             return (
-                f"The terms without target are {times}the KL divergence of {drawn} from {prior}: {agree}, 0 where the "
-                "two agree."
+                f"The terms without target are {times}the KL divergence of {drawn} from {prior}{unchecked}: {agree}, "
+                "0 where the two agree."
             )
         case "reversed":
             return (

@@ -33,11 +33,12 @@ class Latent:
 
 def latents(graph: LossGraph) -> tuple[Latent, ...]:
     """The first `MOST` of them, in the order of the program."""
-    found = [one for noise in _noise(graph) for one in _drawn_with(graph, noise)]
+    found = [one for noise in noises(graph) for one in _drawn_with(graph, noise)]
     return tuple(found[:MOST])
 
 
-def _noise(graph: LossGraph) -> list[int]:
+def noises(graph: LossGraph) -> list[int]:
+    """What is drawn, or given as a draw, from a standard normal: plain indices."""
     pairs = zip(graph.fx_nodes, graph.graph.nodes, strict=True)
     drawn = [p for n, p in pairs if is_fixed(n) and row(p.op).kind == "random" and "float" in p.dtype]
     return _given(graph) + [p.index for p in drawn if "randn" in p.aten or "normal" in p.aten]

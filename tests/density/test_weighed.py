@@ -1,0 +1,80 @@
+"""Importance-weighted bounds are no likelihood draw by draw, and no alarm; free bits are told as what they are."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import answer, captured
+
+from nllcheck.density.divergence import divergences
+
+N, D, K = 12, 2, 4
+DRAW = torch.Generator().manual_seed(0)
+TENSORS = {
+    "mu": torch.randn(N, D, generator=DRAW),
+    "log_var": 0.5 * torch.randn(N, D, generator=DRAW) - 1,
+    "eps": torch.randn(K, N, D, generator=DRAW),
+    "y": torch.randn(N, generator=DRAW),
+}
+
+
+def log_normal(x, mean, log_var):
+    return -0.5 * ((x - mean) ** 2 / log_var.exp() + log_var + math.log(2 * math.pi))
+
+
+def weights(mu, log_var, eps, y):
+    z = mu + torch.exp(0.5 * log_var) * eps
+    likely = log_normal(y, z.sum(-1), torch.zeros(()))
+    return likely + log_normal(z, torch.zeros(()), torch.zeros(())).sum(-1) - log_normal(z, mu, log_var).sum(-1)
+
+
+def importance_weighted(mu, log_var, eps, y):
+    return -(torch.logsumexp(weights(mu, log_var, eps, y), 0) - math.log(K)).mean()
+
+
+def of_one_draw(mu, log_var, eps, y):
+    return -weights(mu, log_var, eps, y).mean()
+
+
+def too_narrow(mu, log_var, eps, y):
+    """A scale that no normaliser belongs to; that it is drawn, too, is no excuse."""
+    z = mu + torch.exp(0.5 * log_var) * eps
+    return (0.5 * (y - z.sum(-1)) ** 2 * (1 + z[..., 0] ** 2)).mean()
+
+
+def test_a_bound_that_weighs_its_draws_is_not_decided():
+    found = answer(importance_weighted, TENSORS)
+    assert found.name == "undecided" and "importance-weighted" in found.text
+
+
+@pytest.mark.parametrize("loss", [of_one_draw, too_narrow])
+def test_what_is_no_such_bound_is_not_taken_for_one(loss):
+    found = answer(loss, {**TENSORS, "eps": TENSORS["eps"][0]})
+    assert "importance-weighted" not in found.text
+    assert loss is of_one_draw or found.name == "varies"
+
+
+def test_on_average_over_the_draws_the_bound_is_a_density():
+    """Z of one draw is p(z) / q(z); its mean under q is 1."""
+    mu, spread = TENSORS["mu"], 1 + 0 * TENSORS["mu"]  # as wide as the prior: p / q has a variance
+    z = mu + spread * torch.randn(200_000, N, D, generator=DRAW)
+    log_z = (log_normal(z, 0 * mu, 0 * mu) - log_normal(z, mu, 0 * mu)).sum(-1)
+    assert log_z.std() > 0.1
+    assert torch.allclose(log_z.exp().mean(0), torch.ones(N), atol=0.15)
+
+
+def with_free_bits(mu, log_var, eps, y):
+    z = mu + torch.exp(0.5 * log_var) * eps
+    kl = -0.5 * (1 + log_var - mu**2 - log_var.exp())
+    return -log_normal(y, z.sum(-1), torch.zeros(())).mean() + kl.clamp(min=0.1).sum(-1).mean()
+
+
+def test_free_bits_are_counted():
+    tensors = {**TENSORS, "eps": TENSORS["eps"][0]}
+    mu, log_var = tensors["mu"], tensors["log_var"]
+    held = int((-0.5 * (1 + log_var - mu**2 - log_var.exp()) < 0.1 - 0.01).sum())
+    (found,) = divergences(captured(with_free_bits, tensors))
+    assert found.name == "kl" and 0 < held < N * D
+    assert f"free bits): {held} of {N * D} elements of the batch count as 0.1 nats" in found.text
