@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck.capture.attempt import captured
 from nllcheck.judge.noise import wilson
-from nllcheck.judge.series import _runs
+from nllcheck.judge.series import _runs, _steps, over_samples, read_all
+from nllcheck.target import Target, split_batch
 from nllcheck.types import Finding
 
 
@@ -90,3 +92,34 @@ def test_wilson_interval(successes, draws, low, high):
 def test_runs(signs, said):
     told = _runs(torch.tensor(signs))
     assert said in told and bool(told) == bool(said)
+
+
+class Table(torch.nn.Module):
+    """Logits of a table's own rows, which the loss picks from; `given` adds something of the batch to each."""
+
+    def __init__(self, given):
+        super().__init__()
+        torch.manual_seed(0)
+        self.rows, self.head, self.given = torch.nn.Parameter(torch.randn(6, 4)), torch.nn.Linear(4, 3), given
+
+    def forward(self, x):
+        return self.head(self.rows + x if self.given else self.rows)
+
+
+@pytest.mark.parametrize(("given", "said"), [(0, 0), (1, 1)], ids=["parameters alone", "the batch"])
+def test_rows_of_parameters_alone_are_no_samples(given, said):
+    torch.manual_seed(0)
+    batch = split_batch((torch.randn(6, 4), torch.randn(6, 3)))
+    graph, _ = captured(Target("t", torch.nn.functional.mse_loss, "mse", Table(given), (batch,)), batch, 0)
+    read = [readings[0] for readings in read_all(graph, (batch,), ())]
+    assert len(over_samples(graph, *read)) == said
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "what"),
+    [((8, 2), 7, "steps from sample to sample"), ((4, 5, 2), 16, "(time, of a sequence)"),
+     ((4, 3, 5, 2), 48, "steps along dimension 2")],
+)  # fmt: skip
+def test_what_a_step_goes_along(shape, steps, what):
+    count, words = _steps(torch.zeros(shape))
+    assert count == steps and words.endswith(what)
