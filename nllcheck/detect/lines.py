@@ -3,7 +3,8 @@
 An op's error counts against the largest element of its output. Where that passes through zero (over the axis or the
 elements), against what is usual on the axis: a difference that happens to vanish has lost nothing. Where even float64
 is left with rounding alone, the exact value is 0 as far as anyone can tell (the gradient of a largest value that is
-taken out and added again), and there is nothing to compare with. What an op has lost itself are the bits that its inputs still had (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 1.7).
+taken out and added again), and there is nothing to compare with. What an op has lost itself are the bits that its
+inputs still had (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 1.7).
 """
 
 from __future__ import annotations
