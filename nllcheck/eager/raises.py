@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture.trace import program
-from nllcheck.eager.events import refusals
+from nllcheck.eager.events import Offence, refusals
 from nllcheck.eager.graph import Book
 from nllcheck.eager.run import Bench, axes_of, located
 from nllcheck.target import Batch, Target
@@ -75,13 +75,19 @@ def _is_known(axis: Axis) -> bool:
 
 def _on(bench: Bench, axis: Axis, dtype: torch.dtype) -> list[Event]:
     points = sorted({v for v in _values(axis) if axis.domain[0] <= v <= axis.domain[1]})
-    runs = [bench.at(axis, v) for v in points]
-    found = [refusals(run) for run in runs]
+    found = [_refused(bench, axis, v) for v in points]
     events: list[Event] = []
     for offence in sorted({o for one in found for o in one}, key=str):
-        bench.book.add(runs[next(k for k, one in enumerate(found) if offence in one)])
         events += located(bench, axis, points, [offence in one for one in found], offence, dtype)
     return events
+
+
+def _refused(bench: Bench, axis: Axis, value: float) -> set[Offence]:
+    """What raises there; of the run, which holds every value of the program, only the ops are kept."""
+    run = bench.at(axis, value)
+    if found := refusals(run):
+        bench.book.add(run)
+    return found
 
 
 def _values(axis: Axis) -> list[float]:

@@ -170,16 +170,30 @@ def _swept(
     bench: Bench, axis: Axis, values: torch.Tensor, known: set[Offence], dtype: torch.dtype
 ) -> tuple[SweepTable, list[Event]]:
     points = values.tolist()
-    runs = [bench.at(axis, v) for v in points]
-    for run in runs:
-        bench.book.add(run)
-    blamed = [offences(run) | refusals(run) for run in runs]
+    shown = [_shown(bench, axis, v) for v in points]
+    blamed = [one.blamed for one in shown]
     events = []
     for offence in sorted({o for found in blamed for o in found} - known, key=str):
         events += located(bench, axis, points, [offence in found for found in blamed], offence, dtype)
-    states = tuple(_STATES[max((state_of(g) for g in run.gradients), default=0)] for run in runs)
-    table = SweepTable(axis, tuple(points), tuple(r.loss for r in runs), tuple(r.slope for r in runs), states)
-    return table, events
+    losses, slopes, states = (tuple(getattr(s, field) for s in shown) for field in ("loss", "slope", "state"))
+    return SweepTable(axis, tuple(points), losses, slopes, states), events
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is kept of a run: its record holds every value of the program."""
+
+    blamed: set[Offence]
+    loss: float
+    slope: float
+    state: State
+
+
+def _shown(bench: Bench, axis: Axis, value: float) -> _Shown:
+    run = bench.at(axis, value)
+    bench.book.add(run)
+    state = _STATES[max((state_of(g) for g in run.gradients), default=0)]
+    return _Shown(offences(run) | refusals(run), run.loss, run.slope, state)
 
 
 def located(
