@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from nllcheck.errors import NllcheckError
 
+DATA = ("target", "targets", "y", "y_true", "obs", "observed", "observation", "observations", "data", "value", "values",
+        "label", "labels", "x")  # what data are called; the first of these that is an argument  # fmt: skip
 _ORDER = "check(loss, model=model, batch=(inputs, targets)): the loss comes first"
 
 
@@ -73,3 +75,8 @@ def _spelled(fn: Callable[..., Any]) -> str:
         names = []
     names = names or ["mu", "y"]
     return "{" + ", ".join(f'"{name}": {name}' for name in names) + f'}}, target="{names[-1]}"'
+
+
+def called_data(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The argument of a likelihood that is called as its data usually are, if it has others beside it."""
+    return tuple(name for name in DATA if name in given)[:1] if len(given) > 1 else ()

@@ -16,9 +16,10 @@ import torch
 
 from nllcheck.axes.spec import Spec, parse
 from nllcheck.callable_module import make_callable
-from nllcheck.calls import batch_of, look_at, named_tensors
+from nllcheck.calls import batch_of, called_data, look_at, named_tensors
 from nllcheck.capture.attempt import captured
 from nllcheck.density import check_options
+from nllcheck.density.inputs import says_likelihood
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
@@ -128,15 +129,21 @@ def check_function(
 ) -> Report:
     """Check a bare loss of named tensors, `fn(mu=..., sigma=..., y=...) -> scalar`.
 
-    `target` names the tensors that are observed data; all others move. Options and errors as in `check`.
+    `target` names the tensors that are observed data; all others move. Left out, and the function called a likelihood
+    (`nll`, `log_prob`, ...), it is the argument called `y`, `target`, `obs`, ..., which a remark tells; `target=()`
+    means none. Options and errors as in `check`.
     """
     given, names = named_tensors(fn, tensors, target)
+    if target is None and says_likelihood(_name_of(fn)):
+        names = called_data(given)
     unknown = [n for n in names if n not in given]
     if unknown:
         raise NllcheckError(f"there is no tensor named '{unknown[0]}'", hint=did_you_mean(unknown[0], set(given)))
     batch = Batch(kwargs=given, whole=given)
     name = _name_of(fn)
-    return run(Target(name, fn, name, None, (batch,), "function", target_names=names), options_of(options))
+    report = run(Target(name, fn, name, None, (batch,), "function", target_names=names), options_of(options))
+    taken = tuple(f"{n} is taken for the target, by its name; target=... says otherwise" for n in names if not target)
+    return replace(report, notes=(*report.notes, *taken))
 
 
 def _is_batches(batch: Any) -> bool:

@@ -87,6 +87,21 @@ def test_one_clear_error_for_a_bare_function(case):
         nllcheck.check_function(*given)
 
 
+def gaussian_nll(mu, y):
+    return (0.5 * (y - mu) ** 2).mean()
+
+
+TAKEN = [(gaussian_nll, None, True), (gaussian_nll, (), False), (gaussian_nll, "y", False), (squares, None, False)]
+
+
+@pytest.mark.parametrize(("loss", "target", "taken"), TAKEN, ids=str)
+def test_data_that_are_called_so_are_the_target_of_what_is_called_a_likelihood(loss, target, taken):
+    names = loss.__code__.co_varnames[:2]
+    given = {names[0]: torch.randn(6, 1), names[1]: torch.randn(6)}
+    report = nllcheck.check_function(loss, given, target=target, sweep=f"{names[0]}=-1:1:11", effort="quick")
+    assert ("y is taken for the target, by its name; target=... says otherwise" in report.notes) == taken
+
+
 def test_by_position_and_of_numpy_arrays():
     arrays = tuple(value.numpy() for value in batch())
     by_position = nllcheck.check(squares, model(), arrays, sweep="output=-1:1")
