@@ -55,7 +55,7 @@ def look(folder: Path) -> Found:
     batches += [n for n in named if n not in batches and not _holds_weights(folder / n)]
     checkpoints = [n for n in named if n not in batches]
     lists = _from_one_place(sorted(losses, key=_unlikely), models, checkpoints, batches)
-    return Found(*map(tuple, lists), tuple(unreadable))
+    return Found(*(tuple(some) for some in (*lists, unreadable)))
 
 
 def _from_one_place(
