@@ -16,7 +16,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual
 from nllcheck.detect.events import batch_axis
-from nllcheck.detect.threshold import Question, Single, bisect
+from nllcheck.detect.threshold import Pair, Question, Single, bisect
 from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
 from nllcheck.sweep.joint import Joint, of_batch
@@ -138,15 +138,15 @@ def _crossing(graph: LossGraph, joint: Joint, trace: Trace, near: _Near, turns: 
     """The change nearest to the batch that is not float64's own rounding, classified; the others are counted."""
     ranked = sorted(turns, key=lambda t: min(reach_of(trace.axis, float(near.points[k])) for k in t))
     for turn in ranked[:TRIED]:
-        cause, known = _cause(joint, trace, near, turn)
+        cause, known, pair = _cause(joint, trace, near, turn)
         if cause != "rounding":
-            return _told(graph, trace.axis, near, turn, len(turns), cause, known, _place(joint, trace, near, turn))
+            return _told(graph, trace.axis, near, turn, len(turns), cause, known, pair)
     return None
 
 
 def _told(
     graph: LossGraph, axis: Axis, near: _Near, turn: tuple[int, int], count: int, cause: str, known: str,
-    pair: tuple[float, float] | None,
+    pair: Pair | None,
 ) -> Judged:  # fmt: skip
     a, b = turn
     ends = float(near.points[a]), float(near.points[b])
@@ -167,7 +167,7 @@ def _reference(known: str) -> str:
     return "exact" if known.endswith("exact arithmetic") else "float64"
 
 
-def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tuple[float, float] | None:
+def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> Pair | None:
     """The adjacent floats between which the computed slope changes sign."""
     low, high = (float(near.points[k]) for k in turn)
     after = math.copysign(1.0, float(near.wide[turn[1]]))
@@ -175,16 +175,16 @@ def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tu
     return bisect(question, low, high, trace.points.dtype)
 
 
-def _cause(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tuple[str, str]:
-    """(optimum, kink or rounding; how it is known)."""
+def _cause(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tuple[str, str, Pair | None]:
+    """(optimum, kink or rounding; how it is known; the floats between which it lies)."""
     sides = [_slope(joint, trace.axis, float(near.points[k]), float(near.wide[k])) for k in turn]
     exact = all(name == "exact arithmetic" for _, name in sides)
     if exact and sides[0][0] * sides[1][0] >= 0:
-        return "rounding", "exact arithmetic"
+        return "rounding", "exact arithmetic", None
     pair = _place(joint, trace, near, turn)
     steps = [_slope(joint, trace.axis, v, math.nan)[0] for v in _around(pair, trace.points.dtype)] if pair else []
     kink = len(steps) == 2 and steps[0] * steps[1] < 0 and min(map(abs, steps)) > JUMP * near.typical
-    return "kink" if kink else "optimum", "certified by exact arithmetic" if exact else "by float64"
+    return "kink" if kink else "optimum", "certified by exact arithmetic" if exact else "by float64", pair
 
 
 def _around(pair: tuple[float, float], dtype: torch.dtype) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import torch
 
 import nllcheck
 from nllcheck.capture.attempt import captured
+from nllcheck.judge import flips as module
 from nllcheck.judge.noise import wilson
 from nllcheck.judge.series import _runs, _steps, over_samples, read_all
 from nllcheck.target import Target, split_batch
@@ -45,6 +46,15 @@ def test_an_optimum_is_placed_and_certified(loss, cause):
     assert [f.verdict for f in found] == ["legitimate"]
     assert cause in found[0].message and "certified by exact arithmetic" in found[0].message
     assert found[0].severity == "note"
+
+
+def test_an_optimum_is_looked_for_once(monkeypatch):
+    """A bisection costs as much as the sweep of an axis."""
+    asked, plain = [], module.bisect
+    monkeypatch.setattr(module, "bisect", lambda *given: asked.append(given) or plain(*given))
+    x = torch.rand(8, generator=torch.Generator().manual_seed(0))
+    found = flips(square, {"x": x, "y": torch.full((8,), 1.5)}, "y")
+    assert 0 < len(asked) == sum(f.message.count("(slope") for f in found)
 
 
 def test_a_sign_that_rounding_turns_is_a_defect_with_the_true_slope():
