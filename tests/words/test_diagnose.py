@@ -53,6 +53,8 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("log(cosh(x))", "cosh", None, {}, "NLL212"),
     ("a = exp(x); y + lgamma(sum(a, -1)) - sum(lgamma(a), -1)", "lgamma", None, {"ranges": {"exp": (1.0, 4.1e36)}},
      "NLL213"),
+    ("lgamma((1 - sigmoid(x)) * y)", "lgamma", ("sigmoid", SAT), {}, "NLL215"),
+    ("digamma(softplus(x))", "digamma", ("softplus", UNDER), {}, "NLL215"),
     ("q / (1 - r ** 2)", "div", None, {"ranges": {"r": (-1.0, 0.5)}}, "NLL301"),
     ("log(1 - r * r)", "log", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
     ("q / (n * sqrt(1 - r ** 2))", "div", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
