@@ -16,8 +16,10 @@ import torch
 
 from nllcheck.axes.spec import Spec, parse
 from nllcheck.callable_module import make_callable
+from nllcheck.calls import batch_of, called_data, look_at, named_tensors
 from nllcheck.capture.attempt import captured
 from nllcheck.density import check_options
+from nllcheck.density.inputs import says_likelihood
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
@@ -95,9 +97,7 @@ def plan_of(target: Target, options: Options) -> Plan:
         raise NllcheckError(f"this loss cannot be shared out: {error}", where=target.name, hint=hint) from None
 
 
-def check(
-    loss: Callable[..., Any], *, model: torch.nn.Module | None = None, batch: Any = None, **options: Any
-) -> Report:
+def check(loss: Callable[..., Any], model: torch.nn.Module | None = None, batch: Any = None, **options: Any) -> Report:
     """Check `loss` as it is trained: on `model` and one `batch`.
 
     Args:
@@ -105,7 +105,8 @@ def check(
             `model`, as `loss(model, batch)`; returns the scalar that training minimises.
         model: in the mode (train or eval) in which it is to be checked; it is not changed.
         batch: `(inputs, targets)`; inputs a tensor, a tuple (positional) or a dict (keywords) for the model;
-            targets are passed to the loss as they are. A list of `Batch` values follows several of them.
+            targets are passed to the loss as they are. NumPy arrays are taken for tensors. A list of `Batch`
+            values follows several of them.
         options: see `Options`; `sweep` may also be `{"rho": (-1, 1)}`.
 
     Raises:
@@ -113,9 +114,8 @@ def check(
     """
     if model is None:
         raise NllcheckError("check needs a model", hint="for a bare function use nllcheck.check_function(fn, {...})")
-    if batch is None:
-        raise NllcheckError("check needs a batch", hint="pass batch=(inputs, targets)")
-    batches = tuple(batch) if _is_batches(batch) else (split_batch(batch),)
+    look_at(loss, model)
+    batches = tuple(batch) if _is_batches(batch) else (split_batch(batch_of(batch)),)
     name = _name_of(loss)
     target = Target(type(model).__name__, loss, name, model, batches, style_of(loss))
     return run(target, options_of(options))
@@ -123,22 +123,27 @@ def check(
 
 def check_function(
     fn: Callable[..., Any],
-    tensors: Mapping[str, torch.Tensor],
-    *,
+    tensors: Mapping[str, torch.Tensor] | None = None,
     target: str | tuple[str, ...] | None = None,
     **options: Any,
 ) -> Report:
     """Check a bare loss of named tensors, `fn(mu=..., sigma=..., y=...) -> scalar`.
 
-    `target` names the tensors that are observed data; all others move. Options and errors as in `check`.
+    `target` names the tensors that are observed data; all others move. Left out, and the function called a likelihood
+    (`nll`, `log_prob`, ...), it is the argument called `y`, `target`, `obs`, ..., which a remark tells; `target=()`
+    means none. Options and errors as in `check`.
     """
-    names = (target,) if isinstance(target, str) else tuple(target or ())
-    unknown = [n for n in names if n not in tensors]
+    given, names = named_tensors(fn, tensors, target)
+    if target is None and says_likelihood(_name_of(fn)):
+        names = called_data(given)
+    unknown = [n for n in names if n not in given]
     if unknown:
-        raise NllcheckError(f"there is no tensor named '{unknown[0]}'", hint=did_you_mean(unknown[0], set(tensors)))
-    batch = Batch(kwargs=dict(tensors), whole=dict(tensors))
+        raise NllcheckError(f"there is no tensor named '{unknown[0]}'", hint=did_you_mean(unknown[0], set(given)))
+    batch = Batch(kwargs=given, whole=given)
     name = _name_of(fn)
-    return run(Target(name, fn, name, None, (batch,), "function", target_names=names), options_of(options))
+    report = run(Target(name, fn, name, None, (batch,), "function", target_names=names), options_of(options))
+    taken = tuple(f"{n} is taken for the target, by its name; target=... says otherwise" for n in names if not target)
+    return replace(report, notes=(*report.notes, *taken))
 
 
 def _is_batches(batch: Any) -> bool:

@@ -46,7 +46,8 @@ def did_you_mean(name: str, known: list[str] | tuple[str, ...] | set[str]) -> st
     """A hint that names the closest of `known`, or lists them when none is close."""
     import difflib
 
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    long = sorted(k for k in known if len(k) > 1)  # a single letter is half of many a name
+    close = difflib.get_close_matches(name, long, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
     shown = ", ".join(sorted(known)[:12])

@@ -51,9 +51,9 @@ class Guard:
     def __init__(
         self,
         folder: str | Path,
-        *,
         model: torch.nn.Module,
         loss: Any,
+        *,
         below: float | None = None,
         gradients: bool = True,
         factory: str | Callable[..., torch.nn.Module] | None = None,
@@ -68,7 +68,7 @@ class Guard:
         self.written: Path | None = None
         self.searched: Path | None = None  # a step that the gradient scaler skipped
 
-    def __call__(self, value: torch.Tensor | float, *, batch: Any, step: int = 0, term: str = "loss") -> bool:
+    def __call__(self, value: torch.Tensor | float, batch: Any, step: int = 0, term: str = "loss") -> bool:
         """True if this step went wrong; the first that does is written down.
 
         `value` is the scalar loss, `batch` what was trained on, `term` a name for the part of the loss it is.

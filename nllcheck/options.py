@@ -60,13 +60,19 @@ def options_of(given: Mapping[str, Any]) -> Options:
             raise NllcheckError(f"unknown option '{name}'", hint=did_you_mean(name, known))
     values = dict(given)
     if isinstance(values.get("sweep"), Mapping):
-        values["sweep"] = tuple(f"{k}={low!r}:{high!r}" for k, (low, high) in values["sweep"].items())
+        values["sweep"] = tuple(f"{name}={_range(name, ends)}" for name, ends in values["sweep"].items())
     for name in ("sweep", "rules"):
         if isinstance(values.get(name), (str, bytes)) or hasattr(values.get(name), "__fspath__"):
             values[name] = (str(values[name]),)
         elif name in values:
             values[name] = tuple(map(str, values[name]))
     return Options(**values)
+
+
+def _range(name: str, ends: Any) -> str:
+    if isinstance(ends, str) or len(ends) != 2:
+        raise NllcheckError(f"cannot read the range of '{name}': {ends!r}", hint='write sweep={"rho": (-1, 1)}')
+    return f"{ends[0]!r}:{ends[1]!r}"
 
 
 def effort_of(text: str) -> Effort:

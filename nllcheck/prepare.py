@@ -15,8 +15,9 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.target import Batch, Target, evaluate, term_names
+from nllcheck.target import Batch, Target, called_as, evaluate, term_names
 
+_MUST_RUN = "model and loss must run on the batch before they can be checked"
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -117,9 +118,18 @@ def first_look(target: Target, batch: Batch, seed: int) -> torch.Tensor:
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
         loss = call()
-    if not loss.requires_grad and not _has_floats(batch) and target.model is None:
-        raise NllcheckError("no floating point tensor reaches the loss", hint="pass float tensors to check_function")
+    if not loss.requires_grad:
+        _refuse_constant(target, batch)
     return loss.detach()
+
+
+def _refuse_constant(target: Target, batch: Batch) -> None:
+    """A loss without a gradient, for which backward() would raise: no report on it may say that all is well."""
+    if target.model is None and not _has_floats(batch):
+        raise NllcheckError("no floating point tensor reaches the loss", hint="pass float tensors to check_function")
+    if target.model is not None and any(p.requires_grad for p in target.model.parameters()):
+        hint = "training cannot move anything: look for detach(), .data, torch.no_grad() and argmax on the way to it"
+        raise NllcheckError(f"the loss {target.loss_name} depends on no parameter of the model", hint=hint)
 
 
 def with_terms(target: Target, seed: int) -> Target:
@@ -170,7 +180,7 @@ def _told(target: Target, error: Exception) -> NllcheckError:
     where = f"{own[-1].filename}:{own[-1].lineno}" if own else ""
     text = str(error).strip().splitlines()
     message = f"the loss {target.loss_name} raised {type(error).__name__}: {text[0] if text else 'no message'}"
-    return NllcheckError(message, where=where, hint="model and loss must run on the batch before they can be checked")
+    return NllcheckError(message, where=where, hint=_MUST_RUN if own else called_as(target))
 
 
 def is_finite(loss: torch.Tensor) -> bool:

@@ -27,13 +27,13 @@ class Checker:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def __call__(self, loss: Any, **options: Any) -> Report:
+    def __call__(self, loss: Any, model: Any = None, batch: Any = None, **options: Any) -> Report:
         """As `nllcheck.check(loss, model=..., batch=..., **options)`; fails the test unless the report is ok."""
         from nllcheck.check import check
 
-        return self._judged(check(loss, **{**self.options, **options}))
+        return self._judged(check(loss, model, batch, **{**self.options, **options}))
 
-    def function(self, fn: Any, tensors: Any, **options: Any) -> Report:
+    def function(self, fn: Any, tensors: Any = None, **options: Any) -> Report:
         """As `nllcheck.check_function(fn, tensors, **options)`; fails the test unless the report is ok."""
         from nllcheck.check import check_function
 

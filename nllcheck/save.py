@@ -23,10 +23,10 @@ from nllcheck.load.weights import fitted
 
 def save(
     path: str | Path,
-    *,
     model: torch.nn.Module,
     loss: Any,
     batch: Any,
+    *,
     factory: str | Callable[..., torch.nn.Module] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     mixed: MixedStep | None = None,

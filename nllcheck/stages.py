@@ -17,7 +17,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import guarded_branches
 from nllcheck.capture.rows import on_some_rows
 from nllcheck.compiled import as_compiled
-from nllcheck.density import density
+from nllcheck.density import density, has_question
 from nllcheck.density.words import told, untold
 from nllcheck.detect import detect, floor_of
 from nllcheck.detect.breaks import breaks
@@ -188,18 +188,14 @@ def _density(
 ) -> tuple[Density, tuple[str, ...]]:
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
     count, fewer = len(part.rows), rows_tested(part)
-    some = on_some_rows(target, part.batch, part.graph, fewer) if fewer < len(part.rows) else None
-    answer = density(
-        some or part.graph,
-        tuple(a for a in axes if a.role != "hidden"),
-        target.loss_name,
-        support=options.support,
-        base_measure=options.base_measure,
-        nll=options.nll,
-        memory=bytes_of(options.memory),
-    )
-    tested = fewer if some else count
-    remarks = [f"density test: made on {tested} of the batch's {part.count:,} samples"] if tested < part.count else []
+    asked = has_question(part.graph, target.loss_name, options.nll)
+    some = on_some_rows(target, part.batch, part.graph, fewer) if asked and fewer < count else None
+    answer = density(some or part.graph, tuple(a for a in axes if a.role != "hidden"), target.loss_name,
+                     support=options.support, base_measure=options.base_measure, nll=options.nll,
+                     memory=bytes_of(options.memory))  # fmt: skip
+    tested, remarks = fewer if some else count, []
+    if asked and tested < part.count:
+        remarks.append(f"density test: made on {tested} of the batch's {part.count:,} samples")
     if not part.graph.graph.targets and answer.name != "undecided":
         remarks.append("density test: the loss has no target, so it is read as a density of what the model is given")
     return answer, tuple(remarks)

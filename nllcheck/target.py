@@ -90,6 +90,20 @@ def style_of(loss: Callable[..., Any]) -> Style:
     return "model" if names and names[0] in ("model", "net", "network", "module") else "output"
 
 
+def called_as(target: Target) -> str:
+    """How model and loss are called, for someone whose own take other arguments."""
+    takes = f"{target.loss_name} takes {', '.join(p.name for p in _positional(target.loss)) or 'nothing'}"
+    match target.style:
+        case "function":
+            return f"it is called with the tensors by name: {', '.join(target.batches[0].kwargs)}; {takes}"
+        case "step":
+            return f"it is called as training_step(batch, 0); {takes}"
+        case "model":
+            return f"it is called as loss(model, batch); {takes}"
+    call = "loss(output, target), or loss(*outputs, target) where the model returns as many"
+    return f"the model is called with the batch's inputs, then {call}; {takes}"
+
+
 def _required(loss: Callable[..., Any]) -> list[str]:
     return [p.name for p in _positional(loss) if p.default is inspect.Parameter.empty]
 

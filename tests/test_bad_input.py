@@ -34,6 +34,7 @@ class IntegerOutput(torch.nn.Module):
         return x.argmax(-1)
 
 
+LOADER = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*batch()))
 BAD = {
     "vector": (lambda o, t: o[:, 0] - t, {}, r"shape \(6,\), not one number"),
     "text": (lambda o, t: "0.5", {}, "returned a str"),
@@ -53,7 +54,19 @@ BAD = {
     "option": (squares, {"sweeps": ()}, "unknown option 'sweeps'"),
     "fail_on": (squares, {"fail_on": "fatal"}, "unknown severity"),
     "axis": (squares, {"sweep": {"outptu": (0, 1)}}, "nothing named 'outptu'"),
+    "far axis": (squares, {"sweep": {"rho": (0, 1)}}, "(?s)nothing named 'rho'.*known: .*output"),
     "range": (squares, {"sweep": {"output": (1, 0)}}, "LOW < HIGH"),
+    "ends": (squares, {"sweep": {"output": "a"}}, "cannot read the range of 'output'"),
+    "places changed": (model(), {"model": squares}, "(?s)changed places.*the loss comes first"),
+    "class of model": (squares, {"model": torch.nn.Linear}, "Linear is a class, not a model"),
+    "function for a model": (squares, {"model": squares}, "no torch.nn.Module but of type function"),
+    "class of loss": (torch.nn.MSELoss, {}, r"(?s)class, not a loss.*MSELoss\(\)"),
+    "number for a loss": (torch.zeros(()), {}, "of type Tensor and cannot be called"),
+    "loader": (squares, {"batch": LOADER}, r"(?s)DataLoader is no batch.*next\(iter\(loader\)\)"),
+    "data set": (squares, {"batch": LOADER.dataset}, "TensorDataset is no batch"),
+    "iterator": (squares, {"batch": iter([batch()])}, "list_iterator is no batch"),
+    "arguments": (lambda a, b, c: a.sum(), {}, r"(?s)missing 1 required.*loss\(output, target\).* takes a, b, c"),
+    "detached": (lambda o, t: squares(o.detach(), t), {}, "(?s)depends on no parameter.*detach"),
 }
 
 
@@ -62,6 +75,42 @@ def test_one_clear_error(case):
     loss, changes, message = BAD[case]
     with pytest.raises(NllcheckError, match=message):
         nllcheck.check(loss, **{"model": model(), "batch": batch(), **changes})
+
+
+NAMED = '"output": output, "target": target}, target="target"'
+FUNCTIONS = {
+    "no names": ((squares, batch()), f"(?s)dict of named tensors.*{NAMED}"),
+    "other names": ((squares, dict(zip("ab", batch(), strict=True))), "(?s)name: a, b; squares takes output, target"),
+    "a tensor for a name": ((squares, dict(zip("ab", batch(), strict=True)), batch()[1]), "target names a tensor"),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_one_clear_error_for_a_bare_function(case):
+    given, message = FUNCTIONS[case]
+    with pytest.raises(NllcheckError, match=message):
+        nllcheck.check_function(*given)
+
+
+def gaussian_nll(mu, y):
+    return (0.5 * (y - mu) ** 2).mean()
+
+
+TAKEN = [(gaussian_nll, None, True), (gaussian_nll, (), False), (gaussian_nll, "y", False), (squares, None, False)]
+
+
+@pytest.mark.parametrize(("loss", "target", "taken"), TAKEN, ids=str)
+def test_data_that_are_called_so_are_the_target_of_what_is_called_a_likelihood(loss, target, taken):
+    names = loss.__code__.co_varnames[:2]
+    given = {names[0]: torch.randn(6, 1), names[1]: torch.randn(6)}
+    report = nllcheck.check_function(loss, given, target=target, sweep=f"{names[0]}=-1:1:11", effort="quick")
+    assert ("y is taken for the target, by its name; target=... says otherwise" in report.notes) == taken
+
+
+def test_by_position_and_of_numpy_arrays():
+    arrays = tuple(value.numpy() for value in batch())
+    by_position = nllcheck.check(squares, model(), arrays, sweep="output=-1:1")
+    assert by_position.to_dict() == nllcheck.check(squares, model=model(), batch=batch(), sweep="output=-1:1").to_dict()
 
 
 def test_a_raising_loss_names_the_users_line():

@@ -17,6 +17,7 @@ RANKS = (
     ("disk",),
     ("types",),
     ("ops", "graphs", "clamps", "autocast", "memo", "names", "resources", "expr", "yamltree", "callable_module"),
+    ("calls",),
     ("target", "match"),
     ("config", "rules", "prepare", "scan"),
     ("load",),

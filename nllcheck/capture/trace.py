@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import stateless
 
 from nllcheck import ops
+from nllcheck.capture.cross_entropy import whole_cross_entropy
 from nllcheck.capture.custom import custom_functions
 from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
@@ -166,7 +167,8 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
     """
     with custom_functions() as met:
         try:
-            module = _traced(prog, seed, lambda call: functionalize(call, remove="mutations"))
+            with whole_cross_entropy():
+                module = _traced(prog, seed, lambda call: functionalize(call, remove="mutations"))
         except Exception as refused:
             try:
                 module = _traced(prog, seed, through_saved)

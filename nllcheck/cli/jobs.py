@@ -77,9 +77,17 @@ def _newest(path: str) -> str:
         return path
     bundles = sorted(Path(path).glob("nllcheck-step-*.pt"), key=lambda p: (p.lstat().st_mtime, p.name))
     if not bundles:
-        hint = "name a checkpoint in it; nllcheck.Guard writes nllcheck-step-*.pt"
-        raise NllcheckError("there is no bundle in this folder", where=path, hint=hint)
+        raise NllcheckError("there is no bundle of nllcheck.Guard in this folder", where=path, hint=_named(path))
     return str(bundles[-1])
+
+
+def _named(folder: str) -> str:
+    """How the checkpoints of a folder are named on a command line."""
+    kinds = sorted({p.suffix for p in Path(folder).iterdir() if p.suffix in (".pt", ".pth", ".ckpt", ".safetensors")})
+    globs = " ".join(str(Path(folder) / f"*{kind}") for kind in kinds)
+    if not globs:
+        return "name a checkpoint; nllcheck.Guard writes nllcheck-step-*.pt"
+    return f"name a checkpoint in it, or several of one run, oldest first: nllcheck run {globs}"
 
 
 def _job(

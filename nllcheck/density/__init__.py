@@ -31,7 +31,7 @@ from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
-__all__ = ["check_options", "density"]
+__all__ = ["check_options", "density", "has_question"]
 
 
 def check_options(support: str | None, base_measure: str | None) -> None:
@@ -63,6 +63,11 @@ def density(
     answer = _answered(own or graph, ways, support, base_measure, claims, memory, moved)
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
+
+
+def has_question(graph: LossGraph, loss_name: str, nll: bool) -> bool:
+    """Is there a target, or are there data in its place? If not, `density` says so at once."""
+    return bool(graph.graph.targets) or ((nll or says_likelihood(loss_name)) and of_inputs(graph) is not None)
 
 
 def _parameters(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[int, ...]]:

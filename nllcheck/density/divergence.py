@@ -8,7 +8,6 @@ not belong.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -33,7 +32,7 @@ from nllcheck.types import Divergence, Node
 SETTINGS = 48  # of mu and sigma
 DRAWS = 24  # nodes of the quadrature over the noise
 MOST_WORK = 1e8  # elements of the model's tensors
-MOST_FITTED = 64  # elements of mu
+MOST_FITTED = 2048  # elements of mu
 FELT = 0.01  # nats
 SIGMA = (0.1, 10.0)  # standard deviations of the posterior that are tried
 SHIFTS = torch.linspace(-100, 100, 401, dtype=WIDE)  # of the raw scale
@@ -162,30 +161,37 @@ def _told(
             f"{-fit.entropy:.4g}, sigma^2 {fit.square:.4g}, mu^2 {fit.mean_square:.4g}, sigma {fit.scale:.2g}. A "
             "divergence has the same weight at sigma^2 and mu^2 and none at sigma."
         )
-    weight, spread = abs(fit.entropy), math.sqrt(abs(fit.entropy / (2 * fit.mean_square)))
-    middle = -fit.mean / (2 * fit.mean_square)
-    prior = _prior(middle, spread)
+    weight = abs(fit.entropy)
+    prior = _prior(fit.prior)
     times = "" if abs(weight - 1) < SAME else f"{weight:.4g} times "
     if name == "reversed":
         return (
             f"The KL term has the wrong sign: it is minus {times}the divergence of {drawn} from {prior}, so the loss "
             "rewards a posterior that leaves its prior."
         )
+    text = (
+        f"The terms without target are {times}the KL divergence of {drawn} from {prior}: never negative, 0 where the "
+        "two agree."
+    )
+    if fit.prior is None and len(fit.each) < graph.values[latent.sample].numel():
+        return text  # of the others no prior is known
+    return text + _on_batch(graph, samples, latent, terms, fit, draws)
+
+
+def _on_batch(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term], fit: Fit, draws: int) -> str:
     here = _evaluated(samples, latent, terms, (samples.base[0][None], samples.base[1][None]), draws)
     by_sample = graph.values[latent.sample].shape[:1] == samples.shape[:1]
     count, unit = (samples.shape[0], "nats a sample") if by_sample else (1, "nats")
     noise = f" (one draw of it: standard deviation {float(here[3].sum().sqrt()) / count:.3g})" if draws > 1 else ""
-    text = (
-        f"The terms without target are {times}the KL divergence of {drawn} from {prior}: never negative, 0 where the "
-        f"two agree. On the batch it is {float(_divergence(here, fit).sum()) / count:.4g} {unit}{noise}."
-    )
+    text = f" On the batch it is {float(fit.divergence(*here[:2]).sum()) / count:.4g} {unit}{noise}."
     return text + _held(here, fit, draws) + _floor(graph, samples, latent, terms, fit, draws)
 
 
 def _told_turned(graph: LossGraph, latent: Latent, other: Turned) -> str:
     times = "" if abs(other.weight - 1) < SAME else f"{other.weight:.4g} times "
     return (
-        f"The KL term is turned round: it is {times}the divergence of the prior {_prior(other.middle, other.spread)} "
+        f"The KL term is turned round: it is {times}the divergence of {'the prior ' if other.prior else ''}"
+        f"{_prior(other.prior)} "
         f"from {_drawn(graph, latent)}. The bound on the likelihood takes that of the posterior from the prior; this "
         "one makes the posterior cover the prior, wherever the data are."
     )
@@ -196,21 +202,16 @@ def _drawn(graph: LossGraph, latent: Latent) -> str:
     return f"the normal posterior that {label_of(graph.graph, latent.sample)} is drawn from{place}"
 
 
-def _prior(middle: float, spread: float) -> str:
+def _prior(prior: tuple[float, float] | None) -> str:
+    if prior is None:
+        return "normal priors that differ from element to element"
+    middle, spread = prior
     return f"N({middle if abs(middle) > PLAIN * spread else 0:.3g}, {spread:.3g}^2)"
-
-
-def _divergence(here: Evaluated, fit: Fit) -> torch.Tensor:
-    """The closed form at mu and sigma."""
-    mean, scale = here[:2]
-    middle, square = -fit.mean / (2 * fit.mean_square), fit.entropy / (2 * fit.mean_square)
-    away = (scale**2 + (mean - middle) ** 2) / (2 * square)
-    return fit.entropy * (0.5 * math.log(square) - torch.log(scale) + away - 0.5)
 
 
 def _held(here: Evaluated, fit: Fit, draws: int) -> str:
     """Elements of the batch that the loss holds above their divergence (free bits, Kingma et al. 2016)."""
-    own, counted = _divergence(here, fit)[0], here[2][0]
+    own, counted = fit.divergence(*here[:2])[0], here[2][0]
     held = counted - own > FELT
     if draws > 1 or not bool(held.any()):
         return ""
@@ -230,7 +231,7 @@ def _floor(graph: LossGraph, samples: Samples, latent: Latent, terms: list[Term]
     down = torch.linspace(0, 60, SETTINGS, dtype=WIDE).reshape(-1, *(1 for _ in samples.base[1].shape))
     raw = (samples.base[0].expand(SETTINGS, *samples.base[0].shape), samples.base[1] - down)
     here = _evaluated(samples, latent, terms, raw, draws)
-    change = (here[2] - _divergence(here, fit)) - (here[2] - _divergence(here, fit))[:1]
+    change = (here[2] - fit.divergence(*here[:2])) - (here[2] - fit.divergence(*here[:2]))[:1]
     near = here[1] < 2 * added
     if not bool(near.any()) or float(change[near].abs().min()) < FELT:
         return ""

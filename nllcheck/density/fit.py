@@ -33,7 +33,9 @@ def measured_on(
     `memory`: bytes that it may take; `moved`: as in `samples_of`. Raises UndecidedError where there is none.
     """
     if not graph.graph.targets:
-        raise UndecidedError("the loss has no target; name it with target=... for a bare function")
+        undivided = "the loss has no target that is known; a batch (inputs, targets) says which tensor it is"
+        bare = "the loss has no target; name it with target=..."
+        raise UndecidedError(undivided if graph.program.model is not None else bare)
     samples = samples_of(graph, by_rows=asked in ROWS, memory=memory, moved=moved)
     target = samples.moved[samples.which]
     support = support_of(graph, target, asked)

@@ -7,7 +7,6 @@ sigma^2, mu^2 and mu. Turned round, KL(N(m, s^2) || N(mu, sigma^2)) = log(sigma 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +15,12 @@ import torch
 EXACT = 1e-3  # of the term's range: what a fit may leave, an epsilon beside sigma included
 PLAIN = 1e-6  # the same where the fit says that something is wrong
 SAME = 1e-2
+MOST_OF = 0.9  # of the elements must have the same prior for it to be told
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients, the median over elements: of -log sigma, sigma^2, mu^2, mu, sigma and 1."""
+    """Coefficients, the median over elements: of -log sigma, sigma^2, mu^2, mu, sigma and 1; and (n, 6) of each."""
 
     entropy: float
     square: float
@@ -29,45 +29,72 @@ class Fit:
     scale: float
     constant: float
     left: float  # the largest residual, of the term's range
+    each: torch.Tensor
+
+    @property
+    def prior(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of the prior; None where it is another from element to element."""
+        return _shared(*_priors(self.each))
+
+    def divergence(self, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """The closed form at (S, n) mu and sigma: from the prior, or, of all elements, from those of each."""
+        each = self.each if self.prior is None else self.each.median(0, keepdim=True).values
+        middle, square = _priors(each)
+        away = (scale**2 + (mean - middle) ** 2) / (2 * square)
+        return each[:, 0] * (0.5 * torch.log(square) - torch.log(scale) + away - 0.5)
+
+
+def _priors(each: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of the prior of each element, from (n, 6) coefficients."""
+    entropy, _, square, linear = each.T[:4]
+    return -linear / (2 * square), entropy / (2 * square)
+
+
+def _shared(middles: torch.Tensor, squares: torch.Tensor) -> tuple[float, float] | None:
+    """Mean and standard deviation that most of the elements have."""
+    middle, square = float(middles.median()), float(squares.median())
+    same = ((middles - middle).abs() < SAME * abs(square) ** 0.5) & ((squares - square).abs() < 2 * SAME * abs(square))
+    return (middle, abs(square) ** 0.5) if float(same.double().mean()) > MOST_OF else None
 
 
 @dataclass(frozen=True)
 class Turned:
-    """The divergence of the prior from the posterior: its weight, and the prior's mean and standard deviation."""
+    """The divergence of the prior from the posterior: its weight, and the prior as `Fit` has it."""
 
     weight: float
-    middle: float
-    spread: float
+    prior: tuple[float, float] | None
 
 
 def fitted(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Fit:
     """The fit of (S, n) values at (S, n) mu and sigma."""
     columns = [-torch.log(scale), scale**2, mean**2, mean, scale, torch.ones_like(mean)]
-    (entropy, square, mean_square, slope, linear, one), left = _solved(columns, value)
-    return Fit(entropy, square, mean_square, slope, linear, one, left)
+    each, left = _solved(columns, value)
+    entropy, square, mean_square, slope, linear, one = each.median(0).values.tolist()
+    return Fit(entropy, square, mean_square, slope, linear, one, left, each)
 
 
 def turned(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Turned | None:
     """The fit of the divergence taken the other way round; None where it is not that."""
     precision = scale**-2
     columns = [torch.log(scale), precision, mean**2 * precision, mean * precision, torch.ones_like(mean)]
-    (log, one, square, linear, _), left = _solved(columns, value)
+    each, left = _solved(columns, value)
+    log, _, square, *_ = each.median(0).values.tolist()
     if left > PLAIN or log <= 0 or abs(square - log / 2) > SAME * log:
         return None
-    middle = -linear / log
-    variance = 2 * one / log - middle**2
-    return Turned(log, middle, math.sqrt(variance)) if variance > 0 else None
+    middles = -each[:, 3] / each[:, 0]
+    squares = 2 * each[:, 1] / each[:, 0] - middles**2
+    return Turned(log, _shared(middles, squares)) if float(squares.median()) > 0 else None
 
 
-def _solved(columns: list[torch.Tensor], value: torch.Tensor) -> tuple[list[float], float]:
-    """Least squares, every element of mu on its own: a prior may differ from element to element. The median over
-    elements of the coefficients, and of the largest residual as a share of the term's range. All (S, n)."""
+def _solved(columns: list[torch.Tensor], value: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Least squares of (S, n) values, every element of mu on its own: a prior may differ from element to element. The
+    (n, C) coefficients, and the median over elements of the largest residual as a share of the term's range."""
     base = torch.stack(columns, -1).movedim(1, 0)
     size = base.abs().amax(1, keepdim=True)
     found = torch.linalg.lstsq(base / size, value.T[..., None]).solution
     left = (value.T - (base / size @ found)[..., 0]).abs().amax(1)
     span = (value.amax(0) - value.amin(0)).clamp(min=1e-300)
-    return (found[..., 0] / size[:, 0]).median(0).values.tolist(), float((left / span).median())
+    return found[..., 0] / size[:, 0], float((left / span).median())
 
 
 def name_of(fit: Fit) -> Literal["kl", "reversed", "none"] | None:

@@ -13,7 +13,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.detect.births import Births, Culprit
-from nllcheck.graphs import ancestors
+from nllcheck.graphs import ancestors, refs
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placements
 from nllcheck.sweep.watch import Trace
@@ -60,17 +60,29 @@ def _harm_before(
     by_origin = {op.origin: op.name for op in reversed(joint.ops.values()) if op.phase == "forward"}
     before = sorted(i for i in ancestors(graph, culprit.origin) if i in by_origin and i != culprit.origin)
     harmed = [(i, h) for i in before if (h := harm_of(graph.nodes[i].op, *(v.get(by_origin[i]) for v in values)))]
+    own = [op.name for op in joint.ops.values() if (op.origin, op.phase) == (culprit.origin, culprit.phase)]
+    if any(_is_bad(values[1].get(name)) for name in own):  # float64 fails as well, and tells no cause from another
+        nearest = [(i, h) for i in before if (h := _vanished(graph, i, by_origin, values[1]))][-1:]
+        harmed = nearest or [(i, h) for i, h in harmed if h[0] != "absorption"]
 
     def leads(k: int) -> bool:
         given = {(name := by_origin[harmed[k][0]]): values[0][name]}
         there = values_at(joint, axis, point, torch.float64, given)
-        own = (op.name for op in joint.ops.values() if (op.origin, op.phase) == (culprit.origin, culprit.phase))
         return any(_is_bad(there[name]) for name in own)
 
     if not harmed:
         return []
     index, (what, value) = harmed[_first(len(harmed), leads)]
     return [ChainStep(index, graph.nodes[index].op, what, graph.nodes[index].site, value)]  # type: ignore[arg-type]
+
+
+def _vanished(graph: Graph, node: int, names: Mapping[int, str], reference: Values) -> tuple[str, float] | None:
+    """What float64, too, has rounded to a value that the op cannot have at a finite argument: exp(-1000) = 0."""
+    found, read = reference.get(names[node]), [reference.get(names.get(r, "")) for r in refs(graph.nodes[node])]
+    if not isinstance(found, torch.Tensor) or any(_is_bad(value) for value in read):
+        return None
+    end = next((e for e in ops.row(graph.nodes[node].op).saturates if bool((found == e).any())), None)
+    return None if end is None else ("saturation" if end else "underflow", end)
 
 
 def _first(count: int, leads: Callable[[int], bool]) -> int:

@@ -72,16 +72,9 @@ def _without_onsets(events: list[Event]) -> list[Event]:
     kept = []
     for event in events:
         folded = [e for e in events if onsets.get(id(e)) is event]
-        note = "; ".join(filter(None, [event.detail, *(_onset_note(e, event) for e in folded[:1])]))
         first = folded[0].threshold[1] if folded and folded[0].threshold else None
-        kept += [] if id(event) in onsets else [replace(event, detail=note, onset=first)]
+        kept += [] if id(event) in onsets else [replace(event, onset=first)]
     return kept
-
-
-def _onset_note(onset: Event, failure: Event) -> str:
-    if not onset.threshold or not failure.threshold or (onset.axis and onset.axis.moves):
-        return ""  # a share of the way to a found point says nothing
-    return f"the gradient fails earlier, from {onset.threshold[1]:.9g}"
 
 
 def _same_side(a: Event, b: Event) -> bool:

@@ -1,8 +1,10 @@
 """How many bits each source line keeps: its ops in the training dtype against float64, over the axes near the batch.
 
 An op's error counts against the largest element of its output. Where that passes through zero (over the axis or the
-elements), against what is usual on the axis: a difference that happens to vanish has lost nothing. What an op has
-lost itself are the bits that its inputs still had (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 1.7).
+elements), against what is usual on the axis: a difference that happens to vanish has lost nothing. Where even float64
+is left with rounding alone, the exact value is 0 as far as anyone can tell (the gradient of a largest value that is
+taken out and added again), and there is nothing to compare with. What an op has lost itself are the bits that its
+inputs still had (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 1.7).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ NEAR = 10.0  # times the batch's range
 POINTS = 48  # looked at on an axis, fewer where they cost more elements than this:
 WORK = 2e6
 WORN = 0.5  # of the dtype's bits: where fewer are left is told as a stretch of the axis
+_NOISE = 2.0**6  # times the error that float64 has where the dtype has its own: a value below is rounding
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
 
 Table = torch.Tensor  # (P, N) bits that N ops have right at P points; inf where there is nothing to compare
@@ -122,6 +125,7 @@ def _kept(found: Difference) -> Table:
         size[:, k] = torch.maximum(own, own[torch.isfinite(own)].nanmedian())
     bits = torch.log2(size / found.error).clamp(min=0).minimum(1 - torch.log2(found.eps))
     known = torch.isfinite(found.error) & torch.isfinite(size) & (size > found.tiny * _SMALLEST)
+    known &= size > found.error * (_NOISE * torch.finfo(torch.float64).eps / found.eps)
     return torch.where(known, bits, math.inf)
 
 

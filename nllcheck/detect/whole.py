@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -75,7 +76,19 @@ def _on_all(event: Event, joint: Joint, names: tuple[str, ...]) -> Event | None:
     assert event.axis
     single = Single(joint, event.axis, names)
     pair = _threshold(event, joint, single) or _begins(event, joint, single)
-    return with_edge(event, single, pair) if pair else None
+    return with_edge(_with_onset(event, single, pair), single, pair) if pair else None
+
+
+def _with_onset(event: Event, single: Single, pair: Pair) -> Event:
+    """With the value from which the gradient of all rows fails before the loss: a mean over more rows is less steep."""
+    if event.onset is None or event.axis is None:
+        return event
+    question = Question(single, lambda t: ~torch.isfinite(t.gradient_low + t.gradient_high).numpy())
+    if question.at(event.onset):
+        return event
+    dtype = single.joint.base[single.joint.moved.index(event.axis.node)].dtype
+    edge = confirmed(question.at, (event.onset, pair[0]), dtype) if question.at(pair[0]) else None
+    return replace(event, onset=edge[1] if edge else None)
 
 
 def _threshold(event: Event, joint: Joint, single: Single) -> Pair | None:

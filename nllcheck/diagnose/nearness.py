@@ -96,10 +96,11 @@ def is_left_alone(judged: Judged, rule: Severity | None) -> bool:
     """Is the loss flat where it fails, so that training has no reason to go there (a sigma of e^-88 in a mixture)?
 
     A single trained number goes where its own slope takes it: one of exactly 0, as behind a clamp, ends the way there,
-    whatever the rule says. A model's output goes where other samples take it, too, and a value inside the model has no
-    optimum of its own.
+    whatever the rule says, a temperature inside the model among them. A model's output goes where other samples take
+    it, too, and another value inside the model has no optimum of its own.
     """
     axis = judged.event.axis
-    if axis is None or axis.moves or axis.role == "hidden" or not abs(judged.reference_slope) < FLAT:
+    if axis is None or axis.moves or not abs(judged.reference_slope) < FLAT:
         return False
-    return rule == "warning" or (judged.reference_slope == 0 and axis.observed[0] == axis.observed[1])
+    own = axis.role != "hidden" and rule == "warning"
+    return own or (judged.reference_slope == 0 and axis.observed[0] == axis.observed[1])

@@ -31,7 +31,10 @@ def ruled(graph: Graph, judged: Judged, explanation: Explanation) -> Words:
 
 def and_detail(message: str, event: Event) -> str:
     span = f", {_on(event)}" if event.kind == "precision" else ""
-    return f"{message.rstrip('.')}; {event.detail}{span}." if event.detail else message
+    told = [event.detail + span] if event.detail else []
+    if event.onset is not None and not (event.axis and event.axis.moves):  # a share of a way to a point says nothing
+        told.append(f"the gradient fails earlier, from {event.onset:.9g}")
+    return f"{message.rstrip('.')}; {'; '.join(told)}." if told else message
 
 
 def unruled(graph: Graph, judged: Judged) -> Words:

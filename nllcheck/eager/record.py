@@ -176,7 +176,7 @@ def record(
                 if backward:
                     _backward(found, mode, loss, starts, trained, moved, direction)
         except Exception as error:  # whatever the user's code raises at this point is the finding
-            found.error = error
+            found.error = error.with_traceback(None)  # its frames hold every value of the run, and the run holds it
     return found
 
 

@@ -1,4 +1,4 @@
-"""One run of the user's function that is asked one thing: does it raise?"""
+"""One run of the user's function that is asked one thing: does it raise? And what is said of one that does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.trace import Program
 from nllcheck.eager.record import Override, starts_of
+from nllcheck.errors import NllcheckError
+from nllcheck.sweep.place import place
+from nllcheck.types import Axis
 
 
 class _Counter(SiteMode):
@@ -41,3 +44,18 @@ def refused(
     except Exception:  # whatever the user's code raises
         return True
     return False
+
+
+def placing(axis: Axis, point: torch.Tensor) -> Override:
+    """What becomes of an op's output with the axis at a point (0-d)."""
+    return lambda out: place(axis, out, point.to(out.dtype))[0]
+
+
+def told(error: Exception) -> NllcheckError:
+    """What is said of a loss that the batch itself does not get through, with its gradient."""
+    text = (str(error).strip() or "no message").splitlines()[0]
+    if isinstance(error, NotImplementedError) and "derivative" in text:
+        hint = "what is data, and needs none, can be named as a target: check_function(..., target=(...))"
+        return NllcheckError(f"torch cannot train this loss: {text.rstrip('.')}", hint=hint)
+    message = f"the loss cannot be followed op by op: {type(error).__name__}: {text}"
+    return NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")

@@ -21,8 +21,8 @@ from nllcheck.detect.births import intervals
 from nllcheck.detect.threshold import one_by_one
 from nllcheck.eager.events import Offence, event_at, offences, refusals, state_of
 from nllcheck.eager.graph import Book
-from nllcheck.eager.record import Key, Override, Record, record
-from nllcheck.eager.refusal import refused
+from nllcheck.eager.record import Key, Record, record
+from nllcheck.eager.refusal import placing, refused, told
 from nllcheck.errors import NllcheckError
 from nllcheck.judge.verdict import Reference, judged_by
 from nllcheck.sweep.place import place
@@ -72,7 +72,7 @@ class Bench:
         if axis.node < len(tensors):
             tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
             return self._record(tensors, axis.node, direction)
-        return self._record(tensors, (self._key(axis), _placing(axis, point)), direction)
+        return self._record(tensors, (self._key(axis), placing(axis, point)), direction)
 
     def refuses(self, base: Record, axis: Axis, value: float) -> bool:
         """Does the forward pass raise with the axis at `value`? `base`: the run on the batch itself."""
@@ -81,7 +81,7 @@ class Bench:
             tensors[axis.node] = place(axis, tensors[axis.node], point)[0]
             return refused(self.book.program, self.seed, tensors)
         position = next(i for i, step in enumerate(base.steps) if step.key == self._key(axis)) - base.leaves
-        return refused(self.book.program, self.seed, tensors, (position, _placing(axis, point)))
+        return refused(self.book.program, self.seed, tensors, (position, placing(axis, point)))
 
     def _key(self, axis: Axis) -> Key:
         return next(k for k, i in self.book.index.items() if i == axis.node)
@@ -91,10 +91,6 @@ class Bench:
         return run(self.book.program, self.seed, tensors, *moved)
 
 
-def _placing(axis: Axis, point: torch.Tensor) -> Override:
-    return lambda out: place(axis, out, point.to(out.dtype))[0]
-
-
 def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: int | None) -> Outcome:
     """Check a loss that could not be captured. Fewer points, boundary axes only, no sign counts."""
     bench = Bench(Book(program(target, batch)), seed)
@@ -102,7 +98,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     base = bench.batch()
     pace = time.perf_counter() - began
     if base.error is not None:
-        raise _refusal(base.error)
+        raise told(base.error)
     bench.book.add(base)
     bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
     loss = base.steps[base.loss_step].value
@@ -123,16 +119,6 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     skipped: tuple[str, ...] = ("sign changes and intermediates: because the loss was run op by op, not as a graph",)
     skipped += (f"{', '.join(late)}: because {SECONDS:.0f} seconds were up; name one with --sweep",) if late else ()
     return Outcome(bench.book.graph, tuple(judged), tuple(tables), loss, skipped)
-
-
-def _refusal(error: Exception) -> NllcheckError:
-    """What is said of a loss that the batch itself does not get through, with its gradient."""
-    text = (str(error).strip() or "no message").splitlines()[0]
-    if isinstance(error, NotImplementedError) and "derivative" in text:
-        hint = "what is data, and needs none, can be named as a target: check_function(..., target=(...))"
-        return NllcheckError(f"torch cannot train this loss: {text.rstrip('.')}", hint=hint)
-    message = f"the loss cannot be followed op by op: {type(error).__name__}: {text}"
-    return NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")
 
 
 def _on_batch(bench: Bench, base: Record, event: Event) -> Judged:
@@ -193,16 +179,30 @@ def _swept(
     bench: Bench, axis: Axis, values: torch.Tensor, known: set[Offence], dtype: torch.dtype
 ) -> tuple[SweepTable, list[Event]]:
     points = values.tolist()
-    runs = [bench.at(axis, v) for v in points]
-    for run in runs:
-        bench.book.add(run)
-    blamed = [offences(run) | refusals(run) for run in runs]
+    shown = [_shown(bench, axis, v) for v in points]
+    blamed = [one.blamed for one in shown]
     events = []
     for offence in sorted({o for found in blamed for o in found} - known, key=str):
         events += located(bench, axis, points, [offence in found for found in blamed], offence, dtype)
-    states = tuple(_STATES[max((state_of(g) for g in run.gradients), default=0)] for run in runs)
-    table = SweepTable(axis, tuple(points), tuple(r.loss for r in runs), tuple(r.slope for r in runs), states)
-    return table, events
+    losses, slopes, states = (tuple(getattr(s, field) for s in shown) for field in ("loss", "slope", "state"))
+    return SweepTable(axis, tuple(points), losses, slopes, states), events
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is kept of a run: its record holds every value of the program."""
+
+    blamed: set[Offence]
+    loss: float
+    slope: float
+    state: State
+
+
+def _shown(bench: Bench, axis: Axis, value: float) -> _Shown:
+    run = bench.at(axis, value)
+    bench.book.add(run)
+    state = _STATES[max((state_of(g) for g in run.gradients), default=0)]
+    return _Shown(offences(run) | refusals(run), run.loss, run.slope, state)
 
 
 def located(

@@ -16,7 +16,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual
 from nllcheck.detect.events import batch_axis
-from nllcheck.detect.threshold import Question, Single, bisect
+from nllcheck.detect.threshold import Pair, Question, Single, bisect
 from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
 from nllcheck.sweep.joint import Joint, of_batch
@@ -146,7 +146,7 @@ def _crossing(graph: LossGraph, joint: Joint, trace: Trace, near: _Near, turns: 
 
 def _told(
     graph: LossGraph, axis: Axis, near: _Near, turn: tuple[int, int], count: int, cause: str, known: str,
-    pair: tuple[float, float] | None,
+    pair: Pair | None,
 ) -> Judged:  # fmt: skip
     a, b = turn
     ends = float(near.points[a]), float(near.points[b])
@@ -167,7 +167,7 @@ def _reference(known: str) -> str:
     return "exact" if known.endswith("exact arithmetic") else "float64"
 
 
-def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tuple[float, float] | None:
+def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> Pair | None:
     """The adjacent floats between which the computed slope changes sign."""
     low, high = (float(near.points[k]) for k in turn)
     after = math.copysign(1.0, float(near.wide[turn[1]]))
@@ -175,10 +175,8 @@ def _place(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tu
     return bisect(question, low, high, trace.points.dtype)
 
 
-def _cause(
-    joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]
-) -> tuple[str, str, tuple[float, float] | None]:
-    """(optimum, kink or rounding; how it is known; the adjacent floats where the computed slope turns)."""
+def _cause(joint: Joint, trace: Trace, near: _Near, turn: tuple[int, int]) -> tuple[str, str, Pair | None]:
+    """(optimum, kink or rounding; how it is known; the floats between which it lies)."""
     sides = [_slope(joint, trace.axis, float(near.points[k]), float(near.wide[k])) for k in turn]
     exact = all(name == "exact arithmetic" for _, name in sides)
     if exact and sides[0][0] * sides[1][0] >= 0:

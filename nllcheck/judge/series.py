@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from nllcheck.axes import label_of
+from nllcheck.axes import depends_on, label_of
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, promoted
@@ -97,10 +97,13 @@ def _with_state(graph: LossGraph, state: Mapping[str, torch.Tensor]) -> list[tor
 def over_samples(graph: LossGraph, reading: Reading, wide: Reading) -> list[Judged]:
     """Per head: the channel whose gradient changes sign most often from one sample or time step to the next.
 
-    Rows of a parameter are no samples, and nobody trains what a model reads.
+    Rows of a parameter, or of what is computed from parameters alone, are no samples; and nobody trains what a model
+    reads.
     """
     edges = boundary(graph.graph)
-    given = edges.outputs if graph.program.model is not None else (*edges.outputs, *edges.inputs)
+    data = {n.index for n in graph.graph.nodes if n.op == "input" and n.name not in graph.graph.weights}
+    outputs = set(edges.outputs) & depends_on(graph.graph, data)
+    given = outputs if graph.program.model is not None else {*outputs, *edges.inputs}
     found = []
     for node, grad, exact in zip(heads_of(graph), reading.gradients, wide.gradients, strict=True):
         if node in given and grad.dim() >= 2 and grad.numel() > grad.shape[-1] and bool(torch.isfinite(grad).all()):
@@ -127,8 +130,9 @@ def _head_series(graph: LossGraph, node: int, grad: torch.Tensor, exact: torch.T
 
 
 def _steps(grad: torch.Tensor) -> tuple[int, str]:
-    if grad.dim() >= 3:
-        return grad.reshape(-1, *grad.shape[-2:]).shape[0] * (grad.shape[-2] - 1), "steps in time"
+    if grad.dim() >= 3:  # of a sequence that is time; of anchors, draws or pixels it is not, and no shape tells
+        what = f"steps along dimension {grad.dim() - 2}" + " (time, of a sequence)" * (grad.dim() == 3)
+        return grad.reshape(-1, *grad.shape[-2:]).shape[0] * (grad.shape[-2] - 1), what
     return grad.shape[0] - 1, f"step{'' if grad.shape[0] == 2 else 's'} from sample to sample"
 
 

@@ -200,7 +200,8 @@ def _span(finding: Finding) -> str:
 def reference(finding: Finding, facts: Facts) -> str:
     """What the same formula gives in more precise arithmetic, beside what training sees."""
     better = _pair(finding.reference_loss, finding.reference_slope)
-    if not better:
+    fails = finding.reference_loss is not None and not math.isfinite(finding.reference_loss)
+    if not better or (fails and finding.verdict == "defect"):  # of a defect the reason says what the value is
         return ""
     seen = _pair(finding.loss, finding.slope)
     where = ""

@@ -83,9 +83,10 @@ def _is_graph(value: torch.Tensor) -> bool:
 
 
 def _lone_node(i: int, leaf: Leaf) -> Variant:
-    """A node that nobody is next to, itself left out, too."""
-    value = leaf.value.clone()
+    """A node that nobody is next to, itself left out, too, unless every node has a loop: that was put there."""
+    value, looped = leaf.value.clone(), bool(leaf.value.diagonal().all())
     value[0] = value[:, 0] = 0
+    value[0, 0] = looped
     return Variant(f"node 0 of {leaf.name} without neighbours", i, value)
 
 

@@ -91,10 +91,12 @@ class Attention(torch.nn.Module):
         return self.head(torch.softmax(score, -1) @ self.nodes)
 
 
-@pytest.mark.parametrize(("nowhere", "ops"), [(-math.inf, ["softmax"]), (-1e9, [])])
-def test_a_node_without_neighbours(nowhere, ops):
+@pytest.mark.parametrize(("nowhere", "loops", "ops"), [(-math.inf, 0, ["softmax"]), (-math.inf, 1, []), (-1e9, 0, [])])
+def test_a_node_without_neighbours(nowhere, loops, ops):
+    """But for the loop that every node has been given."""
     torch.manual_seed(0)
-    report = nllcheck.check(torch.nn.functional.mse_loss, model=Attention(nowhere), batch=(GRAPH, X))
+    graph = torch.where(torch.eye(6).bool(), float(loops), GRAPH)
+    report = nllcheck.check(torch.nn.functional.mse_loss, model=Attention(nowhere), batch=(graph, X))
     found = [f for f in report.findings if f.severity != "note"]
     assert [f.op for f in found] == ops
     assert all("node 0 of" in f.axis for f in found)

@@ -40,6 +40,25 @@ def test_a_layer_gives_its_name_to_what_it_gives_and_a_sweep_knows_it():
     assert fed.fix == "nll_loss(log_softmax(linear_output), target)"
 
 
-def test_a_layer_that_is_asked_twice_gives_no_name():
-    labels, _ = labels_of(Twice())
-    assert not any("head.output" in label for label in labels)
+def test_of_a_layer_that_is_asked_twice_the_second_says_so():
+    labels, _ = labels_of(Twice(), effort="quick")
+    assert "head.output_2[..., 0]" in labels
+    assert labels_of(Twice(), sweep={"head.output_2[...,0]": (-9, 9)})[0] == {"head.output_2[..., 0]"}
+
+
+class Scores(nn.Module):
+    """What comes from no layer and has no name, in an expression that is too long to be one."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.key, self.value = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return torch.log_softmax(self.key(x) @ self.value(x).transpose(0, 1)[:3, :3], -1)
+
+
+def test_what_no_layer_gives_is_named_by_op_and_line():
+    line = Scores.forward.__code__.co_firstlineno + 1
+    labels, _ = labels_of(Scores(), effort="quick")
+    assert f"matmul_on_line_{line}[..., 0]" in labels, labels

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 import torch.distributions as D
 import torch.nn.functional as F
 
 import nllcheck
+from nllcheck.eager.raises import raises
+from nllcheck.eager.run import Bench
+from nllcheck.target import Batch, Target
 
 GENERATOR = torch.Generator().manual_seed(3)
 A, B, Y = (torch.randn(6, generator=GENERATOR) for _ in range(3))
@@ -74,3 +79,20 @@ def test_distributions_are_left_as_they_were():
     assert D.Distribution.__init__ is before
     with pytest.raises(ValueError):
         D.Normal(0.0, -1.0)
+
+
+def test_one_run_is_held_at_a_time(monkeypatch):
+    """A record holds every value of the program: ten of a large model's are a gigabyte."""
+    held, most, plain = weakref.WeakSet(), [], Bench.at
+
+    def counted(self, axis, value, dtype=None):
+        run = plain(self, axis, value, dtype)
+        held.add(run.steps[0].value)
+        most.append(len(held))
+        return run
+
+    monkeypatch.setattr(Bench, "at", counted)
+    given = {"a": A, "b": B, "y": Y}
+    batch = Batch(kwargs=given, whole=given)
+    assert raises(Target("t", asserted, "t", None, (batch,), "function", target_names=("y",)), batch, 0, True).judged
+    assert len(most) > 20 and max(most) <= 2

@@ -92,6 +92,19 @@ def test_its_size_on_the_batch_is_torchs_own(name):
     assert f"On the batch it is {float(exact):.4g} nats a sample" in text
 
 
+def test_priors_that_the_model_gives_are_not_told_as_one():
+    """A neural process: the prior of each sample is made from its context."""
+    middle, spread = draw(3, N, 2), torch.exp(0.3 * draw(4, N, 2))
+
+    def conditional(mu, raw, z):
+        return D.kl_divergence(D.Normal(mu, half(raw)), D.Normal(middle, spread))
+
+    [found] = divergences(captured(elbo(conditional), BATCH))
+    exact = conditional(BATCH["mu"], BATCH["raw"], None).sum(-1).mean()
+    assert found.name == "kl" and "from normal priors that differ from element to element" in found.text
+    assert f"On the batch it is {float(exact):.4g} nats a sample" in found.text
+
+
 def by_hand(mu, raw):
     return mu + torch.exp(raw / 2) * torch.randn_like(raw)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck import stages
 from nllcheck.axes import default_axes
 from nllcheck.capture.attempt import captured
 from nllcheck.capture.rows import on_some_rows
@@ -38,6 +39,14 @@ def test_it_is_said_how_many_were_asked():
     tensors = {"mu": torch.zeros(ROWS), "sigma": torch.ones(ROWS), "y": torch.linspace(-2, 2, ROWS)}
     report = nllcheck.check_function(normal_nll, tensors, target="y", points=5, effort="quick")
     assert "density test: made on 256 of the batch's 700 samples" in report.notes
+
+
+def test_where_nothing_is_asked_no_rows_are_captured_for_it(monkeypatch):
+    monkeypatch.setattr(stages, "on_some_rows", None)
+    tensors = {"mu": torch.zeros(ROWS), "sigma": torch.ones(ROWS), "y": torch.linspace(-2, 2, ROWS)}
+    report = nllcheck.check_function(normal_nll, tensors, target=(), points=5, effort="quick")
+    assert any("the loss has no target; name it" in text for text in report.skipped)
+    assert not any("density test: made on" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from nllcheck.config import nearest
 from nllcheck.scan import look
@@ -77,3 +79,32 @@ def test_a_file_that_is_no_toml_stays_as_it_is(tmp_path, monkeypatch, call):
     (tmp_path / "pyproject.toml").write_text("[tool")
     code, _, err = call("init")
     assert code == 2 and "pyproject.toml" in err and (tmp_path / "pyproject.toml").read_text() == "[tool"
+
+
+PROJECTS = {
+    "a/net.py": "class Block(nn.Module):\n    def __init__(self): ...\n"
+    "class Net(nn.Module):\n    def __init__(self):\n        self.block = Block()\n",
+    "a/losses.py": "def ctc(model, batch): ...\ndef _part(a, b): ...\n",
+    "b/net.py": "class Net(nn.Module):\n    def __init__(self): ...\n"
+    "class Module(LightningModule):\n    def training_step(self, batch, index): ...\n",
+    "b/losses.py": "def nll(output, target): ...\ndef helper(a, b): ...\n",
+}
+
+
+@pytest.mark.parametrize("newest", ["a", "b"])
+def test_what_is_set_comes_from_one_project(tmp_path, newest):
+    """And a file is a checkpoint, or a batch, by what it holds."""
+    for name, text in PROJECTS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for k, one in enumerate(sorted("ab", key=lambda one: one == newest)):
+        (tmp_path / one / "runs").mkdir()
+        for name, content in {"runs/last.tar": torch.nn.Linear(2, 2).state_dict(), "dev.pt": torch.zeros(2)}.items():
+            torch.save(content, tmp_path / one / name)
+            os.utime(tmp_path / one / name, (k, k))
+    found = look(tmp_path)
+    first = [some[0] for some in (found.losses, found.models, found.checkpoints, found.batches)]
+    names = {"a": ["losses.py:ctc", "net.py:Net"], "b": ["losses.py:nll", "net.py:Module"]}[newest]
+    assert first == [f"{newest}/{name}" for name in [*names, "runs/last.tar", "dev.pt"]]
+    assert len(found.checkpoints) == len(found.batches) == 2
+    assert set(found.losses) == {"a/losses.py:ctc", "b/losses.py:nll"}

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck.capture.attempt import captured
+from nllcheck.judge import flips as module
 from nllcheck.judge.noise import wilson
-from nllcheck.judge.series import _runs
+from nllcheck.judge.series import _runs, _steps, over_samples, read_all
+from nllcheck.target import Target, split_batch
 from nllcheck.types import Finding
 
 
@@ -43,6 +46,15 @@ def test_an_optimum_is_placed_and_certified(loss, cause):
     assert [f.verdict for f in found] == ["legitimate"]
     assert cause in found[0].message and "certified by exact arithmetic" in found[0].message
     assert found[0].severity == "note"
+
+
+def test_an_optimum_is_looked_for_once(monkeypatch):
+    """A bisection costs as much as the sweep of an axis."""
+    asked, plain = [], module.bisect
+    monkeypatch.setattr(module, "bisect", lambda *given: asked.append(given) or plain(*given))
+    x = torch.rand(8, generator=torch.Generator().manual_seed(0))
+    found = flips(square, {"x": x, "y": torch.full((8,), 1.5)}, "y")
+    assert 0 < len(asked) == sum(f.message.count("(slope") for f in found)
 
 
 def test_a_sign_that_rounding_turns_is_a_defect_with_the_true_slope():
@@ -90,3 +102,34 @@ def test_wilson_interval(successes, draws, low, high):
 def test_runs(signs, said):
     told = _runs(torch.tensor(signs))
     assert said in told and bool(told) == bool(said)
+
+
+class Table(torch.nn.Module):
+    """Logits of a table's own rows, which the loss picks from; `given` adds something of the batch to each."""
+
+    def __init__(self, given):
+        super().__init__()
+        torch.manual_seed(0)
+        self.rows, self.head, self.given = torch.nn.Parameter(torch.randn(6, 4)), torch.nn.Linear(4, 3), given
+
+    def forward(self, x):
+        return self.head(self.rows + x if self.given else self.rows)
+
+
+@pytest.mark.parametrize(("given", "said"), [(0, 0), (1, 1)], ids=["parameters alone", "the batch"])
+def test_rows_of_parameters_alone_are_no_samples(given, said):
+    torch.manual_seed(0)
+    batch = split_batch((torch.randn(6, 4), torch.randn(6, 3)))
+    graph, _ = captured(Target("t", torch.nn.functional.mse_loss, "mse", Table(given), (batch,)), batch, 0)
+    read = [readings[0] for readings in read_all(graph, (batch,), ())]
+    assert len(over_samples(graph, *read)) == said
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "what"),
+    [((8, 2), 7, "steps from sample to sample"), ((4, 5, 2), 16, "(time, of a sequence)"),
+     ((4, 3, 5, 2), 48, "steps along dimension 2")],
+)  # fmt: skip
+def test_what_a_step_goes_along(shape, steps, what):
+    count, words = _steps(torch.zeros(shape))
+    assert count == steps and words.endswith(what)

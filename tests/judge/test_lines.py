@@ -117,6 +117,17 @@ def test_a_difference_that_happens_to_vanish_loses_nothing():
     assert one.worst > 18
 
 
+def test_rounding_that_float64_is_left_with_too_is_nothing_to_compare_with():
+    """torch takes max(-x, 0) out of its logits and adds it again: its gradient is 0 but for rounding, in any dtype."""
+    y = (X > 0.5).float()
+
+    def with_logits(x):
+        return torch.nn.functional.binary_cross_entropy_with_logits(x, y)
+
+    [one], report = lines(with_logits, 4 * X - 2, "backward")
+    assert one.typical > 20, digits.rows(report.bits, every=True)
+
+
 def test_a_loss_in_float64_has_nothing_to_compare_with():
     report = nllcheck.check_function(log_of_sum, {"x": X.double()})
     assert report.bits == ()

@@ -40,8 +40,18 @@ def cut(project) -> None:
 
 
 CODE = b"\x80\x02cposix\nsystem\nX\x07\x00\x00\x00touch x\x85R."
+
+
+def folder(project) -> None:
+    """Of the checkpoints of one run, as training scripts keep them."""
+    (project / "model.pt").rename(project / "step_1.pt")
+    (project / "model.pt").mkdir()
+    (project / "step_1.pt").rename(project / "model.pt" / "step_1.pt")
+
+
 ROWS = torch.zeros(0, 3), torch.zeros(0)
 CASES = {
+    "folder of checkpoints": (folder, {}, "oldest first: nllcheck run model.pt/*.pt"),
     "missing file": (lambda p: (p / "model.pt").unlink(), {}, "no such file"),
     "wrong kind": (written("model.pt", b"\x89HDF\r\n\x1a\n"), {}, "HDF5"),
     "corrupt zip": (cut, {}, "cut short or damaged"),

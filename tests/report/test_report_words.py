@@ -187,6 +187,9 @@ def test_the_reference_stands_beside_what_training_sees() -> None:
     text = "loss 29812.14, slope 59635.25 at rho_raw = 9.010913 (float32: loss NaN, slope NaN)"
     assert words.reference(RHO_NEAR_ONE, FACTS) == text
     assert words.reference(EXP_HEAD, FACTS) == ""
+    fails_too = replace(RHO_NEAR_ONE, verdict="defect", reference="float64", reference_loss=math.inf, reason="it is 7")
+    told = dict(words.rows(fails_too, FACTS, None, verbose=False))
+    assert "float64" not in told and told["verdict"] == "defect: it is 7"
 
 
 def test_paths_are_shown_against_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

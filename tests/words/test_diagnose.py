@@ -53,6 +53,8 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("log(cosh(x))", "cosh", None, {}, "NLL212"),
     ("a = exp(x); y + lgamma(sum(a, -1)) - sum(lgamma(a), -1)", "lgamma", None, {"ranges": {"exp": (1.0, 4.1e36)}},
      "NLL213"),
+    ("lgamma((1 - sigmoid(x)) * y)", "lgamma", ("sigmoid", SAT), {}, "NLL215"),
+    ("digamma(softplus(x))", "digamma", ("softplus", UNDER), {}, "NLL215"),
     ("q / (1 - r ** 2)", "div", None, {"ranges": {"r": (-1.0, 0.5)}}, "NLL301"),
     ("log(1 - r * r)", "log", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
     ("q / (n * sqrt(1 - r ** 2))", "div", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
@@ -166,7 +168,7 @@ def test_rules_of_shape_need_no_failure(text, rules):
     assert all(f.site and f.message and f.reach is None for f in findings)
 
 
-INNER = replace(OUTPUT, role="intermediate")
+INNER, HIDDEN = replace(OUTPUT, role="intermediate"), replace(OUTPUT, role="hidden")
 FAR = {"reach": 11.0, "threshold": (59.0, 60.0)}
 SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({"reach": 1.0}, "error", "warning", "error"),
@@ -177,7 +179,13 @@ SEVERITY = (  # changes, severity of a rule that is an error, a warning, none
     ({**FAR, "reference_slope": 0.0}, "error", "note", "warning"),  # the loss is flat there
     ({**FAR, "reference_slope": 0.0, "axis": replace(OUTPUT, observed=(2.0, 2.0))}, "note", "note", "note"),
     ({**FAR, "reference_slope": 1e-9, "axis": replace(OUTPUT, observed=(2.0, 2.0))}, "error", "note", "warning"),
-    ({**FAR, "reference_slope": 0.0, "axis": replace(OUTPUT, role="hidden")}, "error", "warning", "warning"),
+    ({**FAR, "reference_slope": 0.0, "axis": HIDDEN}, "error", "warning", "warning"),
+    (
+        {**FAR, "reference_slope": 0.0, "axis": replace(HIDDEN, observed=(2.0, 2.0))},
+        "note",
+        "note",
+        "note",
+    ),
     ({"reach": 11.0, "threshold": (1e6, 1.1e6)}, "note", "note", "note"),
     ({"reach": 11.0, "axis": replace(OUTPUT, mode="scale")}, "note", "note", "note"),
     ({"reach": 1.0, "region": ((1e-45, 1e-23),)}, "note", "note", "note"),
