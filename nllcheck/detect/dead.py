@@ -66,21 +66,19 @@ def _told(graph: LossGraph, found: Stuck) -> str:
 
 
 def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> list[Event]:
-    """At most one event on each side of the batch's range: where the whole axis gets a gradient of exactly 0."""
+    """At most one event on each side of the batch's range: where the whole axis gets a gradient of exactly 0.
+
+    Not where only values next to 0 do, whose squares underflow: a norm has no slope at 0 either.
+    """
     axis = trace.axis
     dead = _dead(trace)
     values = trace.points.double().numpy()
     near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR))[0].tolist()
     found: dict[int, Event] = {}
     for side in (0, 1, -1):
-        places = [k for k in near if _side(axis, values[k]) == side]
-        if not places:
-            continue
-        k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
-        apart = [j for j in places if not axis.is_speck(float(values[j]))]
-        gate = min(apart, key=lambda j: abs(j - k), default=None)
-        event = _located(graph, joint, trace, wide, dead, k, gate)
-        if event:
+        places = [k for k in near if _side(axis, values[k]) == side and not axis.is_speck(float(values[k]))]
+        k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])), default=None)
+        if k is not None and (event := _located(graph, joint, trace, wide, dead, k)):
             found.setdefault(event.node, event)
     return list(found.values())
 
@@ -94,10 +92,8 @@ def _side(axis: Axis, value: float) -> int:
     return 1 if value > high else -1 if value < low else 0
 
 
-def _located(
-    graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int, gate: int | None
-) -> Event | None:
-    """Lost by underflow or saturation at the point `k`, else held by a gate at the point `gate`."""
+def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
+    """Lost at the point `k` by underflow or saturation, else held by a gate."""
     value = float(trace.points[k])
     one = run_one(joint, trace.axis, value, trace.names)
     size = float(wide.magnitude[k])
@@ -106,14 +102,11 @@ def _located(
     if node is not None:
         event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
         return replace(event, threshold=_edge(joint, trace, dead, k))
-    if gate is None:
-        return None
-    value = float(trace.points[gate])
     held = stuck(joint, trace.axis, value, dead="axis")
-    if not held or _is_alone(joint, trace, dead, gate):
+    if not held or _is_alone(joint, trace, dead, k):
         return None
-    event = _event(graph, joint, run_one(joint, trace.axis, value, trace.names), held[0].origin, _held(held[0]))
-    return replace(event, threshold=_edge(joint, trace, dead, gate), share=float(dead.double().mean()))
+    event = _event(graph, joint, one, held[0].origin, _held(held[0]))
+    return replace(event, threshold=_edge(joint, trace, dead, k), share=float(dead.double().mean()))
 
 
 def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:

@@ -206,6 +206,7 @@ DEAD = {"kind": "dead-gradient", "phase": "backward", "reach": 1.0, "region": ((
 WRONG = {"kind": "sign-flip", "phase": "backward", "reach": 1.0, "region": ((0.0, 1.0),)}
 TOWARD = replace(OUTPUT, mode="toward", goal="zero")
 ALONE = replace(OUTPUT, mode="toward", goal="found alone", moves=(Move(0, 0, "output[0]", 1.0, 1e-9, (-1.0, 1.0)),))
+WEIGHT = replace(OUTPUT, role="weight")
 TARGET, POSITIVE = replace(OUTPUT, role="target"), replace(OUTPUT, domain=(0.0, math.inf))
 ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, why
     ({**DEAD, "on_batch": True, "share": 0.1}, None, True, "note", "holds less than a quarter"),
@@ -219,6 +220,7 @@ ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, w
     ({**WRONG, "weight": 1e-4}, None, False, "note", "below a thousandth"),
     ({**WRONG, "reach": 11.0}, None, False, "note", "further away than 10 times"),
     ({**WRONG, "region": ((1.0, 1.0),)}, None, False, "note", "one point alone"),
+    ({**WRONG, "region": ((0.0, 1e-8),)}, None, False, "note", "less than a millionth"),
     (WRONG, None, False, "error", "the wrong way within twice"),
     ({**WRONG, "reach": 3.0}, None, False, "warning", "the wrong way within 10 times"),
     ({"axis": replace(OUTPUT, mode="batch"), "reach": 3.0}, None, False, "note", "a loader hardly makes"),
@@ -236,6 +238,11 @@ ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, w
     ({"axis": replace(TOWARD, role="target"), "verdict": "limit"}, None, False, "note", "at such targets"),
     ({"verdict": "limit", "reach": 1.0, "reference_slope": 0.0}, "warning", False, "note", "the loss is flat there"),
     ({"verdict": "limit", "reach": 1.0, "region": ((1e-45, 1e-23),)}, None, False, "note", "just next to 0"),
+    (
+        {"axis": WEIGHT, "verdict": "limit", "reach": 1.0, "region": ((-1e-23, 1e-23),)},
+        "error", False, "warning", "hardly comes to stand on it",
+    ),
+    ({"axis": WEIGHT, "verdict": "limit", "reach": 1.0, "region": ((-9.0, 0.0),)}, None, False, "warning", "no float"),
 )  # fmt: skip
 
 
