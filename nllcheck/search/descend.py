@@ -60,7 +60,8 @@ def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, kee
         rows = rows.detach().requires_grad_()
         with torch.enable_grad(), plain_kernels():
             distance = batched(*space.tensors(rows))
-            slope = torch.autograd.grad(distance.sum(), rows, allow_unused=True)[0]
+            felt = distance.requires_grad  # not behind a detach, nor of what was counted
+            slope = torch.autograd.grad(distance.sum(), rows, allow_unused=True)[0] if felt else None
         slope = torch.zeros_like(rows) if slope is None else slope
         return distance.detach(), torch.nan_to_num(slope.detach(), 0.0, 0.0, 0.0)
 

@@ -69,6 +69,12 @@ def scale_free_floored(x):
     return torch.sqrt(d.var(unbiased=False) + 0.15 * d.mean() ** 2 + 1e-6)
 
 
+def held_width(x):
+    """What divides is held fixed: no gradient leads to where it vanishes."""
+    d = x - torch.linspace(-1.3, 0.7, 7)
+    return (d**2).mean() / d.detach().abs().sum()
+
+
 @dataclass(frozen=True)
 class Case:
     loss: Callable[..., torch.Tensor]
@@ -89,6 +95,7 @@ CASES = {
         Case(low_valley, {"x": normal(7)}),
         Case(scale_free, {"x": normal(7)}, "sqrt", "warning"),
         Case(scale_free_floored, {"x": normal(7)}),
+        Case(held_width, {"x": normal(7)}),
         Case(proven, {"x": normal(7)}),
         Case(guarded, {"x": normal(7, 3)}),
     )
