@@ -23,6 +23,7 @@ from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
 from nllcheck.detect.library import clamped
 from nllcheck.detect.threshold import Question, Single, bisect
+from nllcheck.ops import is_transparent
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event
@@ -94,19 +95,31 @@ def _side(axis: Axis, value: float) -> int:
 
 def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
     """Lost at the point `k` by underflow or saturation, else held by a gate."""
-    value = float(trace.points[k])
-    one = run_one(joint, trace.axis, value, trace.names)
-    size = float(wide.magnitude[k])
-    lost = math.isfinite(size) and size > RELEVANT * usual(trace, wide.magnitude) and size > 1e3 * _tiny(trace)
-    node = _vanishing(joint, one) if lost else None
-    if node is not None:
-        event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
-        return replace(event, threshold=_edge(joint, trace, dead, k))
-    held = stuck(joint, trace.axis, value, dead="axis")
-    if not held or _is_alone(joint, trace, dead, k):
+    one = run_one(joint, trace.axis, float(trace.points[k]), trace.names)
+    node = _vanishing(joint, one) if _is_lost(trace, wide, k) else None
+    apart = node is not None and is_transparent(graph.graph.nodes[node].op)  # other channels' gradients live on
+    held = _gate(joint, trace, dead, k) if node is None or apart else None
+    if held:
+        event = _event(graph, joint, one, held.origin, _held(held))
+        event = replace(event, share=float(dead.double().mean()))
+    elif node is not None:
+        size = float(wide.magnitude[k])
+        event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {trace.points[k]:.6g}")
+    else:
         return None
-    event = _event(graph, joint, one, held[0].origin, _held(held[0]))
-    return replace(event, threshold=_edge(joint, trace, dead, k), share=float(dead.double().mean()))
+    return replace(event, threshold=_edge(joint, trace, dead, k))
+
+
+def _is_lost(trace: Trace, wide: Trace, k: int) -> bool:
+    """Does float64 have a gradient there that is no mere remainder?"""
+    size = float(wide.magnitude[k])
+    return math.isfinite(size) and size > RELEVANT * usual(trace, wide.magnitude) and size > 1e3 * _tiny(trace)
+
+
+def _gate(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> Stuck | None:
+    """The gate that holds the whole axis there."""
+    held = stuck(joint, trace.axis, float(trace.points[k]), dead="axis")
+    return held[0] if held and not _is_alone(joint, trace, dead, k) else None
 
 
 def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:
