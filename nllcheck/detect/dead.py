@@ -77,9 +77,13 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
     near = np.nonzero(dead.numpy() & (reaches(axis, values) <= NEAR))[0].tolist()
     found: dict[int, Event] = {}
     for side in (0, 1, -1):
-        places = [k for k in near if _side(axis, values[k]) == side and not axis.is_speck(float(values[k]))]
-        k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])), default=None)
-        if k is not None and (event := _located(graph, joint, trace, wide, dead, k)):
+        places = [k for k in near if _side(axis, values[k]) == side]
+        apart = [j for j in places if not axis.is_speck(float(values[j]))]
+        if not apart:
+            continue
+        k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
+        event = _located(graph, joint, trace, wide, dead, k, min(apart, key=lambda j: abs(j - k)))
+        if event:
             found.setdefault(event.node, event)
     return list(found.values())
 
@@ -93,20 +97,21 @@ def _side(axis: Axis, value: float) -> int:
     return 1 if value > high else -1 if value < low else 0
 
 
-def _located(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int) -> Event | None:
-    """Lost at the point `k` by underflow or saturation, else held by a gate."""
+def _located(
+    graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int, gate: int
+) -> Event | None:
+    """Lost by underflow or saturation at the point `k`, else held by a gate at the point `gate`."""
     one = run_one(joint, trace.axis, float(trace.points[k]), trace.names)
     node = _vanishing(joint, one) if _is_lost(trace, wide, k) else None
     apart = node is not None and is_transparent(graph.graph.nodes[node].op)  # other channels' gradients live on
-    held = _gate(joint, trace, dead, k) if node is None or apart else None
+    held = _gate(joint, trace, dead, gate) if node is None or apart else None
     if held:
+        one = run_one(joint, trace.axis, float(trace.points[gate]), trace.names)
         event = _event(graph, joint, one, held.origin, _held(held))
-        event = replace(event, share=float(dead.double().mean()))
-    elif node is not None:
-        size = float(wide.magnitude[k])
-        event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {trace.points[k]:.6g}")
-    else:
+        return replace(event, threshold=_edge(joint, trace, dead, gate), share=float(dead.double().mean()))
+    if node is None:
         return None
+    event = _event(graph, joint, one, node, f"float64 still gives {wide.magnitude[k]:.3g} at {trace.points[k]:.6g}")
     return replace(event, threshold=_edge(joint, trace, dead, k))
 
 

@@ -161,3 +161,10 @@ def test_units_that_rest_on_a_batch_are_what_a_layer_is_for_and_a_layer_that_res
     report = nllcheck.check(value_of_actions, model=Critic(bias), batch=batch)
     dead = [f for f in report.findings if f.kind == "dead-gradient" and f.severity != "note"]
     assert [f.op for f in dead] == ["relu"] * rests
+
+
+@pytest.mark.parametrize(("name", "ops"), [("one_channel_held", ["clamp"]), ("lengths", [])])
+def test_a_gradient_that_dies_is_laid_to_its_gate_and_not_next_to_zero(name, ops):
+    x = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+    report = nllcheck.check_function(getattr(losses, name), {"x": 2 * x}, points=200)
+    assert list(dict.fromkeys(f.op for f in report.findings if f.kind == "dead-gradient")) == ops

@@ -259,6 +259,16 @@ def test_every_row_of_the_table_decides_a_case():
     assert {id(row) for table in TABLES for row in table} == decided
 
 
+def test_a_line_that_turns_signs_along_several_axes_is_one_finding():
+    graph = on_lines(graph_of("x / y"))
+    axes = [replace(OUTPUT, label=f"output[..., {k}]") for k in range(5)]
+    judged = tuple(failure(graph, "div", **{**WRONG, "axis": a, "reach": 1.0 + k, "detail": "rounding turns signs"})
+                   for k, a in enumerate(axes))  # fmt: skip
+    (told,) = [f for f in diagnose(graph, judged, RULES) if f.kind == "sign-flip"]
+    assert (told.axis, told.severity) == ("output[..., 0]", "error")
+    assert told.message.endswith("So it does along output[..., 1], output[..., 2], output[..., 3] and 1 more.")
+
+
 def test_one_place_is_one_finding_led_by_what_the_model_can_reach():
     graph = on_lines(graph_of("r = tanh(x); q / (1 - r ** 2)"))
     axes = [
