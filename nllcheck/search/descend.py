@@ -31,7 +31,7 @@ class Way:
 
 
 class _Prefix(Runner):
-    """Runs the forward program up to one value."""
+    """Runs the forward program up to one value. A detach stops no search: it holds back training's gradient only."""
 
     def __init__(self, module: fx.GraphModule, last: fx.Node) -> None:
         super().__init__(module)
@@ -44,6 +44,9 @@ class _Prefix(Runner):
             if node is self.last:
                 return self.env[node]
         raise LookupError(self.last.name)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return args[0] if target is torch.ops.aten.detach.default else super().call_function(target, args, kwargs)
 
 
 def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, keep: int, steps: int) -> Way:
