@@ -31,6 +31,7 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
     for node in list(module.graph.nodes):
         _as_expansion(node)
         _with_its_end(node)
+        _without_statistics(node)
         node.target = _RESHAPES.get(node.target, node.target)
         if node.op == "call_function" and ops.is_transparent(ops.rule_name(str(node.target))):
             first = seen.setdefault((node.target, str(node.args), str(node.kwargs), _grad_mode(node)), node)
@@ -64,6 +65,13 @@ def _with_its_end(node: fx.Node) -> None:
     if into is not None:
         size = into.shape[node.args[2]]  # type: ignore[index]
         node.args = (*node.args[:4], min(node.args[4], size), *node.args[5:])
+
+
+def _without_statistics(node: fx.Node) -> None:
+    """In training a batch's own mean and variance normalise it: the running ones are only written to, which no batching
+    rule takes."""
+    if node.target in (aten.native_batch_norm.default, aten.cudnn_batch_norm.default) and node.args[5] is True:
+        node.args = (*node.args[:3], None, None, *node.args[5:])
 
 
 def _as_where(node: fx.Node) -> None:

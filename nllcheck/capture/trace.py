@@ -23,6 +23,7 @@ from nllcheck.capture.custom import custom_functions
 from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.reads import Reads
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.tidy import tidy
 from nllcheck.target import Batch, Target, evaluate
@@ -86,7 +87,11 @@ def _copied(model: torch.nn.Module | None) -> torch.nn.Module | None:
 
 
 def _state(model: torch.nn.Module) -> list[Leaf]:
-    weights = [Leaf(k, "weight" if p.is_floating_point() else "buffer", p.detach()) for k, p in _unique(model)]
+    """Weights and buffers; parameters that do not train beside others that do are as fixed as buffers are."""
+    found = _unique(model)
+    trains = any(p.requires_grad for _, p in found)
+    moves = [p.is_floating_point() and (p.requires_grad or not trains) for _, p in found]
+    weights = [Leaf(k, "weight" if m else "buffer", p.detach()) for (k, p), m in zip(found, moves, strict=True)]
     return weights + [Leaf(k, "buffer", b.detach().clone()) for k, b in model.named_buffers()]
 
 
@@ -186,7 +191,7 @@ def _traced(prog: Program, seed: int, wrapped: Callable[[Callable[..., Any]], Ca
     mode = SiteMode()
 
     def marked(*tensors: torch.Tensor) -> torch.Tensor:
-        with mode.watching(prog.model):
+        with mode.watching(prog.model), Reads():
             return prog.call(*tensors)
 
     tensors = [_leaf_tensor(leaf) for leaf in prog.leaves]

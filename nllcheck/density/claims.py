@@ -18,7 +18,7 @@ _YES = re.compile(
 )
 _NO = re.compile(
     r"(^|_)(focal|smooth\w*|weighted|hinge|margin|contrast\w*|triplet|mse|mae|huber|l1|l2|rank\w*|dice|iou|nce|infonce|"
-    r"perceptual|gan|quantile|pinball|robust|beta_nll|tempered|pseudo\w*|composite|distill\w*|ntxent|clip|"
+    r"perceptual|gan|quantile|pinball|robust|beta_nll|tempered|pseudo\w*|composite|distill\w*|nt_?xent|clip|"
     r"\w*deviance|symmetric|reverse)(_|\d|$)",
     re.I,
 )
@@ -30,16 +30,31 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
 
     A name that says what else it is (focal, smoothing, hinge, ...) overrules all of these.
     """
-    names = [loss_name.rsplit(".", 1)[-1].rsplit(":", 1)[-1]]
+    names = [_in_words(loss_name.rsplit(".", 1)[-1].rsplit(":", 1)[-1])]
     names += [n.site.function for n in graph.nodes if n.site and n.zone == "loss"]
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
     if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])):
         return False
     if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
-    if _is_held(graph) or _is_partial(graph):
+    if _is_held(graph) or _is_partial(graph) or _is_modulated(graph):
         return False
     return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
+
+
+def _in_words(name: str) -> str:
+    """A class's name as a function's is written: FocalLoss is focal_loss, GaussianNLLLoss gaussian_nll_loss."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+
+
+_CLASSED = ("nll_loss", "binary_cross_entropy", "bce_with_logits")
+
+
+def _is_modulated(graph: Graph) -> bool:
+    """Is a classifier's log-likelihood multiplied with a function of itself, as (1 - exp(-ce))**2 * ce, which is made
+    to weigh what is easy less (Lin et al. 2017, eq. 4)?"""
+    read = [depends_on(graph, {n.index}) for n in graph.nodes if n.op in _CLASSED]
+    return any(len(refs(n)) == 2 and set(refs(n)) <= one for one in read for n in graph.nodes if n.op == "mul")
 
 
 def _is_reweighted(graph: Graph) -> bool:

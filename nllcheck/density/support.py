@@ -133,6 +133,8 @@ def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: se
     if _is_bits(value) and not shifted:
         return Support("binary", "the targets are 0 and 1")
     whole = bool((value == value.round()).all()) and low >= 0 and value.numel() > 1
+    if whole and _is_shared_out(graph, views):
+        return None  # counts of a multinomial, of which every row has a total of its own
     if whole and not _is_shifted(graph, views, ("sub", *_ERRORS)) and not used & {"log"}:
         return Support("count", "whole numbers from 0 on, not compared with a mean")
     if _is_wrapped(graph, views):
@@ -143,6 +145,21 @@ def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: se
         why = "the loss takes the log of y" if "log" in used else "positive numbers, not compared with a mean"
         return Support("positive", why)
     return Support("real", "any number")
+
+
+def _is_shared_out(graph: LossGraph, views: set[int]) -> bool:
+    """Is the target multiplied with logarithms of shares, a softmax, and nothing else?"""
+    readers = [graph.graph.nodes[k] for k in _readers(graph, views)]
+    by = [r for n in readers for r in refs(n) if r not in views]
+    return bool(by) and all(n.op == "mul" for n in readers) and all(_is_log_share(graph, r) for r in by)
+
+
+def _is_log_share(graph: LossGraph, index: int) -> bool:
+    node, logs = graph.graph.nodes[index], 0
+    while (is_transparent(node.op) or node.op in ("log", "add", "clamp", "neg")) and refs(node):
+        logs += node.op == "log"
+        node = graph.graph.nodes[refs(node)[0]]
+    return node.op == "log_softmax" or (node.op == "softmax" and logs == 1)
 
 
 def _is_pixels(value: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import torch
 
@@ -86,11 +87,14 @@ def _values(samples: Samples, support: Support) -> torch.Tensor:
 
 
 def _shared_out(total: int, parts: int) -> torch.Tensor:
-    """(C, parts) all ways to share a total out: the gaps between `parts - 1` bars among `total` stars."""
+    """(C, parts) all ways to share a total out: the gaps between `parts - 1` bars among `total` stars.
+
+    Not by torch.combinations, which lays out places ** (parts - 1) tuples first.
+    """
     places = total + parts - 1
     if not total or math.comb(places, total) > MOST_CLASSES:
         raise UndecidedError("rows of counts need one small total to be summed over")
-    bars = torch.combinations(torch.arange(places), parts - 1)
+    bars = torch.tensor(list(combinations(range(places), parts - 1)), dtype=torch.long)
     edges = torch.cat([torch.full_like(bars[:, :1], -1), bars, torch.full_like(bars[:, :1], places)], 1)
     return edges.diff(dim=1) - 1
 

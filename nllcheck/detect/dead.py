@@ -23,6 +23,7 @@ from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
 from nllcheck.detect.library import clamped
 from nllcheck.detect.threshold import Question, Single, bisect
+from nllcheck.ops import is_transparent
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace, run_one
 from nllcheck.types import Axis, ChainStep, Event
@@ -66,7 +67,10 @@ def _told(graph: LossGraph, found: Stuck) -> str:
 
 
 def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> list[Event]:
-    """At most one event on each side of the batch's range: where the whole axis gets a gradient of exactly 0."""
+    """At most one event on each side of the batch's range: where the whole axis gets a gradient of exactly 0.
+
+    Not where only values next to 0 do, whose squares underflow: a norm has no slope at 0 either.
+    """
     axis = trace.axis
     dead = _dead(trace)
     values = trace.points.double().numpy()
@@ -74,12 +78,11 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
     found: dict[int, Event] = {}
     for side in (0, 1, -1):
         places = [k for k in near if _side(axis, values[k]) == side]
-        if not places:
+        apart = [j for j in places if not axis.is_speck(float(values[j]))]
+        if not apart:
             continue
         k = min(places, key=lambda k: (reach_of(axis, float(values[k])), abs(values[k])))
-        apart = [j for j in places if not axis.is_speck(float(values[j]))]
-        gate = min(apart, key=lambda j: abs(j - k), default=None)
-        event = _located(graph, joint, trace, wide, dead, k, gate)
+        event = _located(graph, joint, trace, wide, dead, k, min(apart, key=lambda j: abs(j - k)))
         if event:
             found.setdefault(event.node, event)
     return list(found.values())
@@ -95,25 +98,33 @@ def _side(axis: Axis, value: float) -> int:
 
 
 def _located(
-    graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int, gate: int | None
+    graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, dead: torch.Tensor, k: int, gate: int
 ) -> Event | None:
     """Lost by underflow or saturation at the point `k`, else held by a gate at the point `gate`."""
-    value = float(trace.points[k])
-    one = run_one(joint, trace.axis, value, trace.names)
+    one = run_one(joint, trace.axis, float(trace.points[k]), trace.names)
+    node = _vanishing(joint, one) if _is_lost(trace, wide, k) else None
+    apart = node is not None and is_transparent(graph.graph.nodes[node].op)  # other channels' gradients live on
+    held = _gate(joint, trace, dead, gate) if node is None or apart else None
+    if held:
+        one = run_one(joint, trace.axis, float(trace.points[gate]), trace.names)
+        event = _event(graph, joint, one, held.origin, _held(held))
+        return replace(event, threshold=_edge(joint, trace, dead, gate), share=float(dead.double().mean()))
+    if node is None:
+        return None
+    event = _event(graph, joint, one, node, f"float64 still gives {wide.magnitude[k]:.3g} at {trace.points[k]:.6g}")
+    return replace(event, threshold=_edge(joint, trace, dead, k))
+
+
+def _is_lost(trace: Trace, wide: Trace, k: int) -> bool:
+    """Does float64 have a gradient there that is no mere remainder?"""
     size = float(wide.magnitude[k])
-    lost = math.isfinite(size) and size > RELEVANT * usual(trace, wide.magnitude) and size > 1e3 * _tiny(trace)
-    node = _vanishing(joint, one) if lost else None
-    if node is not None:
-        event = _event(graph, joint, one, node, f"float64 still gives {size:.3g} at {value:.6g}")
-        return replace(event, threshold=_edge(joint, trace, dead, k))
-    if gate is None:
-        return None
-    value = float(trace.points[gate])
-    held = stuck(joint, trace.axis, value, dead="axis")
-    if not held or _is_alone(joint, trace, dead, gate):
-        return None
-    event = _event(graph, joint, run_one(joint, trace.axis, value, trace.names), held[0].origin, _held(held[0]))
-    return replace(event, threshold=_edge(joint, trace, dead, gate), share=float(dead.double().mean()))
+    return math.isfinite(size) and size > RELEVANT * usual(trace, wide.magnitude) and size > 1e3 * _tiny(trace)
+
+
+def _gate(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> Stuck | None:
+    """The gate that holds the whole axis there."""
+    held = stuck(joint, trace.axis, float(trace.points[k]), dead="axis")
+    return held[0] if held and not _is_alone(joint, trace, dead, k) else None
 
 
 def _is_alone(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> bool:

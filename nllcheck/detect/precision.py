@@ -97,10 +97,9 @@ def _in_run(
 def _told(
     graph: LossGraph, joint: Joint, axis: Axis, witness: float, phase: Phase, bits: Any, names: tuple[str, ...]
 ) -> Event | None:
-    name = _culprit(joint, axis, witness, phase, names)
-    if name is None:
+    node = losing(joint, axis, witness, phase, names)
+    if node is None:
         return None
-    node = to_blame(joint, name, values_at(joint, axis, witness, None))
     one = run_one(joint, axis, witness, names)
     what: Any = "loss" if phase == "forward" else "gradient"
     worst, typical = abs(float(np.nanmin(bits))), abs(float(np.nanmedian(bits)))
@@ -120,6 +119,12 @@ def _told(
         ranges=ranges_at(joint, one),
         detail=detail,
     )
+
+
+def losing(joint: Joint, axis: Axis, witness: float, phase: Phase, names: tuple[str, ...]) -> int | None:
+    """The op (index) that loses the digits which the result lacks there; None where none is told from the others."""
+    name = _culprit(joint, axis, witness, phase, names)
+    return to_blame(joint, name, values_at(joint, axis, witness, None)) if name else None
 
 
 def _rank(trace: Trace, bits: torch.Tensor, k: int) -> tuple[bool, float, float]:

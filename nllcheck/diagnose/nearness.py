@@ -11,6 +11,7 @@ ORDINARY = 10.0  # a raw output of this size is no surprise, even if the batch s
 LOST = 1e16  # where the exact loss is this large training is lost already; (1 - sigmoid(17))**-2 is only 6e14
 SLIVER = 0.01  # of the batch's range: too few values fall there to matter
 DUST = 1e-7  # of a tensor's range, float32's last bit: one value so near to 0 is met by chance only
+HAIR = 1e-6  # of a tensor's largest value, a few of float32's last bits: values that round to one beside those
 FLAT = 1e-6  # an exact slope below this: the loss no longer depends on the value
 
 
@@ -32,6 +33,12 @@ def is_sliver(event: Event) -> bool:
     return bool(event.region) and inside and covered < SLIVER * (high - low)
 
 
+def is_hair(event: Event) -> bool:
+    """Is all of the failing region so narrow that its values are one beside the batch's own, as ties in a sort?"""
+    size = max(map(abs, event.axis.observed)) if event.axis else 0.0
+    return bool(event.region) and sum(b - a for a, b in event.region) < HAIR * size
+
+
 def is_met(event: Event, goal: str) -> bool:
     """Does training come where the goal leads even if the loss has no value there? Not to one found point; nor to sure
     scores, unless the loss is content with them and only its gradient fails: what it punishes is no label to be met."""
@@ -45,10 +52,19 @@ def is_dust(axis: Axis) -> bool:
 
 def is_speck(event: Event) -> bool:
     """Does it fail at tiny values only, and not at 0?"""
-    axis, ends = event.axis, event.region
-    if axis is None or not ends:
+    return _is_tiny(event) and not any(a <= 0 <= b for a, b in event.region)
+
+
+def is_passed(event: Event) -> bool:
+    """Does it fail at 0 and next to it only, and does the batch not have a 0?"""
+    return _is_tiny(event) and event.axis is not None and 0 not in event.axis.observed
+
+
+def _is_tiny(event: Event) -> bool:
+    axis = event.axis
+    if axis is None or not event.region:
         return False
-    return all(axis.is_speck(max(abs(a), abs(b))) and not a <= 0 <= b for a, b in ends)
+    return all(axis.is_speck(max(abs(a), abs(b))) for a, b in event.region)
 
 
 def is_ordinary(axis: Axis, value: float) -> bool:

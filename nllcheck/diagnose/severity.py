@@ -78,6 +78,7 @@ SIGNS = (
     Row(lambda c: c.event.weight < NEGLIGIBLE, "note", "the gradient there is below a thousandth of its usual size"),
     Row(lambda c: c.reach > NEAR, "note", f"it is further away than {NEAR:g} times the batch's range"),
     Row(lambda c: _is_lone(c.event), "note", "one point alone shows it"),
+    Row(lambda c: nearness.is_hair(c.event), "note", "it holds in less than a millionth of the batch's range"),
     Row(lambda c: c.reach <= CLOSE, "error", "the gradient points the wrong way within twice the batch's range"),
     Row(_always, "warning", f"the gradient points the wrong way within {NEAR:g} times the batch's range"),
 )
@@ -145,6 +146,11 @@ LIMIT = (
         "the loss is flat there, so training has no reason to go there",
     ),
     Row(lambda c: nearness.is_speck(c.event), "note", "only values just next to 0 show it, and 0 does not"),
+    Row(
+        lambda c: c.axis.role == "weight" and nearness.is_passed(c.event),
+        "warning",
+        "a trained number may pass 0, but hardly comes to stand on it",
+    ),
     Row(_always, "warning", "no float could be right there, and it is within twice the batch's range", own=True),
 )
 OTHERS = (Row(_always, "note", "nothing proves that the loss should have another value there"),)

@@ -8,7 +8,9 @@ from nllcheck.diagnose.builtin import COLLAPSE, LABELS, NEGATIVE, SIGNS, UNBOUND
 from nllcheck.diagnose.finding import base, where
 from nllcheck.diagnose.severity import severity_of, weighed_of
 from nllcheck.diagnose.texts import built
-from nllcheck.types import Event, Finding, Graph, Judged, Severity
+from nllcheck.types import SEVERITIES, Event, Finding, Graph, Judged, Severity
+
+MOST_NAMED = 3  # axes beside the first along which a line turns signs
 
 
 def negative(graph: Graph, judged: Judged) -> Finding:
@@ -26,10 +28,10 @@ def _from(event: Event) -> str:
 
 
 def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
-    """Wrong signs one by one; all the sign changes that are the loss' own shape along axes in one finding."""
+    """Wrong signs, those of one line in one finding; and the sign changes that are the loss' own shape in another."""
     own = [j for j in judged if j.event.axis is not None and j.verdict == "legitimate"]
     rest = [j for j in judged if j not in own]
-    found = [_sign(graph, j, _sign_text(j.event)) for j in rest]
+    found = [_wrong(graph, group) for group in _by_line(graph, rest)]
     if own:
         lead = min(own, key=lambda j: j.reach)
         text = "; ".join(f"{j.event.axis.label} {j.event.detail}" for j in own if j.event.axis)
@@ -37,6 +39,24 @@ def signs(graph: Graph, judged: list[Judged]) -> list[Finding]:
         along = "one axis" if len(own) == 1 else f"{len(own)} axes"
         found.append(_sign(graph, lead, f"Near the batch the slope passes 0 along {along}, {known}: {text}."))
     return found
+
+
+def _by_line(graph: Graph, judged: list[Judged]) -> list[list[Judged]]:
+    """What one line does along several axes together; what is read of no axis stays by itself."""
+    groups: dict[object, list[Judged]] = {}
+    for k, one in enumerate(judged):
+        site = graph.nodes[one.event.node].site
+        key = (site.path, site.line) if site and one.event.axis and one.verdict == "defect" else k
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
+
+
+def _wrong(graph: Graph, group: list[Judged]) -> Finding:
+    lead, *others = sorted(group, key=lambda j: (SEVERITIES.index(severity_of(j, None)), j.reach))
+    names = [j.event.axis.label for j in others if j.event.axis]
+    left = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    also = f" So it does along {', '.join(names[:MOST_NAMED])}{left}." if names else ""
+    return _sign(graph, lead, _sign_text(lead.event) + also)
 
 
 def unbounded(graph: Graph, judged: list[Judged]) -> list[Finding]:

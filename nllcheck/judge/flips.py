@@ -16,6 +16,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.bits import usual
 from nllcheck.detect.events import batch_axis
+from nllcheck.detect.precision import losing
 from nllcheck.detect.threshold import Pair, Question, Single, bisect
 from nllcheck.exact import Certain, certain, work_of
 from nllcheck.judge.verdict import AFFORDABLE
@@ -47,7 +48,7 @@ def flips_along(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
     if near is None:
         return []
     wrong = (torch.sign(near.slope) * torch.sign(near.wide) < 0) & ((near.slope - near.wide).abs() > WRONG * near.size)
-    found = [_rounding(graph, joint, trace.axis, near, wrong)] if bool(wrong.any()) else []
+    found = [_rounding(graph, joint, trace, near, wrong)] if bool(wrong.any()) else []
     felt = near.wide.abs() > 1e-9 * near.size
     turns = changes(near.wide.where(felt & ~wrong, torch.zeros_like(near.wide)))
     return [j for j in [*found, _crossing(graph, joint, trace, near, turns) if turns else None] if j]
@@ -72,16 +73,26 @@ def changes(values: torch.Tensor) -> list[tuple[int, int]]:
     return [(int(places[t]), int(places[t + 1])) for t in turns.tolist()]
 
 
-def _rounding(graph: LossGraph, joint: Joint, axis: Axis, near: _Near, wrong: torch.Tensor) -> Judged | None:
-    """Points where the computed sign is not the true one, confirmed at the nearest of them."""
+def _rounding(graph: LossGraph, joint: Joint, trace: Trace, near: _Near, wrong: torch.Tensor) -> Judged | None:
+    """Points where the computed sign is not the true one, confirmed at the nearest of them, with the op to blame."""
+    axis = trace.axis
     ranked = sorted(torch.nonzero(wrong).flatten().tolist(), key=lambda k: (reach_of(axis, float(near.points[k])), k))
     for k in ranked[:TRIED]:
         value = float(near.points[k])
         computed = float(run_one(joint, axis, value, ()).slope[0])
         exact, name = _slope(joint, axis, value, float(near.wide[k]))
         if computed * exact < 0:
-            return _wrong_sign(graph, axis, _against_batch(joint, near), wrong, k, computed, exact, name)
+            found = _wrong_sign(graph, axis, _against_batch(joint, near), wrong, k, computed, exact, name)
+            return _blamed(graph, found, losing(joint, axis, value, "backward", trace.names))
     return None
+
+
+def _blamed(graph: LossGraph, found: Judged, node: int | None) -> Judged:
+    """With the op whose rounding it is, where one is told from the others."""
+    if node is None:
+        return found
+    detail = found.event.detail.replace("rounding", f"rounding in {graph.graph.nodes[node].op}", 1)
+    return replace(found, event=replace(found.event, node=node, detail=detail))
 
 
 def is_turned(judged: Judged, joint: Joint, graph: LossGraph) -> bool:

@@ -31,7 +31,7 @@ class Way:
 
 
 class _Prefix(Runner):
-    """Runs the forward program up to one value."""
+    """Runs the forward program up to one value. A detach stops no search: it holds back training's gradient only."""
 
     def __init__(self, module: fx.GraphModule, last: fx.Node) -> None:
         super().__init__(module)
@@ -44,6 +44,9 @@ class _Prefix(Runner):
             if node is self.last:
                 return self.env[node]
         raise LookupError(self.last.name)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return args[0] if target is torch.ops.aten.detach.default else super().call_function(target, args, kwargs)
 
 
 def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, keep: int, steps: int) -> Way:
@@ -60,7 +63,8 @@ def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, kee
         rows = rows.detach().requires_grad_()
         with torch.enable_grad(), plain_kernels():
             distance = batched(*space.tensors(rows))
-            slope = torch.autograd.grad(distance.sum(), rows, allow_unused=True)[0]
+            felt = distance.requires_grad  # not behind a detach, nor of what was counted
+            slope = torch.autograd.grad(distance.sum(), rows, allow_unused=True)[0] if felt else None
         slope = torch.zeros_like(rows) if slope is None else slope
         return distance.detach(), torch.nan_to_num(slope.detach(), 0.0, 0.0, 0.0)
 

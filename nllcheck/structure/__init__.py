@@ -20,7 +20,7 @@ from nllcheck.capture.verify import eager
 from nllcheck.eager.events import event_at, offences
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import record
-from nllcheck.structure.asked import asked_about, ignored_by, questions_of, unless_ignored
+from nllcheck.structure.asked import asked_about, emptied, ignored_by, questions_of, unless_ignored
 from nllcheck.structure.variants import Variant, variants
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Effort, Event, Graph, Judged, Node, Ref
@@ -86,7 +86,8 @@ def _is_position(node: Node) -> bool:
 def _trials(target: Target, batch: Batch, prog: Program, seed: int, graph: Graph | None) -> Iterator[_Trial]:
     tensors = [leaf.value for leaf in prog.leaves]
     found = variants(prog.leaves, target.model is not None, tables_of(graph) if graph else {})
-    found += tuple(asked_about(prog.leaves, questions_of(graph))) if graph else ()
+    questions = questions_of(graph) if graph else {}
+    found += (*asked_about(prog.leaves, questions), *emptied(prog.leaves, questions))
     found = tuple(unless_ignored(one, ignored_by(graph)) for one in found) if graph else found
     for one in sorted(found, key=lambda v: not v.likely):
         if not one.unread or _is_unread(prog, one, seed):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from nllcheck.axes.masks import is_mask
 from nllcheck.capture.trace import Leaf
 from nllcheck.ops import is_transparent, packet
 from nllcheck.structure.variants import Variant
@@ -66,6 +67,22 @@ def asked_about(leaves: Sequence[Leaf], questions: Mapping[int, Sequence[Questio
             answers = _answers(name, value, number)
             if bool((answers[1:] != answers[0]).all()):
                 yield Variant(f"{leaf.name}{_first(leaf.value)} = {other:g}", i, value.reshape(leaf.value.shape))
+
+
+_SPELLED = {"eq": "=", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
+
+
+def emptied(leaves: Sequence[Leaf], questions: Mapping[int, Sequence[Question]]) -> Iterator[Variant]:
+    """A target of which some elements answer yes (`depth > 0`) without any that does: they get a value that is there
+    beside them, as in a sample that has nothing to select."""
+    for i, leaf in enumerate(leaves):
+        if leaf.role != "target" or not leaf.value.is_floating_point() or is_mask(leaf.value):
+            continue
+        for name, number in questions.get(i, ()):
+            yes = _answers(name, leaf.value, number)
+            if name in _SPELLED and bool(yes.any()) and not bool(yes.all()):
+                value = torch.where(yes, leaf.value[~yes][0], leaf.value)
+                yield Variant(f"no {leaf.name} {_SPELLED[name]} {number:g}", i, value)
 
 
 def _answers(name: str, value: torch.Tensor, number: float) -> torch.Tensor:

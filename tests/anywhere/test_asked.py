@@ -78,6 +78,20 @@ def test_a_question_that_the_batch_answers_both_ways_is_not_asked_again():
     assert not [f for f in report.findings if f.axis and "y[0, 0]" in f.axis]
 
 
+def mean_depth(x, y):
+    return torch.abs(x - torch.log(torch.where(y > 0, y, 1.0)))[y > 0].mean()
+
+
+@pytest.mark.parametrize(("loss", "axes"), [(mean_depth, ["a batch with no y > 0"]), (depth_guarded, [])])
+def test_a_selection_that_selects_nothing(loss, axes):
+    y = Y.clone()
+    y[0] = 0.0
+    report = nllcheck.check_function(loss, {"x": X, "y": y}, target="y", points=40)
+    assert [f.axis for f in report.findings if f.severity != "note"] == axes
+    with torch.no_grad():
+        assert bool(torch.isfinite(loss(X, torch.zeros_like(y)))) == (not axes)
+
+
 class Attention(torch.nn.Module):
     """The input says who is whose neighbour; `nowhere` is what a score without a neighbour gets."""
 

@@ -6,8 +6,10 @@ import density_losses as losses
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import answer
 
 from nllcheck.check import check_function
+from nllcheck.density.claims import _in_words
 
 
 def test_a_weight_computed_from_targets_alone_may_have_either_sign():
@@ -65,3 +67,49 @@ def test_what_is_no_likelihood_by_design_claims_none(fn, moved, count):
     observed = torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0, 1.0]) if "risk" in tensors else 0.5 * WIDE[:, 1]
     report = check_function(fn, {**tensors, "y": observed}, target="y", points=40)
     assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("FocalLoss", "Focal_Loss"),
+        ("GaussianNLLLoss", "Gaussian_NLL_Loss"),
+        ("MDNLoss", "MDN_Loss"),
+        ("my_nll", "my_nll"),
+    ],
+)
+def test_a_class_is_read_in_words(name, words):
+    assert _in_words(name) == words
+
+
+def weighed_down(logits, label):
+    each = F.cross_entropy(logits, label, reduction="none")
+    return ((1 - torch.exp(-each)) ** 2 * each).mean()
+
+
+def of_squashed_scores(logits, label):
+    return F.nll_loss(torch.tanh(logits), label)
+
+
+@pytest.mark.parametrize(("fn", "count"), [(weighed_down, 0), (of_squashed_scores, 1)])
+def test_a_likelihood_weighed_by_itself_claims_none(fn, count):
+    tensors = {"logits": WIDE, "label": torch.tensor([0, 2, 1, 1, 0, 2])}
+    report = check_function(fn, tensors, target="label", points=40)
+    assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == count
+
+
+def words_nll(logits, y):
+    return -(y * torch.log(torch.softmax(logits, -1) + 1e-10)).sum(1).mean()
+
+
+def squashed_nll(logits, y):
+    return -(y * torch.log(torch.sigmoid(logits) + 1e-10)).sum(1).mean()
+
+
+@pytest.mark.parametrize(("fn", "name"), [(words_nll, "undecided"), (squashed_nll, "varies")])
+def test_counts_that_share_a_total_are_not_summed_over_one_by_one(fn, name):
+    """A document's words are multinomial given how many they are, and every document has another number of them."""
+    counts = torch.tensor(
+        [[1.0, 0.0, 2.0], [0.0, 3.0, 1.0], [1.0, 1.0, 0.0], [2.0, 2.0, 1.0], [0.0, 1.0, 0.0], [4.0, 0, 0]]
+    )
+    assert answer(fn, {"logits": WIDE, "y": counts}).name == name

@@ -12,6 +12,7 @@ from torch import distributions as D
 from nllcheck.axes import default_axes
 from nllcheck.density.cut import samples_of
 from nllcheck.density.sample import SHARE, WIDE
+from nllcheck.density.total import _shared_out
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.sweep.survey import Survey
 from nllcheck.sweep.watch import live_elements
@@ -72,3 +73,11 @@ def test_narrow_components_of_a_mixture_are_all_found():
     found = answer(*CASES["numbers"])
     assert found.name == "proper", found.text
     assert found.undecided == 0
+
+
+@pytest.mark.parametrize(("total", "parts"), [(2, 12), (4, 3), (1, 2)])
+def test_all_ways_to_share_a_total_out(total, parts):
+    """Two of twelve labels: 78 rows, and not 13 ** 11 tuples on the way to them."""
+    rows = _shared_out(total, parts)
+    assert rows.shape == (math.comb(total + parts - 1, total), parts) and len(rows.unique(dim=0)) == len(rows)
+    assert bool((rows >= 0).all()) and bool((rows.sum(1) == total).all())

@@ -68,6 +68,7 @@ def test_a_sign_that_rounding_turns_is_a_defect_with_the_true_slope():
         assert f.slope * f.reference_slope < 0
     on_x = next(f for f in found if f.axis == "x")
     assert on_x.reference_slope == pytest.approx(-on_x.witness / 12, rel=1e-3)  # d/dx (1/2 - x^2/24)
+    assert on_x.op in ("cos", "sub", "div") and f"rounding in {on_x.op} turns" in on_x.message  # what nearly cancels
 
 
 def test_noise_is_told_from_the_loss_itself():

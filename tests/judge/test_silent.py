@@ -161,3 +161,16 @@ def test_units_that_rest_on_a_batch_are_what_a_layer_is_for_and_a_layer_that_res
     report = nllcheck.check(value_of_actions, model=Critic(bias), batch=batch, effort="quick")
     dead = [f for f in report.findings if f.kind == "dead-gradient" and f.severity != "note"]
     assert [f.op for f in dead] == ["relu"] * rests
+
+
+def test_a_gradient_that_dies_in_one_column_is_laid_to_its_gate():
+    draw = torch.Generator().manual_seed(0)
+    y, x = torch.rand(4, 2, 4, generator=draw) * 2 - 1, torch.randn(4, 2, 4, generator=draw)
+    torch.manual_seed(2)
+    report = nllcheck.check(losses.bin_of_logistic, model=torch.nn.Conv1d(2, 4, 3, padding=1), batch=(x, y), points=300)
+    assert [(f.op, f.severity) for f in report.findings if f.kind == "dead-gradient"] == [("clamp", "note")]
+
+
+def test_values_next_to_zero_are_no_dead_gradient():
+    report = nllcheck.check_function(losses.lengths, {"x": torch.linspace(-1, 2, 8)}, points=200)
+    assert not [f for f in report.findings if f.kind == "dead-gradient"]

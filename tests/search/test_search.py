@@ -69,6 +69,21 @@ def scale_free_floored(x):
     return torch.sqrt(d.var(unbiased=False) + 0.15 * d.mean() ** 2 + 1e-6)
 
 
+def held_width(x):
+    """What divides is made without autograd: no gradient leads to where it vanishes."""
+    d = x - torch.linspace(-1.3, 0.7, 7)
+    with torch.no_grad():
+        width = d.abs().sum()
+    return (d**2).mean() / width
+
+
+def own_bandwidth(a, b):
+    """What divides is held fixed, but vanishes where all values of both are one."""
+    both = torch.cat([a, b])
+    apart = (both[:, None] - both) ** 2
+    return -torch.exp(-apart / apart.detach().mean()).mean()
+
+
 @dataclass(frozen=True)
 class Case:
     loss: Callable[..., torch.Tensor]
@@ -89,6 +104,8 @@ CASES = {
         Case(low_valley, {"x": normal(7)}),
         Case(scale_free, {"x": normal(7)}, "sqrt", "warning"),
         Case(scale_free_floored, {"x": normal(7)}),
+        Case(held_width, {"x": normal(7)}),
+        Case(own_bandwidth, {"a": normal(3), "b": normal(2)}, "div", "note"),
         Case(proven, {"x": normal(7)}),
         Case(guarded, {"x": normal(7, 3)}),
     )

@@ -214,6 +214,7 @@ DEAD = {"kind": "dead-gradient", "phase": "backward", "reach": 1.0, "region": ((
 WRONG = {"kind": "sign-flip", "phase": "backward", "reach": 1.0, "region": ((0.0, 1.0),)}
 TOWARD = replace(OUTPUT, mode="toward", goal="zero")
 ALONE = replace(OUTPUT, mode="toward", goal="found alone", moves=(Move(0, 0, "output[0]", 1.0, 1e-9, (-1.0, 1.0)),))
+WEIGHT = replace(OUTPUT, role="weight")
 TARGET, POSITIVE = replace(OUTPUT, role="target"), replace(OUTPUT, domain=(0.0, math.inf))
 ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, why
     ({**DEAD, "on_batch": True, "share": 0.1}, None, True, "note", "holds less than a quarter"),
@@ -227,6 +228,7 @@ ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, w
     ({**WRONG, "weight": 1e-4}, None, False, "note", "below a thousandth"),
     ({**WRONG, "reach": 11.0}, None, False, "note", "further away than 10 times"),
     ({**WRONG, "region": ((1.0, 1.0),)}, None, False, "note", "one point alone"),
+    ({**WRONG, "region": ((0.0, 1e-8),)}, None, False, "note", "less than a millionth"),
     (WRONG, None, False, "error", "the wrong way within twice"),
     ({**WRONG, "reach": 3.0}, None, False, "warning", "the wrong way within 10 times"),
     ({"axis": replace(OUTPUT, mode="batch"), "reach": 3.0}, None, False, "note", "a loader hardly makes"),
@@ -244,6 +246,11 @@ ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, w
     ({"axis": replace(TOWARD, role="target"), "verdict": "limit"}, None, False, "note", "at such targets"),
     ({"verdict": "limit", "reach": 1.0, "reference_slope": 0.0}, "warning", False, "note", "the loss is flat there"),
     ({"verdict": "limit", "reach": 1.0, "region": ((1e-45, 1e-23),)}, None, False, "note", "just next to 0"),
+    (
+        {"axis": WEIGHT, "verdict": "limit", "reach": 1.0, "region": ((-1e-23, 1e-23),)},
+        "error", False, "warning", "hardly comes to stand on it",
+    ),
+    ({"axis": WEIGHT, "verdict": "limit", "reach": 1.0, "region": ((-9.0, 0.0),)}, None, False, "warning", "no float"),
 )  # fmt: skip
 
 
@@ -258,6 +265,16 @@ def test_every_row_of_the_table_decides_a_case():
     cases += [(changes, rule, is_meant) for changes, rule, is_meant, *_ in ROWS]
     decided = {id(row_of(failure(graph_of("log(x)"), "log", **changes), *rest)) for changes, *rest in cases}
     assert {id(row) for table in TABLES for row in table} == decided
+
+
+def test_a_line_that_turns_signs_along_several_axes_is_one_finding():
+    graph = on_lines(graph_of("x / y"))
+    axes = [replace(OUTPUT, label=f"output[..., {k}]") for k in range(5)]
+    judged = tuple(failure(graph, "div", **{**WRONG, "axis": a, "reach": 1.0 + k, "detail": "rounding turns signs"})
+                   for k, a in enumerate(axes))  # fmt: skip
+    (told,) = [f for f in diagnose(graph, judged, RULES) if f.kind == "sign-flip"]
+    assert (told.axis, told.severity) == ("output[..., 0]", "error")
+    assert told.message.endswith("So it does along output[..., 1], output[..., 2], output[..., 3] and 1 more.")
 
 
 def test_one_place_is_one_finding_led_by_what_the_model_can_reach():

@@ -56,6 +56,8 @@ from benchmarks.detect.cases import (
     public_repairs,
     public_sound,
     quiet,
+    repos_defects,
+    repos_sound,
     sequence,
     structure,
     styles,
@@ -139,5 +141,7 @@ FAMILIES = (
     grist_policies,
     grist_sequences,
     grist_sound,
+    repos_defects,
+    repos_sound,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
