@@ -95,9 +95,8 @@ def dispersed(raw_mu, raw_theta, count):
 
 
 def tasks(sigma, first, second):
-    return 0.5 * (first.square().mean() / sigma[0] ** 2 + second.abs().mean() / sigma[1] ** 2) + (
-        sigma.log().sum()  # <- here
-    )
+    scaled = first.square().mean() / sigma[0] ** 2 + second.abs().mean() / sigma[1] ** 2  # <- here
+    return 0.5 * scaled + sigma.log().sum()  # <- here
 
 
 def windows(score, returns):
