@@ -28,6 +28,10 @@ def look_at(loss: Any, model: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         message = f"the model is no torch.nn.Module but of type {type(model).__name__}"
         raise NllcheckError(message, hint="for a bare function of tensors use nllcheck.check_function(fn, {...})")
+    if any(p.is_meta for p in model.parameters()):
+        raise NllcheckError(
+            "weights of the model are on the meta device, which holds no numbers", hint="load them first"
+        )
 
 
 def look_at_loss(loss: Any) -> None:

@@ -117,7 +117,7 @@ def check(loss: Callable[..., Any], model: torch.nn.Module | None = None, batch:
     look_at(loss, model)
     batches = tuple(batch) if _is_batches(batch) else (split_batch(batch_of(batch)),)
     name = _name_of(loss)
-    target = Target(type(model).__name__, loss, name, model, batches, style_of(loss))
+    target = Target(type(model).__name__, loss, name, model, batches, style_of(loss, model))
     return run(target, options_of(options))
 
 

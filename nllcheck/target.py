@@ -80,13 +80,16 @@ def _from_pair(inputs: Any, targets: Any, whole: Any, name: str) -> Batch:
     return Batch(args=args, targets=targets, whole=whole, name=name)
 
 
-def style_of(loss: Callable[..., Any]) -> Style:
+def style_of(loss: Callable[..., Any], model: torch.nn.Module | None = None) -> Style:
     """How the loss wants to be called, from its signature.
 
-    A first parameter named `model`, `net`, `network` or `module` means `loss(model, batch)`; anything else
-    takes the model's output first. (`outputs`, the unpacked form, is decided by `evaluate` on the first call.)
+    A first parameter named `model`, `net`, `network` or `module` means `loss(model, batch)`; a method of the model's
+    own whose first is `batch` is a training step; anything else takes the model's output first. (`outputs`, the
+    unpacked form, is decided by `evaluate` on the first call.)
     """
     names = _required(loss)
+    if model is not None and getattr(loss, "__self__", None) is model and names[:1] == ["batch"]:
+        return "step"
     return "model" if names and names[0] in ("model", "net", "network", "module") else "output"
 
 

@@ -46,6 +46,7 @@ BAD = {
         {},
         "torch cannot train .*igam",
     ),
+    "meta device": (squares, {"model": torch.nn.Linear(3, 2, device="meta")}, "meta device"),
     "raises": (raising, {}, "labels out of range"),
     "shapes": (squares, {"batch": (torch.randn(6, 4), torch.randn(6))}, "raised RuntimeError"),
     "empty": (squares, {"batch": (torch.zeros(0, 3), torch.zeros(0))}, "empty"),
@@ -99,7 +100,7 @@ def gaussian_nll(mu, y):
 TAKEN = [(gaussian_nll, None, True), (gaussian_nll, (), False), (gaussian_nll, "y", False), (squares, None, False)]
 
 
-@pytest.mark.parametrize(("loss", "target", "taken"), TAKEN, ids=str)
+@pytest.mark.parametrize(("loss", "target", "taken"), TAKEN, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_data_that_are_called_so_are_the_target_of_what_is_called_a_likelihood(loss, target, taken):
     names = loss.__code__.co_varnames[:2]
     given = {names[0]: torch.randn(6, 1), names[1]: torch.randn(6)}
@@ -111,6 +112,19 @@ def test_by_position_and_of_numpy_arrays():
     arrays = tuple(value.numpy() for value in batch())
     by_position = nllcheck.check(squares, model(), arrays, sweep="output=-1:1")
     assert by_position.to_dict() == nllcheck.check(squares, model=model(), batch=batch(), sweep="output=-1:1").to_dict()
+
+
+class Stepping(torch.nn.Linear):
+    def training_step(self, batch, index):
+        inputs, targets = batch
+        return {"loss": squares(self(inputs), targets)}
+
+
+def test_a_models_own_step_takes_the_batch():
+    torch.manual_seed(0)
+    own = Stepping(3, 2)
+    report = nllcheck.check(own.training_step, model=own, batch=batch(), points=9, effort="quick")
+    assert report.facts.loss == pytest.approx(float(squares(own(batch()[0]), batch()[1])))
 
 
 def test_a_raising_loss_names_the_users_line():
