@@ -129,7 +129,9 @@ def _refuse_constant(target: Target, batch: Batch) -> None:
         raise NllcheckError("no floating point tensor reaches the loss", hint="pass float tensors to check_function")
     if target.model is not None and any(p.requires_grad for p in target.model.parameters()):
         hint = "training cannot move anything: look for detach(), .data, torch.no_grad() and argmax on the way to it"
-        raise NllcheckError(f"the loss {target.loss_name} depends on no parameter of the model", hint=hint)
+        raise NllcheckError(
+            f"the loss {target.loss_name} depends on no parameter of the model on this batch", hint=hint
+        )
 
 
 def with_terms(target: Target, seed: int) -> Target:

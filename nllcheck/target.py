@@ -89,7 +89,7 @@ def style_of(loss: Callable[..., Any], model: torch.nn.Module | None = None) -> 
     """
     names = _required(loss)
     if model is not None and getattr(loss, "__self__", None) is model and names[:1] == ["batch"]:
-        return "step"
+        return "step" if set(names[1:]) <= _STEP_NUMBERS else "output"
     return "model" if names and names[0] in ("model", "net", "network", "module") else "output"
 
 
@@ -105,6 +105,9 @@ def called_as(target: Target) -> str:
             return f"it is called as loss(model, batch); {takes}"
     call = "loss(output, target), or loss(*outputs, target) where the model returns as many"
     return f"the model is called with the batch's inputs, then {call}; {takes}"
+
+
+_STEP_NUMBERS = {"batch_idx", "batch_index", "batch_nb", "index", "idx"}  # what a step's second argument is called
 
 
 def _required(loss: Callable[..., Any]) -> list[str]:

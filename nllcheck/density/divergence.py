@@ -210,15 +210,14 @@ def _prior(prior: tuple[float, float] | None) -> str:
 
 
 def _held(here: Evaluated, fit: Fit, draws: int) -> str:
-    """Elements of the batch that the loss holds above their divergence (free bits, Kingma et al. 2016)."""
+    """Elements of the batch that the loss holds at one number above their divergence: free bits, Kingma et al. 2016."""
     own, counted = fit.divergence(*here[:2])[0], here[2][0]
-    held = counted - own > FELT
-    if draws > 1 or not bool(held.any()):
+    held = counted[counted - own > FELT]
+    if draws > 1 or len(held) < 2 or float(held.max() - held.min()) > FELT:  # one constant beside all: no bound
         return ""
-    level = f"{float(counted[held].median()):.3g} nats"
     return (
-        f" The loss holds it from below (free bits): {int(held.sum())} of {len(held)} elements of the batch count as "
-        f"{level}, and no gradient pulls them."
+        f" The loss holds it from below (free bits): {len(held)} of {len(counted)} elements of the batch count as "
+        f"{float(held.median()):.3g} nats, and no gradient pulls them."
     )
 
 

@@ -15,6 +15,7 @@ from nllcheck.density.implied import origin_of
 from nllcheck.density.latent import noises
 from nllcheck.density.terms import Tail
 from nllcheck.graphs import ancestors, refs
+from nllcheck.ops import is_transparent
 from nllcheck.types import Graph
 
 WEIGHED = (
@@ -24,13 +25,20 @@ WEIGHED = (
 
 
 def weighs_draws(graph: LossGraph, tail: Tail) -> bool:
-    """Does a term with the target read a drawn sample, and the mean that it was drawn around beside it?"""
+    """Does a term with the target hold z - mu, the residual that a drawn sample's own density is made of?"""
     starts = [origin for t in tail.terms if tail.reads_target(t) and (origin := origin_of(t)) is not None]
-    return any(
-        sample in ancestors(graph.graph, start) and _past(graph.graph, start, sample) & means
-        for start in starts
-        for sample, means in _draws(graph)
-    )
+    read = ancestors(graph.graph, *starts)
+    residuals = [n for n in graph.graph.nodes if n.op == "sub" and n.index in read]
+    sides = [{_behind(graph.graph, r) for r in refs(n)} for n in residuals]
+    return any(sample in pair and pair & means for sample, means in _draws(graph) for pair in sides)
+
+
+def _behind(graph: Graph, index: int) -> int:
+    """What a view, a copy or a node that hands the value over shows."""
+    node = graph.nodes[index]
+    while refs(node) and (is_transparent(node.op) or node.op == "clone"):
+        node = graph.nodes[refs(node)[0]]
+    return node.index
 
 
 def _draws(graph: LossGraph) -> Iterator[tuple[int, set[int]]]:
@@ -40,16 +48,5 @@ def _draws(graph: LossGraph) -> Iterator[tuple[int, set[int]]]:
     for noise in noises(graph):
         noisy = depends_on(graph.graph, {noise})
         sums = (n for n in graph.graph.nodes if n.op in ("add", "sub", "addcmul") and n.index in noisy)
-        means = ((n.index, {r for r in refs(n) if r not in noisy and r in moving}) for n in sums)
+        means = ((n.index, {_behind(graph.graph, r) for r in refs(n) if r not in noisy and r in moving}) for n in sums)
         yield from itertools.islice((one for one in means if one[1]), 1)
-
-
-def _past(graph: Graph, start: int, stop: int) -> set[int]:
-    """What `start` is computed from on ways that do not lead through `stop`."""
-    found, stack = {start}, [start]
-    while stack:
-        node = stack.pop()
-        new = set() if node == stop else set(refs(graph.nodes[node])) - found
-        found |= new
-        stack += new
-    return found

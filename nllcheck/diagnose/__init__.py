@@ -33,12 +33,13 @@ def diagnose(
     others: Sequence[tuple[Graph, tuple[Judged, ...]]] = (),
     *,
     command: str = "",
-    uniform: Collection[int] = (),
+    uniform: Collection[int] | None = None,
 ) -> tuple[Finding, ...]:
     """All findings. Failures at one op of one line, in one phase, are one finding, whatever axes show them.
 
     `answer` is the density test's (None: not made). `others` are verdicts on graphs of their own: what other batches
-    show, and where the user's own code raises. `uniform`: nodes whose elements are all equal on the batch.
+    show, and where the user's own code raises. `uniform`: nodes whose elements are all equal on the batch,
+    where that is known.
     """
     table = matches(graph, rules)
     found = _failures(graph, [j for j in judged if j.event.kind not in _NO_FAILURE], table, command)
@@ -48,7 +49,7 @@ def diagnose(
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
     found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
     found += thrown_away(graph)
-    found += paired(graph, uniform)
+    found += paired(graph, uniform) if uniform is not None else []
     shapes = list(structural(graph, table))
     measured = with_density(graph, answer, table, shapes) if answer else shapes
     return tuple(sorted([*found, *measured], key=_order))

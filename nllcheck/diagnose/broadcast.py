@@ -18,15 +18,20 @@ def paired(graph: Graph, uniform: Collection[int] = ()) -> list[Finding]:
     """A warning at the first line of the loss where every prediction meets every target; none where that is meant,
     or where one side is `uniform`, so that all pairs say what each sample's own says.
 
-    It is meant where the loss makes the column itself (`x[:, None]`, `x.unsqueeze(1)`, `x.view(-1, 1)`).
+    It is meant where the loss makes the column itself (`x[:, None]`, `x.unsqueeze(1)`, `x.view(-1, 1)`), where it
+    compares (`x < y`), and where it takes all pairs elsewhere, too (`x - x.T`).
     """
-    found = (node for node in graph.nodes if node.zone == "loss" and node.site and not is_library(node.site))
+    found = [n for n in graph.nodes if n.zone == "loss" and n.site and not is_library(n.site) and n.op != "compare"]
     pairs = [(node, sides) for node in found for sides in _sides(graph, node) if not {*sides} & {*uniform}]
-    return [_finding(graph, node, *sides) for node, sides in pairs[:1]]
+    if not pairs or any(_is_of_pairs(graph, node) for node in found):
+        return []
+    (node, sides), *_ = pairs
+    return [_finding(graph, node, *sides)]
 
 
 def _sides(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
-    """(column, row) of an op that makes a square of them, one of the two from the targets alone, the other not."""
+    """(column, row) of an op that makes a square of them: one from the targets alone, the other from what the model
+    reads (weights and constants may be as many as there are samples by chance)."""
     read = [graph.nodes[k] for k in refs(node)]
     if len(read) != 2:
         return
@@ -35,9 +40,26 @@ def _sides(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
     square = (size, size) == node.shape or all(n.shape == (size, size) for n in read)  # torch's losses expand first
     if not square or size < 2 or (column.shape, row.shape) != ((size, 1), (size,)):
         return
-    from_targets = [bool(ancestors(graph, n.index) & set(graph.targets)) for n in (column, row)]
-    if from_targets[0] != from_targets[1] and all(map(_varies, (column, row))) and not _is_made(graph, column):
+    of_target, of_data = ([_reads(graph, n, leaves) for n in (column, row)] for leaves in _leaves(graph))
+    apart = of_target[0] != of_target[1] and of_data[of_target.index(False)]
+    if apart and not _is_made(graph, column):
         yield column.index, row.index
+
+
+def _leaves(graph: Graph) -> tuple[set[int], set[int]]:
+    """Targets, and what else is data."""
+    given = {n.index for n in graph.nodes if n.op == "input" and n.name not in graph.weights}
+    return set(graph.targets), given - {*graph.targets, *graph.buffers}
+
+
+def _reads(graph: Graph, node: Node, leaves: set[int]) -> bool:
+    return bool(ancestors(graph, node.index) & leaves)
+
+
+def _is_of_pairs(graph: Graph, node: Node) -> bool:
+    """A column against a row of shape (1, N)."""
+    shapes = sorted(graph.nodes[k].shape for k in refs(node))
+    return len(shapes) == 2 and len(shapes[0]) == 2 and shapes == [(1, shapes[1][0]), (shapes[1][0], 1)]
 
 
 def _narrow(graph: Graph, node: Node) -> Node:
@@ -45,18 +67,19 @@ def _narrow(graph: Graph, node: Node) -> Node:
     return graph.nodes[refs(node)[0]] if node.aten.startswith("aten.expand.") and refs(node) else node
 
 
-def _varies(node: Node) -> bool:
-    return node.op != "constant"
-
-
 def _is_made(graph: Graph, column: Node) -> bool:
-    """Did the loss itself make this a column?"""
-    if column.zone != "loss" or column.op in ("input", "linear", "matmul"):
-        return False
-    same = [n for n in map(graph.nodes.__getitem__, refs(column)) if n.shape == column.shape]
-    if column.aten.startswith(_SHAPED) or not same:
-        return not column.aten.startswith(_CUT)
-    return any(_is_made(graph, n) for n in same)
+    """Did the loss itself make this a column, or what it is computed from element by element?"""
+    seen, stack = {column.index}, [column]
+    while stack:
+        node = stack.pop()
+        if node.zone != "loss" or node.op in ("input", "linear", "matmul"):
+            continue
+        same = [n for n in map(graph.nodes.__getitem__, refs(node)) if n.shape == column.shape]
+        if (node.aten.startswith(_SHAPED) or not same) and not node.aten.startswith(_CUT):
+            return True
+        stack += [n for n in same if n.index not in seen]
+        seen |= {n.index for n in same}
+    return False
 
 
 def _finding(graph: Graph, node: Node, column: int, row: int) -> Finding:

@@ -55,7 +55,7 @@ def told(error: Exception) -> NllcheckError:
     """What is said of a loss that the batch itself does not get through, with its gradient."""
     text = (str(error).strip() or "no message").splitlines()[0]
     if isinstance(error, NotImplementedError) and "derivative" in text:
-        hint = "what is data, and needs none, can be named as a target: check_function(..., target=(...))"
-        return NllcheckError(f"torch cannot train this loss: {text.rstrip('.')}", hint=hint)
+        hint = "what is data needs none: hand it to the loss with the targets, check_function(..., target=(...))"
+        return NllcheckError(f"torch has no gradient for all that this loss reads: {text.rstrip('.')}", hint=hint)
     message = f"the loss cannot be followed op by op: {type(error).__name__}: {text}"
     return NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")

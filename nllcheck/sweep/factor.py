@@ -53,9 +53,11 @@ def fitted(
 ) -> tuple[torch.Tensor, ...]:
     """(solution, residuals, rank, singular values) as `linalg_lstsq` gives them, the solution NaN where one of the
     two matrices has an element that is not finite."""
-    (bad, clean), (worse, right) = _cleaned(a), _cleaned(b)
+    is_vector = b.dim() == a.dim() - 1
+    (bad, clean), (worse, right) = _cleaned(a), _cleaned(b[..., None] if is_vector else b)
     solution, *others = aten.linalg_lstsq.default(clean, right, rcond, driver=driver)
-    return (*_spoilt(bad | worse, (solution,)), *others)
+    (solution,) = _spoilt(bad | worse, (solution,))
+    return (solution[..., 0] if is_vector else solution, *others)
 
 
 def _cleaned(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -44,12 +44,19 @@ def too_narrow(mu, log_var, eps, y):
     return (0.5 * (y - z.sum(-1)) ** 2 * (1 + z[..., 0] ** 2)).mean()
 
 
+def skip_connection(mu, log_var, eps, y):
+    """Noise on the way and a way past it; the normaliser is forgotten."""
+    hidden = mu + torch.exp(0.5 * log_var) * eps
+    residual = y - hidden.sum(-1) - mu.sum(-1)
+    return (0.5 * residual**2 * torch.exp(-log_var[:, 0])).mean()
+
+
 def test_a_bound_that_weighs_its_draws_is_not_decided():
     found = answer(importance_weighted, TENSORS)
     assert found.name == "undecided" and "importance-weighted" in found.text
 
 
-@pytest.mark.parametrize("loss", [of_one_draw, too_narrow])
+@pytest.mark.parametrize("loss", [of_one_draw, too_narrow, skip_connection])
 def test_what_is_no_such_bound_is_not_taken_for_one(loss):
     found = answer(loss, {**TENSORS, "eps": TENSORS["eps"][0]})
     assert "importance-weighted" not in found.text
@@ -69,6 +76,17 @@ def with_free_bits(mu, log_var, eps, y):
     z = mu + torch.exp(0.5 * log_var) * eps
     kl = -0.5 * (1 + log_var - mu**2 - log_var.exp())
     return -log_normal(y, z.sum(-1), torch.zeros(())).mean() + kl.clamp(min=0.1).sum(-1).mean()
+
+
+def without_its_half(mu, log_var, eps, y):
+    z = mu + torch.exp(0.5 * log_var) * eps
+    kl = -0.5 * (log_var - mu**2 - log_var.exp())
+    return -log_normal(y, z.sum(-1), torch.zeros(())).mean() + kl.sum(-1).mean()
+
+
+def test_a_constant_beside_the_divergence_is_no_free_bits():
+    (found,) = divergences(captured(without_its_half, {**TENSORS, "eps": TENSORS["eps"][0]}))
+    assert found.name == "kl" and "free bits" not in found.text
 
 
 def test_free_bits_are_counted():

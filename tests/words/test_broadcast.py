@@ -60,8 +60,50 @@ def weighed_alike(o, t):
     return (o * (t > -9).float()).mean()
 
 
-WRONG = {by_hand: "sub", by_library: "mse_loss", by_distribution: "sub", of_a_channel: "sub"}
-RIGHT = (squeezed, raised, all_pairs_meant, viewed, of_labels, of_outputs, weighed_alike)
+def energy_distance(o, t):
+    return (o - t).abs().mean() - 0.5 * (o - o.T).abs().mean()
+
+
+def share_below(o, t):
+    return (torch.sigmoid(o) - (o < t).float()).pow(2).mean()
+
+
+def of_grid(o, t):
+    return (torch.linspace(-1, 1, len(t)) - t[:, None]).abs().mean() + o.mean()
+
+
+def long_chain(o, t):
+    for _ in range(60):
+        o = 0.9 * o + torch.sin(o)
+    return ((o.squeeze(1) - t) ** 2).mean()
+
+
+def long_chain_of_columns(o, t):
+    for _ in range(60):
+        o = 0.9 * o + torch.sin(o)
+    return ((o - t) ** 2).mean()
+
+
+WRONG = {
+    by_hand: "sub",
+    by_library: "mse_loss",
+    by_distribution: "sub",
+    of_a_channel: "sub",
+    long_chain_of_columns: "sub",
+}
+RIGHT = (
+    squeezed,
+    raised,
+    all_pairs_meant,
+    viewed,
+    of_labels,
+    of_outputs,
+    weighed_alike,
+    energy_distance,
+    share_below,
+    of_grid,
+    long_chain,
+)
 
 
 def found(loss, shape=(ROWS,), width=1):
@@ -83,6 +125,26 @@ def test_every_prediction_against_every_target(loss):
 @pytest.mark.parametrize("loss", RIGHT)
 def test_what_is_meant_or_of_one_shape_is_silent(loss):
     assert found(loss) == []
+
+
+class Components(torch.nn.Module):
+    """As many means as there are samples, by chance, and no function of the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.means = torch.nn.Parameter(torch.randn(ROWS, generator=DRAW))
+
+    def forward(self, x):
+        return self.means
+
+
+def test_means_of_a_mixture_are_no_predictions():
+    def mixture(means, t):
+        return -torch.logsumexp(-0.5 * (t - means) ** 2, 1).mean()
+
+    batch = split_batch((torch.randn(ROWS, 3, generator=DRAW), torch.randn(ROWS, 1, generator=DRAW)))
+    graph = capture(Target("t", mixture, "t", Components(), (batch,)), batch)
+    assert paired(graph.graph, graph.uniform) == []
 
 
 @pytest.mark.parametrize("loss", [by_hand, by_library])

@@ -250,8 +250,8 @@ def _closed(state):
 
 CASES = (
     *_pair(cross_entropy, GraphLayer, GraphLayerBounded, _ring, NODES, "pow mul", GRAPH, _alone, **TIE),
-    *_pair(cross_entropy, GraphAttention, GraphAttentionFinite, _ring_without_loops, NODES, "softmax where", GAT, _alone,
-           **TIE),
+    *_pair(cross_entropy, GraphAttention, GraphAttentionFinite, _ring_without_loops, NODES, "softmax where", GAT,
+           _alone, **TIE),
     *_pair(cross_entropy, Capsules, CapsulesEps, ROWS, Y, "div sqrt", CAPSULE, ZERO_ROW, **TIE),
     *_pair(squared, RadialUnits, RadialUnitsSoftmax, ROWS, normal(12, 1), "div exp", RADIAL, scale(inputs=30.0)),
     *_pair(multi_instance, NoisyOr, NoisyOrInLogs, normal(8, 5, 4), bits(8), "log sub mul prod", NOISY_OR,
