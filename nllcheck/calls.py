@@ -13,14 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from nllcheck.errors import NllcheckError
 
-DATA = ("target", "targets", "y", "y_true", "obs", "observed", "observation", "observations", "data", "value", "values",
+DATA = ("target", "targets", "y_true", "y", "obs", "observed", "observation", "observations", "data", "value", "values",
         "label", "labels", "x")  # what data are called; the first of these that is an argument  # fmt: skip
 _ORDER = "check(loss, model=model, batch=(inputs, targets)): the loss comes first"
 
 
 def look_at(loss: Any, model: Any) -> None:
     """Raises NllcheckError for a loss that cannot be called, and for a model that is none."""
-    if isinstance(loss, torch.nn.Module) and not isinstance(model, (torch.nn.Module, type, type(None))):
+    is_loss = not isinstance(loss, torch.nn.Module) or type(loss).__module__.startswith("torch.nn.modules.loss")
+    if not is_loss and not isinstance(model, (torch.nn.Module, type, type(None))):
         raise NllcheckError("loss and model have changed places", hint=_ORDER)
     look_at_loss(loss)
     if isinstance(model, type):
@@ -55,8 +56,11 @@ def batch_of(batch: Any) -> Any:
 
 
 def _as_tensor(value: Any) -> Any:
-    plain = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
-    return torch.from_numpy(np.ascontiguousarray(value)) if plain else value
+    """An array of numbers as a tensor of its own, in the machine's byte order; torch knows no long double."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        return value
+    kind = value.dtype.newbyteorder("=")
+    return torch.tensor(value.astype(np.float64 if kind == np.longdouble else kind))
 
 
 def named_tensors(fn: Callable[..., Any], given: Any, target: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -65,16 +69,18 @@ def named_tensors(fn: Callable[..., Any], given: Any, target: Any) -> tuple[dict
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         message = "check_function needs a dict of named tensors"
         raise NllcheckError(message, hint=f"write check_function(fn, {_spelled(fn)})")
-    names = (target,) if isinstance(target, str) else target or () if isinstance(target, (tuple, list, set)) else None
-    if target is not None and (names is None or not all(isinstance(name, str) for name in names)):
+    several = isinstance(target, (tuple, list, set, frozenset))
+    names = tuple(target) if several else () if target is None else (target,)
+    if not all(isinstance(name, str) for name in names):
         raise NllcheckError("target names a tensor, it is none itself", hint='for example target="y"')
-    return batch_of(dict(given)), tuple(names or ())
+    return batch_of(dict(given)), names
 
 
 def _spelled(fn: Callable[..., Any]) -> str:
     """{"mu": mu, "y": y}, target="y": the last one is usually the data."""
     try:
-        names = [p.name for p in inspect.signature(fn).parameters.values() if p.default is inspect.Parameter.empty]
+        asked = [p for p in inspect.signature(fn).parameters.values() if p.default is inspect.Parameter.empty]
+        names = [p.name for p in asked if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     except (TypeError, ValueError):
         names = []
     names = names or ["mu", "y"]

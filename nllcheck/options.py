@@ -70,7 +70,7 @@ def options_of(given: Mapping[str, Any]) -> Options:
 
 
 def _range(name: str, ends: Any) -> str:
-    if isinstance(ends, str) or len(ends) != 2:
+    if not isinstance(ends, (tuple, list)) or len(ends) != 2:
         raise NllcheckError(f"cannot read the range of '{name}': {ends!r}", hint='write sweep={"rho": (-1, 1)}')
     return f"{ends[0]!r}:{ends[1]!r}"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import nllcheck
+from nllcheck import calls
 from nllcheck.errors import NllcheckError
 
 
@@ -112,6 +114,21 @@ def test_by_position_and_of_numpy_arrays():
     arrays = tuple(value.numpy() for value in batch())
     by_position = nllcheck.check(squares, model(), arrays, sweep="output=-1:1")
     assert by_position.to_dict() == nllcheck.check(squares, model=model(), batch=batch(), sweep="output=-1:1").to_dict()
+
+
+ARRAYS = (np.array(2.0), np.arange(3.0, dtype=">f8"), np.arange(3.0, dtype=np.longdouble), np.arange(6.0)[::-2])
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=["number", "other bytes", "long double", "backwards"])
+def test_arrays_of_any_kind_keep_shape_and_values(array):
+    array.flags.writeable = False
+    made = calls.batch_of({"y": array})["y"]
+    assert made.shape == array.shape and made.tolist() == array.tolist()
+
+
+def test_a_torch_loss_has_not_changed_places_with_a_function():
+    with pytest.raises(NllcheckError, match=r"no torch\.nn\.Module but of type function"):
+        nllcheck.check(torch.nn.MSELoss(), model=lambda x: x, batch=batch())
 
 
 class Stepping(torch.nn.Linear):

@@ -33,8 +33,11 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
     names = [_in_words(loss_name.rsplit(".", 1)[-1].rsplit(":", 1)[-1])]
     names += [n.site.function for n in graph.nodes if n.site and n.zone == "loss"]
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
-    if any(_NO.search(n) for n in dict.fromkeys([*names, *inner])):
-        return False
+    others = {m.group(2).lower() for n in dict.fromkeys([*names, *inner]) if (m := _NO.search(n))}
+    if others - ({"beta_nll"} if any(n.op == "lgamma" for n in graph.nodes) else set()):
+        return (
+            False  # beta_nll weighs a normal likelihood (Seitzer et al. 2022); with lgamma it is a beta distribution's
+        )
     if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
     if _is_held(graph) or _is_partial(graph) or _is_modulated(graph):

@@ -98,6 +98,21 @@ def test_a_likelihood_weighed_by_itself_claims_none(fn, count):
     assert len([f for f in report.findings if f.kind == "wrong-density" and f.severity != "note"]) == count
 
 
+class BetaNLLLoss:
+    """Of the beta distribution; the class of that name that weighs a normal likelihood has no lgamma."""
+
+    def __call__(self, raw, y):
+        a, b = F.softplus(raw[:, 0]) + 0.5, F.softplus(raw[:, 1]) + 0.5
+        norm = torch.lgamma(a) + torch.lgamma(b)
+        return (norm - (a - 1) * torch.log(y) - (b - 1) * torch.log1p(-y)).mean()
+
+
+def test_a_beta_distribution_is_no_weight_called_beta():
+    tensors = {"raw": WIDE[:, :2], "y": torch.linspace(0.2, 0.8, len(WIDE))}
+    report = check_function(BetaNLLLoss(), tensors, target="y", points=9, effort="quick")
+    assert [f.rule for f in report.findings if f.kind == "wrong-density" and f.severity != "note"] != []
+
+
 def words_nll(logits, y):
     return -(y * torch.log(torch.softmax(logits, -1) + 1e-10)).sum(1).mean()
 
