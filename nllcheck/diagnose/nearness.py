@@ -35,7 +35,8 @@ def is_sliver(event: Event) -> bool:
 
 def is_hair(event: Event) -> bool:
     """Is all of the failing region so narrow that its values are one beside the batch's own, as ties in a sort?"""
-    size = max(map(abs, event.axis.observed)) if event.axis else 0.0
+    low, high = event.axis.observed if event.axis else (0.0, 0.0)
+    size = high - low or abs(high)
     return bool(event.region) and sum(b - a for a, b in event.region) < HAIR * size
 
 

@@ -101,12 +101,13 @@ def over_samples(graph: LossGraph, reading: Reading, wide: Reading) -> list[Judg
     reads.
     """
     edges = boundary(graph.graph)
-    data = {n.index for n in graph.graph.nodes if n.op == "input" and n.name not in graph.graph.weights}
+    given = {n.index for n in graph.graph.nodes if n.op == "input" and n.name not in graph.graph.weights}
+    data = given - set(graph.graph.buffers)
     outputs = set(edges.outputs) & depends_on(graph.graph, data)
-    given = outputs if graph.program.model is not None else {*outputs, *edges.inputs}
+    shown = outputs if graph.program.model is not None else {*outputs, *edges.inputs}
     found = []
     for node, grad, exact in zip(heads_of(graph), reading.gradients, wide.gradients, strict=True):
-        if node in given and grad.dim() >= 2 and grad.numel() > grad.shape[-1] and bool(torch.isfinite(grad).all()):
+        if node in shown and grad.dim() >= 2 and grad.numel() > grad.shape[-1] and bool(torch.isfinite(grad).all()):
             found += _head_series(graph, node, grad, exact)
     return found
 
