@@ -34,10 +34,10 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
     names += [n.site.function for n in graph.nodes if n.site and n.zone == "loss"]
     inner = [n.name for n in graph.nodes if n.name and n.zone == "loss"]
     others = {m.group(2).lower() for n in dict.fromkeys([*names, *inner]) if (m := _NO.search(n))}
-    if others - ({"beta_nll"} if any(n.op == "lgamma" for n in graph.nodes) else set()):
-        return (
-            False  # beta_nll weighs a normal likelihood (Seitzer et al. 2022); with lgamma it is a beta distribution's
-        )
+    if any(n.op == "lgamma" for n in graph.nodes):
+        others.discard("beta_nll")  # then of a beta distribution, and no weighed normal one (Seitzer et al. 2022)
+    if others:
+        return False
     if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
     if _is_held(graph) or _is_partial(graph) or _is_modulated(graph):

@@ -150,7 +150,7 @@ PAIRED = Builtin(
     "all-pairs-by-broadcasting",
     "A layer with one output gives a column of shape (N, 1), a data set's targets are a row of shape (N,). Arithmetic "
     "between the two is broadcast to (N, N): the loss is the mean over all pairs, its best prediction the same for "
-    "every sample (the targets' mean), and nothing but a loss that stops falling tells.",
+    "every sample (of squares the targets' mean), and nothing but a loss that stops falling tells.",
     "Give both one shape: output.squeeze(-1), or target.unsqueeze(-1). Where all pairs are meant, write "
     "output[:, None] in the loss: that says so.",
 )

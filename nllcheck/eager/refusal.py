@@ -51,7 +51,7 @@ def placing(axis: Axis, point: torch.Tensor) -> Override:
     return lambda out: place(axis, out, point.to(out.dtype))[0]
 
 
-def told(error: Exception) -> NllcheckError:
+def refusal_of(error: Exception) -> NllcheckError:
     """What is said of a loss that the batch itself does not get through, with its gradient."""
     text = (str(error).strip() or "no message").splitlines()[0]
     if isinstance(error, NotImplementedError) and "derivative" in text:

@@ -22,7 +22,7 @@ from nllcheck.detect.threshold import one_by_one
 from nllcheck.eager.events import Offence, event_at, offences, refusals, state_of
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Key, Record, record
-from nllcheck.eager.refusal import placing, refused, told
+from nllcheck.eager.refusal import placing, refusal_of, refused
 from nllcheck.errors import NllcheckError
 from nllcheck.judge.verdict import Reference, judged_by
 from nllcheck.sweep.place import place
@@ -98,7 +98,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     base = bench.batch()
     pace = time.perf_counter() - began
     if base.error is not None:
-        raise told(base.error)
+        raise refusal_of(base.error)
     bench.book.add(base)
     bench.book.loss = bench.book.index[base.steps[base.loss_step].key]
     loss = base.steps[base.loss_step].value
