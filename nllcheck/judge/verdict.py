@@ -112,6 +112,8 @@ def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype)
     reach = 1.0 if event.on_batch else reach_of(axis, at)
     here = reference(axis, at)
     verdict, reason = _verdict_at(event, axis, at, here, reference, dtype)
+    if event.threshold and (verdict, event.phase) == ("defect", "forward"):
+        reason = f"{reason} (at {at:.6g})"
     if deeper and (verdict != "defect" or event.phase == "forward"):
         inside, why = _verdict_at(event, axis, deeper[0], reference(axis, deeper[0]), reference, dtype)
         verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper[0]:.6g})"))

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from nllcheck.report import Report, words
+from nllcheck.report import Report, brief, words
 from nllcheck.report.spelling import clean, code, number, prose
 from nllcheck.types import Finding
 
@@ -35,7 +35,8 @@ def _overview(reports: Sequence[Report]) -> str:
 
 def _report(report: Report) -> str:
     parts = [f"### {_text(report.label)}\n"]
-    parts += [_finding(report, finding) for finding in report.findings]
+    groups = brief.grouped(report.findings, False)
+    parts += [_finding(report, one, one is first) for first, same in groups for one in (first, *same)]
     lists = (
         ("not evaluated", report.incomplete),
         ("accepted", [f"{one.finding.rule} {one.finding.name}: {one.reason}" for one in report.accepted]),
@@ -46,7 +47,8 @@ def _report(report: Report) -> str:
     return "\n".join([*parts, *rows, ""])
 
 
-def _finding(report: Report, finding: Finding) -> str:
+def _finding(report: Report, finding: Finding, is_first: bool) -> str:
+    """Unfolded is what fails, once: not the same offence at other ops."""
     table = next((t for t in report.sweeps if t.axis.label == finding.axis), None)
     place = f" at {_code(words.place(finding.site))}" if finding.site else ""
     title = html.escape(prose(f"{finding.rule} {finding.name}"))
@@ -59,7 +61,7 @@ def _finding(report: Report, finding: Finding) -> str:
     fix = (
         ["Instead (a suggestion, not yet tried on your code):\n", _block(finding.fix, "python")] if finding.fix else []
     )
-    opened = " open" if report.failing(finding) else ""
+    opened = " open" if is_first and report.failing(finding) else ""
     body = [f"<details{opened}><summary>{head}</summary>\n", _text(finding.message) + "\n", *blocks, *told, ""]
     rerun = [_block(finding.command, "sh")] if finding.command else []
     return "\n".join([*body, *fix, *rerun, "</details>\n"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from report_cases import FACTS, NEGATIVE, PDF_THEN_LOG, RHO_NEAR_ONE, rho_sweep, sigma_sweep
 
-from nllcheck.report import Report, brief
+from nllcheck.report import Report, brief, markdown, web
 from nllcheck.report.terminal import render
 from nllcheck.types import Finding
 
@@ -71,3 +71,12 @@ def test_the_same_offence_at_other_lines_is_a_line_each_with_its_threshold_and_d
     assert rows[0].startswith("  same     ")
     assert text.index(rows[1]) < text.index("NLL998")  # beside the first of their kind
     assert "4 errors" in text
+
+
+def test_the_same_offence_at_another_op_is_folded_in_the_files_and_names_the_first():
+    site = replace(RHO_NEAR_ONE.site, line=RHO_NEAR_ONE.site.line + 1)
+    report = Report(FACTS, (RHO_NEAR_ONE, replace(RHO_NEAR_ONE, site=site, message="It is here, too.")), TABLES)
+    page, text = web.render([report]), markdown.render([report])
+    assert page.count("<details open>") == text.count("<details open>") == 1
+    assert f"the same as at {brief.lines([RHO_NEAR_ONE])[0]}" in page
+    assert all("It is here, too." in one for one in (page, text))

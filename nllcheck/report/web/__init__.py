@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nllcheck import __version__
-from nllcheck.report import Report, exit_code, words
+from nllcheck.report import Report, brief, exit_code, words
 from nllcheck.report.spelling import count, number, prose
 from nllcheck.report.web import parts, plane
 from nllcheck.report.web.lines import bits_table
@@ -58,7 +58,8 @@ def _result(reports: Sequence[Report]) -> str:
 def _body(reports: Sequence[Report]) -> list[Safe | None]:
     rows = [(report, finding) for report in reports for finding in report.findings]
     rows.sort(key=lambda row: SEVERITIES.index(row[1].severity))
-    articles = [_article(i, report, finding) for i, (report, finding) in enumerate(rows)]
+    first = {id(o): one for report, _ in rows for one, same in brief.grouped(report.findings, False) for o in same}
+    articles = [_article(i, report, finding, first.get(id(finding))) for i, (report, finding) in enumerate(rows)]
     verdict = tag("strong", _result(reports), class_="ok" if exit_code(reports) == 0 else "fails")
     found = tag("h2", "Findings") if rows else None
     return [
@@ -119,15 +120,17 @@ def _overview_row(i: int, finding: Finding, target: str | None) -> Safe:
     return tag("tr", *cells, class_=finding.severity, data_level=finding.severity, data_article=f"f{i}")
 
 
-def _article(i: int, report: Report, finding: Finding) -> Safe:
+def _article(i: int, report: Report, finding: Finding, first: Finding | None) -> Safe:
+    """Open is what raises an alarm; folded are notes, and the same offence at another op, which names its `first`."""
     severity = tag("span", finding.severity, class_="severity")
     title = tag("h3", severity, f" {finding.rule} {finding.name} · {finding.verdict}", id=f"h{i}")
-    target = tag("p", report.label, class_="muted")
+    again = f" · the same as at {brief.lines([first])[0]}" if first else ""
+    target = tag("p", report.label, again, class_="muted")
     folded = tag(
         "details",
         tag("summary", "what was measured"),
         parts.body(report, finding, pictures=i < MOST),
-        open=finding.severity != "note",
+        open=finding.severity != "note" and first is None,
     )
     more = {"id": f"f{i}", "aria_labelledby": f"h{i}", "class_": f"finding {finding.severity}"}
     return tag("article", title, target, tag("p", prose(finding.message)), folded, **more)
