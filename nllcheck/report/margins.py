@@ -28,10 +28,14 @@ def _row(group: Sequence[Break], dtype: str) -> str:
     own = next((b for b in group if b.dtype == dtype), group[0])
     low, high = own.observed
     margin = "never" if math.isinf(own.reach) else f"{own.reach:.3g} x"
+    return f"{clean(own.axis)} (batch {low:.3g} to {high:.3g}) {margin}: {'; '.join(by_dtype(group))}"
+
+
+def by_dtype(group: Sequence[Break]) -> list[str]:
+    """ "float32 and bfloat16 >= 88.7": the edges of one axis, those that are the same said once."""
     said = {text: [b.dtype for b in group if edges(b) == text] for text in map(edges, group)}
     several = len(said) > 1 or len(group) == 1
-    parts = [f"{_all(dtypes) if several else 'every dtype'} {text}" for text, dtypes in said.items()]
-    return f"{clean(own.axis)} (batch {low:.3g} to {high:.3g}) {margin}: {'; '.join(parts)}"
+    return [f"{_all(dtypes) if several else 'every dtype'} {text}" for text, dtypes in said.items()]
 
 
 def _all(dtypes: Sequence[str]) -> str:

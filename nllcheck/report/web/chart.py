@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 
 from nllcheck.report import strip, words
 from nllcheck.report.spelling import exact, number
-from nllcheck.report.web.marks import LEFT, RIGHT, WIDTH, band, line, picture, rows, text, value_axis
+from nllcheck.report.web.marks import LEFT, RIGHT, WIDTH, band, key, line, picture, rows, text, value_axis
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.report.web.scale import Scale, fitted
 from nllcheck.types import Facts, Finding, SweepTable
@@ -60,6 +60,7 @@ def chart(table: SweepTable, finding: Finding, facts: Facts) -> Safe | None:
     body += [_panel(across, table, points, which, finding) for which in PANELS]
     body += [_classes(across, table, points, which) for which in STRIPS]
     body += [_threshold(across, finding, facts)]
+    body += [key("dotted: float64", BOTTOM)] if any(beside(table, points, which) for which in PANELS) else []
     said = f"{table.axis.label}: loss, slope and their classes. {words.when(finding, facts, table)}"
     return picture(BOTTOM + 40, said, *body)
 
@@ -90,7 +91,6 @@ def _panel(across: Scale, table: SweepTable, points: list[int], which: str, find
     runs = _finite_runs(table, wide, points)  # below the computed curve: seen where that is another
     curves = [_curve(across, up, run, "currentColor", stroke_dasharray="3 3") for run in runs]
     curves += [_curve(across, up, run, colour) for run in _finite_runs(table, dict(enumerate(values)), points)]
-    curves += [text(WIDTH - RIGHT, bottom - 5, "dotted: float64", "end")] if wide else []
     title = text(12, (top + bottom) / 2, which, transform=f"rotate(-90 12 {(top + bottom) / 2:g})", font_weight="bold")
     return join(grid, *curves, _diamond(across, up, finding.witness, better, finding.reference), title)
 

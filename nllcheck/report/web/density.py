@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nllcheck.report.spelling import number
-from nllcheck.report.web.marks import LEFT, RIGHT, WIDTH, band, line, picture, rows, text, value_axis
+from nllcheck.report.web.marks import LEFT, RIGHT, WIDTH, band, key, line, picture, rows, text, value_axis
 from nllcheck.report.web.markup import Safe, join, tag
 from nllcheck.report.web.scale import fitted
 from nllcheck.types import ZCurve
@@ -37,7 +37,7 @@ def chart(curve: ZCurve) -> Safe | None:
     points = [_point(across(v), up(height(z)), up(height(z - e)), up(height(z + e))) for v, z, e in settings]
     middle = (TOP + BOTTOM) / 2
     title = text(12, middle, "Z", transform=f"rotate(-90 12 {middle:g})", font_weight="bold")
-    label = text(WIDTH - RIGHT, level - 4, "Z = 1: a likelihood", "end")
+    label = key("dashed: Z = 1, a likelihood", BOTTOM)
     below = value_axis(across, curve.axis, BOTTOM)
     grid = rows(up, [(v, name(v)) for v in up.ticks(24)])
     return picture(

@@ -42,6 +42,11 @@ def value_axis(across: Scale, label: str, bottom: float) -> Safe:
     return join(*marks, text((LEFT + WIDTH - RIGHT) / 2, bottom + 34, f"{label}{bent}", font_weight="bold"))
 
 
+def key(said: str, bottom: float) -> Safe:
+    """What a dashed or dotted line is, beside the axis' name, where no point can lie on it."""
+    return text(LEFT, bottom + 34, said, "start", opacity="0.75")
+
+
 def picture(height: float, said: str, *body: Safe | None) -> Safe:
     """The pictures' frame, with its words for those who do not see it."""
     size = {"viewBox": f"0 0 {WIDTH} {height:g}", "role": "img", "aria_label": said, "class_": "chart"}

@@ -118,7 +118,7 @@ def _axis_row(report: Report, table: SweepTable) -> Safe:
     low, high = table.axis.observed
     seen = f"{number(low, 4)} to {number(high, 4)}" if math.isfinite(low) else ""
     breaks = [one for one in report.breaks if one.axis == table.axis.label]
-    edges = [tag("div", f"{one.dtype} {margins.edges(one)}") for one in breaks]
+    edges = [tag("div", said) for said in margins.by_dtype(breaks)]
     own = next((one.reach for one in breaks if one.dtype == report.facts.dtype), math.inf)
     margin = f"{number(own, 3)} x" if math.isfinite(own) else ""
     cells = (
