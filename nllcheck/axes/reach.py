@@ -21,7 +21,9 @@ def reaches(axis: Axis, values: Any) -> Floats:
     """
     values = np.asarray(values, dtype=np.float64)
     if axis.moves:
-        ways = [_factors(m.observed, m.domain[0] >= 0, m.start + values * (m.end - m.start)) for m in axis.moves]
+        with np.errstate(all="ignore"):  # half of an infinite way
+            places = [m.start + values * (m.end - m.start) for m in axis.moves]
+        ways = [_factors(m.observed, m.domain[0] >= 0, v) for m, v in zip(axis.moves, places, strict=True)]
         return np.max(ways, axis=0)  # type: ignore[no-any-return]
     if axis.mode == "noise":  # in units of the values' own size
         return 1.0 + np.abs(values)  # type: ignore[no-any-return]

@@ -9,6 +9,9 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx._lazy_graph_module import _use_lazy_graph_module
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -22,6 +25,24 @@ def plain_kernels() -> Iterator[None]:
             yield
 
 
+def _seed(seed: int) -> None:
+    """`torch.manual_seed` for the devices that are there; itself it also takes three stack traces, one for each kind of
+    device that might come, which is most of the time that a small graph takes (torch 2.10 to 2.13)."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+
+
+@contextlib.contextmanager
+def noting_shapes() -> Iterator[None]:
+    """To trace in: every value that a tracer notes the shape of is noted in one mode, and no code is generated of what
+    is read and never called. Left to itself it makes a new mode for each value, stack trace and all, and the code at
+    every change: half of the time that it takes (torch 2.10 to 2.13)."""
+    context = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
+    with tracing(context), _use_lazy_graph_module(True):
+        yield
+
+
 @contextlib.contextmanager
 def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
     """One fixed way to compute: seeded, plain kernels that have batching rules, no argument validation.
@@ -32,7 +53,7 @@ def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
     """
     validate = torch.distributions.Distribution._validate_args
     with torch.random.fork_rng(), plain_kernels(), sdpa_kernel(SDPBackend.MATH):
-        torch.manual_seed(seed)
+        _seed(seed)
         torch.distributions.Distribution.set_default_validate_args(validate and validates)
         try:
             with _traceable_functions():

@@ -22,7 +22,7 @@ from nllcheck.capture.cross_entropy import whole_cross_entropy
 from nllcheck.capture.custom import custom_functions
 from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
-from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.numerics import noting_shapes, quiet_numerics
 from nllcheck.capture.reads import Reads
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.tidy import tidy
@@ -196,7 +196,7 @@ def _traced(prog: Program, seed: int, wrapped: Callable[[Callable[..., Any]], Ca
 
     tensors = [_leaf_tensor(leaf) for leaf in prog.leaves]
     try:
-        with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
+        with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad(), noting_shapes():
             return make_fx(wrapped(marked), _error_on_data_dependent_ops=False)(*tensors)
     finally:
         fx_traceback.current_meta.pop("custom", None)

@@ -15,8 +15,9 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
+from nllcheck.capture.numerics import noting_shapes
 from nllcheck.errors import NllcheckError
-from nllcheck.sweep.joint import Joint, noting_shapes
+from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import stacked
 from nllcheck.sweep.program import observed
 from nllcheck.sweep.trace import Row

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.fx.traceback as fx_traceback
 from torch import fx
-from torch._guards import TracingContext, tracing
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from nllcheck.autocast import MixedStep, mixed
@@ -24,7 +22,7 @@ from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
-from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.numerics import noting_shapes, quiet_numerics
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.tidy import tidy
 from nllcheck.sweep.factor import with_failing_factors
@@ -105,12 +103,6 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
     return Joint(with_failing_factors(tidy(out_of_place(module))), tuple(moved), base, _ops(module), trained, sub)
 
 
-def noting_shapes() -> AbstractContextManager[Any]:
-    """To trace in: every value that a tracer notes the shape of is noted in one mode. Left to itself it makes a new
-    mode for each, stack trace and all, which is half of the time that it takes (torch 2.10 to 2.13)."""
-    return tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True)))
-
-
 def of_batch(joint: Joint, graph: LossGraph) -> Joint:
     """The same cut of the batch's own graph, where `joint` is one of some of its rows; else `joint` itself."""
     is_whole = all(b.shape == graph.values[i].shape for i, b in zip(joint.moved, joint.base, strict=True))
@@ -152,7 +144,7 @@ def cut(graph: LossGraph, moved: tuple[int, ...]) -> fx.GraphModule:
             made[node].meta["custom"] = {"mark": mark_of(node), "origin": i, "phase": "forward"}
     loss = lookup(nodes[graph.graph.loss])
     part.output(loss)
-    module = fx.GraphModule(root, part)
+    module = _LazyGraphModule(root, part)  # run node by node: no code is wanted of it
     module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
     return module
 

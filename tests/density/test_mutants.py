@@ -14,11 +14,12 @@ from benchmarks.mutants.ask import asked, cases
 from benchmarks.mutants.losses import LOSSES
 
 QUICK = [n for n in LOSSES if LOSSES[n].support not in ("plane", "square", "simplex")]  # one number each
-CHOSEN = random.Random(7).sample([c for n in QUICK for c in cases(n)], 24)
+CHOSEN = random.Random(7).choices(QUICK, k=24)
 
 
-@pytest.mark.parametrize(("name", "change", "fn"), CHOSEN, ids=[f"{n}: {c}" for n, c, _ in CHOSEN])
-def test_a_mutant_is_never_taken_for_what_it_is_not(name, change, fn):
+@pytest.mark.parametrize(("k", "name"), list(enumerate(CHOSEN)))
+def test_a_mutant_is_never_taken_for_what_it_is_not(k, name):
+    _, change, fn = random.Random(k).choice([case for case in cases(name) if case[0] == name])
     found = asked(name, fn)
-    assert found.mark != "WRONG", (found.truth, found.text)
+    assert found.mark != "WRONG", (change, found.truth, found.text)
     assert found.mark != "undecided" or found.text.startswith("Not decided: ")

@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.detect.cases import CASES
 
 LARGEST = torch.finfo(torch.float32).max
-PLAIN = [c for c in CASES if c.setup().model is None and "singular_values" not in c.id]  # svd raises by itself
+SOME = [c for c in CASES[::15] if c.setup().model is None and "singular_values" not in c.id]  # svd raises by itself
 
 
-@pytest.mark.parametrize("case", PLAIN[::12], ids=lambda c: c.id)
+@pytest.mark.parametrize("case", SOME, ids=lambda c: c.id)
 def test_swept_values_lie_inside_their_bounds(case):
     setup = case.setup()
     batch = Batch(kwargs=setup.tensors, whole=setup.tensors)
