@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from nllcheck.capture.mode import Watching
 
 aten = torch.ops.aten
 _CUTS = (torch.Tensor.detach, torch.Tensor.detach_, torch.detach)
@@ -39,7 +40,7 @@ class _Cuts(TorchFunctionMode):
             self.now = before
 
 
-class _Saved(TorchDispatchMode):
+class _Saved(Watching):
     """Autograd saves an op's own output (of tanh, exp) detached; run again, the derivative must reach it."""
 
     def __init__(self, cuts: _Cuts) -> None:

@@ -9,9 +9,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch._guards import TracingContext, tracing
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx._lazy_graph_module import _use_lazy_graph_module
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -31,16 +28,6 @@ def _seed(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
-
-
-@contextlib.contextmanager
-def noting_shapes() -> Iterator[None]:
-    """To trace in: every value that a tracer notes the shape of is noted in one mode, and no code is generated of what
-    is read and never called. Left to itself it makes a new mode for each value, stack trace and all, and the code at
-    every change: half of the time that it takes (torch 2.10 to 2.13)."""
-    context = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
-    with tracing(context), _use_lazy_graph_module(True):
-        yield
 
 
 @contextlib.contextmanager

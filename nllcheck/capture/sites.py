@@ -17,9 +17,9 @@ from typing import Any
 import torch
 import torch.fx.traceback as fx_traceback
 import torch.utils._pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from nllcheck.capture.lines import Frame, Mark
+from nllcheck.capture.mode import Watching
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -29,7 +29,7 @@ _ENTRY = os.path.join(_PACKAGE, "target.py")  # the frame that calls the user's 
 _INPLACE = re.compile(r"\.\w*[a-z0-9]_\(|[-+*/@]=")
 
 
-class SiteMode(TorchDispatchMode):
+class SiteMode(Watching):
     """While active, every op carries a `Mark` into the traced graph's `node.meta['custom']['mark']`."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The forward program: `make_fx` over the user's model and loss, below autograd, free of mutation."""
+"""The forward program: a trace of the user's model and loss, below autograd, free of mutation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch.fx.traceback as fx_traceback
 import torch.utils._pytree as pytree
 from torch import fx
 from torch.func import functionalize
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import stateless
 
 from nllcheck import ops
@@ -22,10 +21,11 @@ from nllcheck.capture.cross_entropy import whole_cross_entropy
 from nllcheck.capture.custom import custom_functions
 from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
-from nllcheck.capture.numerics import noting_shapes, quiet_numerics
+from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.reads import Reads
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.tidy import tidy
+from nllcheck.capture.tracer import traced
 from nllcheck.target import Batch, Target, evaluate
 
 
@@ -196,8 +196,8 @@ def _traced(prog: Program, seed: int, wrapped: Callable[[Callable[..., Any]], Ca
 
     tensors = [_leaf_tensor(leaf) for leaf in prog.leaves]
     try:
-        with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad(), noting_shapes():
-            return make_fx(wrapped(marked), _error_on_data_dependent_ops=False)(*tensors)
+        with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
+            return traced(wrapped(marked), *tensors)
     finally:
         fx_traceback.current_meta.pop("custom", None)
 

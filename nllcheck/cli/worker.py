@@ -38,15 +38,12 @@ def check(job: Job, tell: Callable[[str], None], key: str, engine: Engine | None
 
 
 def _loaded_engine() -> Callable[..., Report]:
-    """`check.run`, with torch and its tracer loaded: without a search for garbage among their objects, none of which
+    """`check.run`, with torch loaded: without a search for garbage among their objects, none of which
     ever goes. Such searches take a second of the ten that a check does."""
     gc.disable()
     try:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         from nllcheck.check import run
 
-        make_fx(abs)  # loads what it needs at its first use
         gc.freeze()
     finally:
         gc.enable()

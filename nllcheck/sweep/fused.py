@@ -12,10 +12,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
-from nllcheck.capture.numerics import noting_shapes
 from nllcheck.errors import NllcheckError
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import stacked
@@ -87,13 +85,14 @@ def _program(joint: Joint, key: Key, inputs: Any) -> Program:
 
 
 def _of_many(joint: Joint, key: Key, inputs: Any) -> Program:
+    from torch.fx.experimental.proxy_tensor import make_fx  # loads Dynamo, more than a second
+
     names, dtype, _ = key
 
     def at(where: Any, along: Any, moves: Any) -> Row:
         return observed(joint, list(zip(where, along, strict=True)), names, dtype, moves)
 
-    with noting_shapes():
-        flat = make_fx(torch.func.vmap(at, in_dims=(0, None, None)))(*inputs)
+    flat = make_fx(torch.func.vmap(at, in_dims=(0, None, None)))(*inputs)
     return compiled(flat, PLAIN, inputs)
 
 

@@ -15,16 +15,16 @@ import torch
 import torch.fx.traceback as fx_traceback
 from torch import fx
 from torch.fx._lazy_graph_module import _LazyGraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from nllcheck.autocast import MixedStep, mixed
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
-from nllcheck.capture.numerics import noting_shapes, quiet_numerics
+from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.tidy import tidy
+from nllcheck.capture.tracer import traced
 from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase
 
@@ -96,8 +96,8 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
 
     data = set(graph.graph.targets)  # nobody trains a target: its gradient does not count
     starts = [t.detach().clone().requires_grad_(_trains(t, i in data)) for i, t in zip(moved, base, strict=True)]
-    with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad(), noting_shapes():
-        module = make_fx(loss_and_gradients, _error_on_data_dependent_ops=False)(*starts)
+    with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
+        module = traced(loss_and_gradients, *starts)
     fx_traceback.current_meta.pop("custom", None)
     trained = tuple(s.requires_grad for s in starts)
     return Joint(with_failing_factors(tidy(out_of_place(module))), tuple(moved), base, _ops(module), trained, sub)
