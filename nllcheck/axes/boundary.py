@@ -11,7 +11,9 @@ import math
 from dataclasses import dataclass, field
 
 from nllcheck import ops
+from nllcheck.axes.pieces import pieces
 from nllcheck.graphs import refs
+from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
 
 MOST_HEADS = 8  # an output fed by more linear layers than this (an unrolled recurrent cell) is cut at itself
@@ -41,12 +43,23 @@ def boundary(graph: Graph) -> Boundary:
         heads += [node] if graph.nodes[node].zone == "loss" else _heads(graph, node)
     heads = list(dict.fromkeys(heads))
     leaves = [n for n in heads if graph.nodes[n].op == "input" and n not in graph.buffers]
-    outputs = tuple(n for n in heads if graph.nodes[n].op != "input")
+    outputs = tuple(_taken_apart(graph, n) for n in heads if graph.nodes[n].op != "input")
     targets = tuple(n for n in leaves if n in graph.targets)
     weights = tuple(n for n in leaves if n not in targets and _is_weight(graph, n))
     inputs = tuple(n for n in leaves if n not in targets and n not in weights)
     domains = {n: value_bounds(graph, n) for n in outputs}
     return Boundary(outputs, weights, inputs, targets, domains)
+
+
+def _taken_apart(graph: Graph, head: int) -> int:
+    """Of a raw head (N, T * C) that is only read as (N, T, C), and of that pieces are taken, the view: its channels."""
+    view = head
+    while not pieces(graph, view):
+        readers = [n for n in graph.nodes if view in _variable_refs(graph, n)]
+        if len(readers) != 1 or packet(readers[0].aten) not in ("view", "reshape", "_unsafe_view"):
+            return head
+        view = readers[0].index
+    return view
 
 
 def _is_weight(graph: Graph, node: int) -> bool:

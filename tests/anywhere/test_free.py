@@ -114,3 +114,47 @@ def test_a_positive_argument_that_is_only_squashed_is_a_raw_value(loss, low):
     graph = capture(Target("t", loss, "t", None, (batch,), "function", target_names=("y",)), batch)
     moved = [a for a in default_axes(graph)[0] if a.label.startswith("w[") and a.mode == "set"]
     assert moved and {a.domain for a in moved} == {(low, math.inf)}
+
+
+class Mixtures(nn.Module):
+    """Three mixtures of five normals a row: 3 x 15 numbers, of which the model or the loss takes pieces."""
+
+    def __init__(self, opened: bool) -> None:
+        super().__init__()
+        self.head, self.opened = nn.Linear(2, 45), opened
+
+    def forward(self, x):
+        raw = self.head(x)
+        if not self.opened:
+            return raw
+        mean, spread, weight = raw.view(len(x), 3, 15).split(5, -1)
+        return mean, spread.exp(), weight.softmax(-1)
+
+
+def of_pieces(mean, spread, weight, y):
+    return (weight * ((y[:, :, None] - mean) / spread) ** 2).mean()
+
+
+def of_a_view(out, y):
+    mean, spread, weight = out.view(len(y), 3, 15).split(5, -1)
+    return of_pieces(mean, spread.exp(), weight.softmax(-1), y)
+
+
+def of_a_view_and_more(out, y):
+    return of_a_view(out, y) + 1e-3 * (out**2).mean()
+
+
+NAMED = {"mean": (0, 5), "spread": (5, 10), "weight": (10, 15)}
+
+
+@pytest.mark.parametrize(
+    ("loss", "opened", "named"), [(of_pieces, True, True), (of_a_view, False, True), (of_a_view_and_more, False, False)]
+)
+def test_channels_are_those_of_the_view_that_pieces_are_taken_of(loss, opened, named):
+    """Unless something else reads the tensor behind it."""
+    torch.manual_seed(0)
+    batch = split_batch((torch.randn(4, 2), torch.randn(4, 3)))
+    graph = capture(Target("t", loss, "t", Mixtures(opened), (batch,), "output"), batch)
+    moved = [a for a in default_axes(graph)[0] if a.role == "output" and a.mode == "set"]
+    found = {a.label.split(" = ")[0]: a.channel for a in moved}
+    assert found == NAMED if named else not set(found) & set(NAMED)
