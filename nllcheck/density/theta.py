@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nllcheck.axes.reach import reach_of
+from nllcheck.axes.reach import reaches
 from nllcheck.density.sample import Samples
 from nllcheck.types import Axis
 
@@ -37,8 +37,8 @@ class Theta:
         """(P, N) how far each setting lies from the batch, as `reach_of` counts."""
         found = torch.ones(self.axis.shape, dtype=torch.float64)
         for k, axis in enumerate(self.axes):
-            for p, n in torch.nonzero(self.axis == k).tolist():
-                found[p, n] = reach_of(axis, float(self.value[p, n]))
+            there = self.axis == k
+            found[there] = torch.from_numpy(reaches(axis, self.value[there].numpy()))
         return found
 
 
@@ -56,7 +56,8 @@ def thetas(samples: Samples, axes: Sequence[Axis]) -> Theta:
     value = torch.full((points, samples.count), math.nan, dtype=torch.float64)
     for p in range(count):
         turn = (torch.arange(samples.count) + p * samples.count) % len(moves)
-        for j, (k, step) in enumerate(moves):
+        for j in turn.unique().tolist():
+            k, step = moves[j]
             _move(samples, usable, k, step, tensors, 1 + p, turn == j, axis, value)
     everyone = torch.ones(samples.count, dtype=torch.bool)
     for j, (k, step) in enumerate(whole):

@@ -48,6 +48,8 @@ def trace_of(axis: Axis, points: torch.Tensor, row: Row, names: tuple[str, ...])
 def _patterns(low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """`Trace.patterns` and `Trace.pattern` from ranges (N, P). Most ops are finite everywhere: one look at each."""
     failing = (~torch.isfinite(low.amin(1) - high.amax(1))).nonzero()[:, 0]
+    if not len(failing):
+        return low.new_zeros(1, len(low), dtype=torch.int8), low.new_zeros(low.shape[1], dtype=torch.int32)
     state = states(low[failing], high[failing])  # (F, P)
     new = torch.ones(low.shape[1], dtype=torch.bool, device=low.device)
     new[1:] = (state[:, 1:] != state[:, :-1]).any(0)
