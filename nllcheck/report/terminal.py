@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -73,15 +74,17 @@ def show(reports: Sequence[Report], stream: TextIO | None = None, verbose: bool 
     stream = stream or sys.stdout
     tty = stream.isatty()
     color = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    width = _columns(stream) if tty else PIPED_WIDTH
-    stream.write(render_all(reports, width, color, verbose, not _unicode(stream), quiet))
+    stream.write(render_all(reports, _columns(stream), color, verbose, not _unicode(stream), quiet))
 
 
 def _columns(stream: TextIO) -> int:
+    """The terminal's; into a pipe, as a pager has it, that of the terminal where the command was typed."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    except OSError:
-        return 80
+        own = stream.fileno()
+        screen = own if stream.isatty() or not stat.S_ISFIFO(os.fstat(own).st_mode) else 0
+        return os.get_terminal_size(screen).columns or 80
+    except (OSError, ValueError):
+        return 80 if stream.isatty() else PIPED_WIDTH
 
 
 def _unicode(stream: TextIO) -> bool:

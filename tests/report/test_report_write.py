@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,20 @@ def test_show_falls_back_to_ascii() -> None:
     stream = Stream("latin-1", False)
     terminal.show((realistic(),), stream)
     assert stream.text() == terminal.render(realistic(), ascii_only=True)
+
+
+SHOW = "from report_cases import realistic; from nllcheck.report import terminal; terminal.show((realistic(),))"
+
+
+@pytest.mark.parametrize(("into", "width"), [("pipe", 60), ("file", 120)])
+def test_a_pager_gets_the_width_of_its_terminal_and_a_file_always_the_same(tmp_path: Path, into: str, width: int):
+    termios = pytest.importorskip("termios")
+    typed, screen = os.openpty()
+    termios.tcsetwinsize(screen, (40, 60))
+    with (tmp_path / "out").open("w") as file:
+        out = subprocess.PIPE if into == "pipe" else file
+        done = subprocess.run([sys.executable, "-c", SHOW], stdin=screen, stdout=out, check=True, text=True,
+                              cwd=Path(__file__).parent)  # fmt: skip
+    os.close(screen), os.close(typed)
+    text = done.stdout if into == "pipe" else (tmp_path / "out").read_text()
+    assert text == terminal.render(realistic(), width)
