@@ -155,7 +155,7 @@ def _part(graph: View, whole: Axis, start: int, stop: int) -> Axis:
     value = graph.values[whole.node][..., start:stop]
     return replace(
         whole,
-        label=f"{alias} = {name}" if alias else name,
+        label=f"{alias} ({name})" if alias else name,
         selector=name.replace(" ", ""),
         channel=(start, stop),
         observed=_range(value),

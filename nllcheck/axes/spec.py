@@ -83,7 +83,7 @@ def requested_axis(graph: View, spec: Spec) -> Axis:
     wanted = spec.name.replace(" ", "")
     edges = boundary(graph.graph)
     for axis in (*default_axes(graph)[0], *inside_axes(graph, "thorough")[0]):
-        if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.split(" = ")[0]):
+        if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.partition(" (")[0]):
             free = axis.domain if axis.mode == "toward" else (-math.inf, math.inf)
             return replace(axis, requested=True, domain=free)
     wanted, _, how = wanted.partition("*")

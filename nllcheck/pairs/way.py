@@ -19,7 +19,7 @@ BEYOND = 1.25  # a way goes this much further than its point where that fails, t
 
 
 def short(axis: Axis) -> str:
-    return axis.label.partition(" = ")[0]
+    return axis.label.partition(" (")[0]
 
 
 def nearest(plane: Plane, grid: Grid, where: npt.NDArray[np.bool_]) -> tuple[float, float] | None:

@@ -23,7 +23,7 @@ TICK = 10  # cells of a value beside the map
 
 def short(label: str) -> str:
     """The user's own name of an axis, where it has one."""
-    return clean(label.partition(" = ")[0])
+    return clean(label.partition(" (")[0])
 
 
 def sentence(one: PairMap) -> str:

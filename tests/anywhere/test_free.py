@@ -156,5 +156,5 @@ def test_channels_are_those_of_the_view_that_pieces_are_taken_of(loss, opened, n
     batch = split_batch((torch.randn(4, 2), torch.randn(4, 3)))
     graph = capture(Target("t", loss, "t", Mixtures(opened), (batch,), "output"), batch)
     moved = [a for a in default_axes(graph)[0] if a.role == "output" and a.mode == "set"]
-    found = {a.label.split(" = ")[0]: a.channel for a in moved}
+    found = {a.label.split(" (")[0]: a.channel for a in moved}
     assert found == NAMED if named else not set(found) & set(NAMED)

@@ -159,10 +159,10 @@ def test_an_overflowing_determinant_is_no_singular_matrix():
 def test_channels_are_moved_as_the_loss_splits_them_and_named_so():
     report = report_of(pen_and_mixture, Strokes, (draw(8, 2), PEN))
     labels = [t.axis.label for t in report.sweeps if t.axis.role == "output" and t.axis.mode == "set"]
-    assert labels == ["pen = output[..., 0]", *(f"{n} = output[..., {k}:{k + 5}]" for n, k in
+    assert labels == ["pen (output[..., 0])", *(f"{n} (output[..., {k}:{k + 5}])" for n, k in
                       (("weight", 1), ("mean", 6), ("raw", 11)))]  # fmt: skip
     dead = [f for f in report.findings if f.kind == "dead-gradient"]
-    assert any(f.op == "clamp" and f.axis == "mean = output[..., 6:11]" for f in dead)
+    assert any(f.op == "clamp" and f.axis == "mean (output[..., 6:11])" for f in dead)
 
 
 def test_the_op_to_blame_is_one_that_leads_to_the_failure():
