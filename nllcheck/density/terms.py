@@ -23,6 +23,7 @@ _SAME = {
     "alias", "_to_copy", "slice", "select", "index", "lift_fresh_copy", "masked_select", "nan_to_num", "getitem",
 }  # fmt: skip
 
+
 @dataclass(frozen=True)
 class Term:
     """One summand: `reduced * factor * value`, summed over the value's elements (and weighted, see `Tail`)."""
@@ -95,8 +96,9 @@ def _counts(shape: tuple[int, ...]) -> set[float]:
 
 class _Walk:
     def __init__(
-        self, on_target: frozenset[fx.Node], varying: frozenset[fx.Node], values: dict[fx.Node, Any], shape: tuple[int, ...]
-    ) -> None:
+        self, on_target: frozenset[fx.Node], varying: frozenset[fx.Node], values: dict[fx.Node, Any],
+        shape: tuple[int, ...],
+    ) -> None:  # fmt: skip
         self.on_target, self.varying, self.values, self.shape = on_target, varying, values, shape
         self.counts, self.lead = _counts(shape) - {1.0}, shape[0] if shape else 0
 

@@ -36,6 +36,12 @@ DISTANCES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "singular": _determinant,
     "constant": lambda x: x.var(unbiased=False) if x.dim() < 2 else _smallest(x.var(-1, unbiased=False)),
 }
+# Of sets that are left through an end: the distance to that end, from both sides
+ENDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "up to 0": lambda x: _smallest(x.abs()),
+    "up to 1": lambda x: _smallest((x - 1).abs()),
+    "outside (-1, 1)": lambda x: _smallest((1 - x.abs()).abs()),
+}
 
 
 def singular(node: Node) -> tuple[int, str] | None:
