@@ -30,8 +30,8 @@ def test_a_tensor_that_the_loss_reshapes_goes_to_the_one_of_that_shape(shape, go
         return (one - other).abs().mean()
 
     tensors = {"out": OUT.reshape(shape), "y": Y.reshape(goal)}
-    graph = capture(Target("t", loss, "loss", None, (Batch(kwargs=tensors, whole=tensors),), "function", target_names=("y",)),
-                    Batch(kwargs=tensors, whole=tensors))  # fmt: skip
+    batch = Batch(kwargs=tensors, whole=tensors)
+    graph = capture(Target("t", loss, "loss", None, (batch,), "function", target_names=("y",)), batch)
     ways = [a for a in default_axes(graph)[0] if a.label == "out equals y"]
     assert len(ways) == met
     for way in ways:
