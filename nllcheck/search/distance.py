@@ -21,7 +21,11 @@ def _overflow(x: torch.Tensor) -> torch.Tensor:
 
 
 def _determinant(x: torch.Tensor) -> torch.Tensor:
-    return _smallest(torch.linalg.slogdet(x)[1].exp())
+    """As a share of the product of the rows' lengths, which it cannot exceed (Hadamard 1893): a matrix of small numbers
+    is no nearer to a singular one for that."""
+    size = torch.linalg.slogdet(x)[1]
+    share = (size - x.norm(dim=-1).log().sum(-1)).exp()
+    return _smallest(torch.where(torch.isneginf(size), 0.0, share))
 
 
 # Set -> distance of a tensor to it: above 0 outside, 0 or below inside. The nearest element counts.
