@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from nllcheck.axes.boundary import Boundary
-from nllcheck.types import Axis, Graph, Node
+from nllcheck.ops import packet
+from nllcheck.types import Axis, Graph, Node, Ref
 
 MOST = 12  # ways in one check
 MOST_LATE = 4  # ways of targets
@@ -48,7 +49,7 @@ def _is_within(inner: Axis, outer: Axis) -> bool:
 
 def is_way_on(axis: Axis, graph: Graph) -> bool:
     """Is there such a way on some rows of the batch? A table that has as many rows as the whole batch is no batch."""
-    return axis.goal != "equal" or graph.nodes[axis.node].shape == graph.nodes[axis.other].shape
+    return axis.goal != "equal" or are_comparable(graph, axis.node, axis.other)
 
 
 def name_of(axis: Axis) -> str:
@@ -112,16 +113,34 @@ def _pairs(whole: Axis, graph: Graph, node: int, names: dict[int, str], others: 
     name, shape = names[node], graph.nodes[node].shape
     found = []
     for other in others:
-        same = graph.nodes[other].shape == shape
+        same = are_comparable(graph, node, other)
         if (other < node and other not in graph.targets) or not (same or _are_rows(shape, graph.nodes[other].shape)):
             continue
         to, its = replace(whole, other=other), names[other]
         if same:
             found.append(replace(to, goal="equal", label=f"{name} equals {its}", selector=f"{name}->{its}"))
-        if len(shape) >= 2:
+        if len(shape) >= 2 and (graph.nodes[other].shape == shape or not same):
             label = f"the first rows of {name} and {its} are equal"
             found.append(replace(to, goal="equal row", label=label, selector=f"{name}[0]->{its}[0]"))
     return found
+
+
+_RESHAPES = ("view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "alias", "clone", "_to_copy")
+
+
+def are_comparable(graph: Graph, one: int, other: int) -> bool:
+    """Are two tensors of one shape, or does the loss give one of them the other's, its elements in the same order?"""
+    shapes = graph.nodes[one].shape, graph.nodes[other].shape
+    return shapes[0] == shapes[1] or shapes[1] in _shapes(graph, one) or shapes[0] in _shapes(graph, other)
+
+
+def _shapes(graph: Graph, node: int) -> set[tuple[int, ...]]:
+    """Every shape that the loss gives a tensor."""
+    same = {node}
+    for n in graph.nodes:
+        if packet(n.aten) in _RESHAPES and n.args and isinstance(n.args[0], Ref) and n.args[0].index in same:
+            same.add(n.index)
+    return {graph.nodes[n].shape for n in same}
 
 
 def _are_rows(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from nllcheck.axes import depends_on
 from nllcheck.graphs import ancestors, refs
@@ -13,9 +13,10 @@ from nllcheck.types import Graph, Ref
 _YES = re.compile(
     r"(^|_|\.)(nll|negative_?log_?lik\w*|log_?lik\w*|likelihoods?|log_?probs?|logp|log_?pdf|pdf|density|ll|loglik\w*|elbo|"
     r"gaussian|normal|laplace|dirichlet|poisson|gamma|beta|student\w*|cauchy|weibull|lognormal|exponential(?!_loss)|pareto|rayleigh|mdn|mixture|bernoulli|"
-    r"categorical|binomial|von_?mises|log_?norm|equation_1\d)(_|\d|$)",
+    r"categorical|binomial|von_?mises|log_?norm|equation_1\d)(?=_|\d|$)",
     re.I,
 )
+_POSTERIOR = {"dirichlet", "beta", "gamma"}  # of which an evidential risk speaks, and a divergence is taken
 _NO = re.compile(
     r"(^|_)(focal|smooth\w*|weighted|hinge|margin|contrast\w*|triplet|mse|mae|huber|l1|l2|rank\w*|dice|iou|nce|infonce|"
     r"perceptual|gan|quantile|pinball|robust|beta_nll|tempered|pseudo\w*|composite|distill\w*|nt_?xent|clip|"
@@ -42,7 +43,10 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
         return False
     if _is_held(graph) or _is_partial(graph) or _is_modulated(graph):
         return False
-    return any(_YES.search(n) for n in [*names, *inner]) or _has_normaliser(graph)
+    said = {m.group(2).lower() for n in (*names, *inner) for m in _YES.finditer(n)}
+    if _is_of_posterior(graph):
+        return bool(said - _POSTERIOR) or _has_normaliser(graph, ("nll_loss", "i0"))
+    return bool(said) or _has_normaliser(graph)
 
 
 def _in_words(name: str) -> str:
@@ -86,6 +90,14 @@ def _is_expected(graph: Graph) -> bool:
     data = depends_on(graph, set(graph.targets))
     met = [n for n in graph.nodes if n.op in ("mul", "gather", "index", "nll_loss", "matmul", "where")]
     return any(means & set(refs(n)) - data and data & set(refs(n)) - means for n in met)
+
+
+def _is_of_posterior(graph: Graph) -> bool:
+    """Is the digamma taken wherever lgamma is taken of what the model gives? So it is in a divergence between two
+    Dirichlet or gamma distributions (Sensoy et al. 2018, eq. 5), and in no density, which has lgammas alone."""
+    moved = depends_on(graph, set(_moving(graph)))
+    taken = {op: {r for n in graph.nodes if n.op == op for r in refs(n) if r in moved} for op in ("lgamma", "digamma")}
+    return bool(taken["lgamma"]) and taken["lgamma"] <= taken["digamma"]
 
 
 def _is_held(graph: Graph) -> bool:
@@ -144,9 +156,9 @@ def _scalings(graph: Graph, index: int) -> Iterator[int]:
         yield index
 
 
-def _has_normaliser(graph: Graph) -> bool:
+def _has_normaliser(graph: Graph, ops: Collection[str] = ("lgamma", "nll_loss", "i0")) -> bool:
     loss = [n for n in graph.nodes if n.zone == "loss"]
-    if any(n.op in ("lgamma", "nll_loss", "i0") for n in loss):
+    if any(n.op in ops for n in loss):
         return True
     numbers = [abs(a) for n in loss for a in n.args if isinstance(a, float)]
     return any(math.isclose(a, c, rel_tol=1e-6) for a in numbers for c in _CONSTANTS)

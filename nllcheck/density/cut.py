@@ -16,7 +16,8 @@ from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.shares import shares_of
 from nllcheck.density.step import last_step, models_every_step, shares_of_steps
-from nllcheck.density.terms import Term, tail_of, unreduced
+from nllcheck.density.terms import Term, tail_of
+from nllcheck.density.unreduced import unreduced
 from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import cut, out_of_place
 

@@ -16,13 +16,12 @@ import torch
 from torch import fx
 
 from nllcheck import ops
+from nllcheck.density.unreduced import PADDING
 
 _SAME = {
     "reshape", "view", "_unsafe_view", "squeeze", "unsqueeze", "expand", "permute", "transpose", "t", "clone", "detach",
     "alias", "_to_copy", "slice", "select", "index", "lift_fresh_copy", "masked_select", "nan_to_num", "getitem",
 }  # fmt: skip
-aten = torch.ops.aten
-PADDING = -100
 
 
 @dataclass(frozen=True)
@@ -69,66 +68,13 @@ def _asks_for_padding(node: fx.Node) -> bool:
     return ops.packet(str(node.target)) in ("eq", "ne") and node.args[1:] == (PADDING,)
 
 
-def unreduced(module: fx.GraphModule) -> fx.GraphModule:
-    """Losses that reduce inside one op (`nll_loss`, `mse_loss`, `binary_cross_entropy`) as elements, then reduced.
-
-    A mean weighted by class becomes a plain one: only the elements are looked at. A class that is ignored is scored
-    like the others: it is left out of the data, not out of the distribution.
-    """
-    for node in list(module.graph.nodes):
-        if ops.packet(str(node.target)).startswith("nll_loss") and len(node.args) > 4:
-            node.args = (*node.args[:4], PADDING, *node.args[5:])
-        place = _reduction(node)
-        mode = _argument(node, place) if place is not None else 0
-        if mode not in (1, 2):
-            continue
-        _set_argument(node, place, 0)  # type: ignore[arg-type]
-        heads = [u for u in node.users if ops.packet(str(u.target)) == "getitem" and u.args[1] == 0]
-        for head in heads or [node]:
-            with module.graph.inserting_after(head):
-                whole = module.graph.call_function((aten.mean if mode == 1 else aten.sum).default, (head,))
-            head.replace_all_uses_with(whole, delete_user_cb=lambda user, whole=whole: user is not whole)
-        if ops.packet(str(node.target)) == "mse_loss":
-            _as_square(module, node)
-    module.recompile()
-    return module
-
-
-def _as_square(module: fx.GraphModule, node: fx.Node) -> None:
-    """The elements of a squared error written out: vmap inside vmap cannot batch one of two arguments of the op."""
-    with module.graph.inserting_after(node):
-        away = module.graph.call_function(aten.sub.Tensor, node.args[:2])
-    with module.graph.inserting_after(away):
-        square = module.graph.call_function(aten.pow.Tensor_Scalar, (away, 2))
-    away.meta, square.meta = dict(node.meta), dict(node.meta)
-    node.replace_all_uses_with(square)
-    module.graph.erase_node(node)
-
-
-def _reduction(node: fx.Node) -> int | None:
-    schema = getattr(node.target, "_schema", None)
-    names = [a.name for a in schema.arguments] if schema is not None and node.op == "call_function" else []
-    return names.index("reduction") if "reduction" in names else None
-
-
-def _argument(node: fx.Node, place: int) -> Any:
-    return node.args[place] if place < len(node.args) else node.kwargs.get("reduction", 1)
-
-
-def _set_argument(node: fx.Node, place: int, value: int) -> None:
-    if place < len(node.args):
-        node.args = (*node.args[:place], value, *node.args[place + 1 :])
-    else:
-        node.kwargs = {**node.kwargs, "reduction": value}
-
-
 def tail_of(module: fx.GraphModule, target: str, values: dict[fx.Node, Any]) -> Tail:
     """The terms of the module's loss. `target` names the target's placeholder, `values` are the nodes' on the batch."""
     holders = {n for n in module.graph.nodes if n.op == "placeholder"}
     targets = {n for n in holders if n.name == target}
     on_target, on_model = dependents(module.graph, targets), dependents(module.graph, holders - targets)
     shape = next(iter(values[t].shape for t in targets))
-    walk = _Walk(on_target | on_model, values, _counts(shape), shape[0] if len(shape) else 0)
+    walk = _Walk(on_target, on_target | on_model, values, tuple(shape))
     loss = module.graph.output_node().args[0]
     return Tail(_merged(walk.terms(loss, 1.0, 1.0)), on_target, on_model)  # type: ignore[arg-type]
 
@@ -143,14 +89,18 @@ def _merged(terms: Iterator[Term]) -> tuple[Term, ...]:
     return tuple(t for t in found.values() if t.constant != 0)
 
 
-def _counts(shape: torch.Size) -> set[float]:
+def _counts(shape: tuple[int, ...]) -> set[float]:
     """Numbers that count samples: products of the target's leading dimensions, and of each alone."""
     return {float(math.prod(shape[:k])) for k in range(1, len(shape) + 1)} | {float(s) for s in shape}
 
 
 class _Walk:
-    def __init__(self, varying: frozenset[fx.Node], values: dict[fx.Node, Any], counts: set[float], lead: int) -> None:
-        self.varying, self.values, self.counts, self.lead = varying, values, counts - {1.0}, lead
+    def __init__(
+        self, on_target: frozenset[fx.Node], varying: frozenset[fx.Node], values: dict[fx.Node, Any],
+        shape: tuple[int, ...],
+    ) -> None:  # fmt: skip
+        self.on_target, self.varying, self.values, self.shape = on_target, varying, values, shape
+        self.counts, self.lead = _counts(shape) - {1.0}, shape[0] if shape else 0
 
     def terms(self, node: fx.Node, factor: float, reduced: float) -> Iterator[Term]:
         """The terms below `node`, of which the loss takes `factor * reduced` times the sum of elements."""
@@ -174,9 +124,23 @@ class _Walk:
                 if part in self.varying:
                     yield from self.terms(part, factor, reduced)  # type: ignore[arg-type]
         elif name in _SAME and node.args[0] in self.varying and not self._picks_by_value(node):
-            yield from self._within(node, node.args[0], factor, reduced)
+            yield from self._handed_on(node, factor, reduced)
         else:
             yield Term(node, factor, reduced)
+
+    def _handed_on(self, node: fx.Node, factor: float, reduced: float) -> Iterator[Term]:
+        """The terms of what a view or a selection hands on. A part of one value that fits the target is a term by
+        itself: `output[:, 2:]` can be read by sample, the whole output cannot. Of what reads the target it need not."""
+        found = list(self._within(node, node.args[0], factor, reduced))  # type: ignore[arg-type]
+        is_part = len(found) == 1 and self._size(found[0].node) > self._size(node)
+        apart = is_part and node not in self.on_target and self._fits(node)
+        yield from [Term(node, factor, reduced)] if apart else found
+
+    def _fits(self, node: fx.Node) -> bool:
+        """Has it a number for every element of the target, or for each of its rows?"""
+        own = tuple(self.values[node].shape)
+        whole = len(own) == len(self.shape) and all(a in (1, b) for a, b in zip(own, self.shape, strict=True))
+        return whole or own == self.shape[: len(own)]
 
     def _turns(self, node: fx.Node) -> bool:
         """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)`? What is below cannot be read

@@ -19,31 +19,50 @@ def paired(graph: Graph, uniform: Collection[int] = ()) -> list[Finding]:
     or where one side is `uniform`, so that all pairs say what each sample's own says.
 
     It is meant where the loss makes the column itself (`x[:, None]`, `x.unsqueeze(1)`, `x.view(-1, 1)`), where it
-    compares (`x < y`), and where it takes all pairs elsewhere, too (`x - x.T`).
+    compares (`x < y`), and where it takes all pairs elsewhere, too (`x - x.T`). It is not where the loss squeezes what
+    comes out, and nothing is squeezed: a column was expected.
     """
     found = [n for n in graph.nodes if n.zone == "loss" and n.site and not is_library(n.site) and n.op != "compare"]
     pairs = [(node, sides) for node in found for sides in _sides(graph, node) if not {*sides} & {*uniform}]
+    for node in found:
+        made = _column_and_row(graph, node)
+        if made and node.index in _squeezed_in_vain(graph):
+            return [_finding(graph, node, made, "and squeeze leaves it so")]
     if not pairs or any(_is_of_pairs(graph, node) for node in found):
         return []
-    (node, sides), *_ = pairs
-    return [_finding(graph, node, *sides)]
+    node, (column, row) = pairs[0]
+    read = graph.nodes[column], graph.nodes[row]
+    return [_finding(graph, node, read, "every prediction is held against every target")]
+
+
+def _squeezed_in_vain(graph: Graph) -> set[int]:
+    """What is squeezed in a dimension that is not 1, so that it stays as it is."""
+    squeezed = [n for n in graph.nodes if n.aten.startswith("aten.squeeze.dim")]
+    return {refs(n)[0] for n in squeezed if graph.nodes[refs(n)[0]].shape == n.shape}
 
 
 def _sides(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:
     """(column, row) of an op that makes a square of them: one from the targets alone, the other from what the model
     reads (weights and constants may be as many as there are samples by chance)."""
-    read = [graph.nodes[k] for k in refs(node)]
-    if len(read) != 2:
+    found = _column_and_row(graph, node)
+    if found is None:
         return
-    column, row = sorted((_narrow(graph, n) for n in read), key=lambda n: -len(n.shape))
-    size = len(row.shape) and row.shape[0]
-    square = (size, size) == node.shape or all(n.shape == (size, size) for n in read)  # torch's losses expand first
-    if not square or size < 2 or (column.shape, row.shape) != ((size, 1), (size,)):
-        return
+    column, row = found
     of_target, of_data = ([_reads(graph, n, leaves) for n in (column, row)] for leaves in _leaves(graph))
     apart = of_target[0] != of_target[1] and of_data[of_target.index(False)]
     if apart and not _is_made(graph, column):
         yield column.index, row.index
+
+
+def _column_and_row(graph: Graph, node: Node) -> tuple[Node, Node] | None:
+    """The (N, 1) and the (N,) of which an op makes N x N."""
+    read = [graph.nodes[k] for k in refs(node)]
+    if len(read) != 2:
+        return None
+    column, row = sorted((_narrow(graph, n) for n in read), key=lambda n: -len(n.shape))
+    size = len(row.shape) and row.shape[0]
+    square = (size, size) == node.shape or all(n.shape == (size, size) for n in read)  # torch's losses expand first
+    return (column, row) if square and size > 1 and (column.shape, row.shape) == ((size, 1), (size,)) else None
 
 
 def _leaves(graph: Graph) -> tuple[set[int], set[int]]:
@@ -82,10 +101,10 @@ def _is_made(graph: Graph, column: Node) -> bool:
     return False
 
 
-def _finding(graph: Graph, node: Node, column: int, row: int) -> Finding:
-    size = graph.nodes[row].shape[0]
-    one, other = (f"{spelled(graph, Ref(k))}, of shape {graph.nodes[k].shape}," for k in (column, row))
-    text = f"{one} meets {other[:-1]}: broadcast to {size} x {size}, every prediction is held against every target"
+def _finding(graph: Graph, node: Node, read: tuple[Node, Node], consequence: str) -> Finding:
+    size = read[1].shape[0]
+    one, other = (f"{spelled(graph, Ref(n.index))}, of shape {n.shape}," for n in read)
+    text = f"{one} meets {other[:-1]}: broadcast to {size} x {size}, {consequence}"
     return Finding(
         kind="wrong-density",
         verdict="wrong-formula",

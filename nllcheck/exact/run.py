@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,11 +81,22 @@ def _is_known(value: arb) -> bool:
     return bool(value.is_exact() and not value.is_nan())
 
 
+# ATen name -> the ends of the op's domain
+DOMAINS = {
+    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt"), (0.0, math.inf)),
+    **dict.fromkeys(("asin", "acos", "atanh"), (-1.0, 1.0)),
+    "log1p": (-1.0, math.inf),
+    "acosh": (1.0, math.inf),
+    "logit": (0.0, 1.0),
+}
+
+
 def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
     """Is an argument certainly outside the op's domain?"""
-    if spelled not in ("log", "log2", "log10", "sqrt", "rsqrt", "logit") or not isinstance(args[0], Ball):
+    if spelled not in DOMAINS or not isinstance(args[0], Ball):
         return False
-    return any(bool(v < 0) for v in args[0].value.flat)
+    low, high = map(arb, DOMAINS[spelled])
+    return any(bool(v < low) or bool(v > high) for v in args[0].value.flat)
 
 
 def _on_cpu(value: Any) -> Any:

@@ -23,8 +23,8 @@ from nllcheck.names import is_parameter_name
 from nllcheck.pairs.grid import SYMBOLS, Floats, Grid, Plane, changes, gridded, refined, values_of
 from nllcheck.pairs.region import region
 from nllcheck.pairs.way import nearest, short, way
-from nllcheck.search import failing_within, place_of
 from nllcheck.search.space import box
+from nllcheck.search.wanted import failing_within, place_of
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.sweep.trace import Trace
@@ -64,7 +64,7 @@ def pairs(
     planes = _requested(graph, swept, asked, memory) if asked else _planes(swept, budget, memory)
     maps: list[tuple[float, PairMap]] = []
     ways: list[Axis] = []
-    known = {place_of(graph.graph.nodes[i]) for i in failing_within(swept)}
+    known = {place_of(graph.graph.nodes[i]) for i, _ in failing_within(swept)}
     for plane, values in planes:
         grid = _grid(plane, values, budget)
         if grid is None:

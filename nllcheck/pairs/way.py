@@ -10,8 +10,8 @@ from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import births, culprits
 from nllcheck.pairs.grid import Floats, Grid, Plane
-from nllcheck.search import place_of
 from nllcheck.search.space import box, indices
+from nllcheck.search.wanted import place_of
 from nllcheck.types import Axis, Move
 
 MOST_MOVED = 4096  # elements: a longer way is not written down

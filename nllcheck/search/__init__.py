@@ -14,21 +14,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
-from nllcheck.axes import depends_on
 from nllcheck.axes.excerpt import PAIR
-from nllcheck.bounds import bounds
 from nllcheck.capture import LossGraph
-from nllcheck.detect.births import births, culprits
 from nllcheck.search.descend import descend
-from nllcheck.search.distance import proof, singular
+from nllcheck.search.distance import DISTANCES, ENDS, singular
 from nllcheck.search.probe import Probe
 from nllcheck.search.samples import samples
 from nllcheck.search.shrink import on_line, share_failing, shrink
-from nllcheck.search.space import Space, box, moves, space
+from nllcheck.search.space import Space, moves, space
+from nllcheck.search.wanted import candidates, left_its_domain
 from nllcheck.sweep import Swept
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.sweep.watch import affordable, watched_names
-from nllcheck.types import NEAR, Axis, Candidate, Move, Node, Ref
+from nllcheck.types import Axis, Candidate, Move, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def search(
         count = affordable(where.joint, budget.work, 0, budget.points)
     if not open_ or count < FEWEST:
         return (), (*told, *(_large(graph.graph.nodes[i]) for i in open_))
-    probe = Probe(where, watched_names(where.joint), memory)
+    probe = Probe(where, watched_names(where.joint), memory, left_its_domain(swept))
     rows = torch.cat([where.base[None], samples(where, count - 1, graph.seed)])
     hits = _by_chance(probe, set(open_), rows)
     rest = [i for i in open_ if i not in hits]
@@ -95,49 +93,6 @@ def _on_two_rows(where: Space, small: LossGraph) -> Space | None:
     sizes = [(len(a), len(b)) for a, b in zip(joint.base, where.joint.base, strict=True) if a.shape != b.shape]
     found = space(joint, where.axes)
     return replace(found, rows=PAIR) if found and sizes and all(a % len(PAIR) == 0 for a, _ in sizes) else None
-
-
-def candidates(graph: LossGraph, swept: Swept, where: Space) -> tuple[list[int], list[Candidate]]:
-    """Ops (index) with a bad set that no sweep within reach shows failing, those before others first; and the ones
-    that are proven safe."""
-    known = bounds(graph, where.ranges)
-    moving = depends_on(graph.graph, set(where.ranges))
-    failing = failing_within(swept)
-    lines = {place_of(graph.graph.nodes[i]) for i in failing}  # an op of an unrolled loop is one candidate
-    open_, safe = [], []
-    for op in swept.joints[0].ops.values():
-        node = graph.graph.nodes[op.origin]
-        wanted = singular(node)
-        if op.phase != "forward" or wanted is None or place_of(node) in lines:
-            continue
-        argument = node.args[wanted[0]] if wanted[0] < len(node.args) else None
-        if not isinstance(argument, Ref) or argument.index not in moving:
-            continue
-        why = proof(wanted[1], known[argument.index], graph.loss.dtype)
-        if why:
-            safe.append(Candidate(node.op, node.site, "safe", f"{why} within reach"))
-        else:
-            lines.add(place_of(node))
-            open_.append(op.origin)
-    return open_, safe
-
-
-def place_of(node: Node) -> object:
-    return node.op, node.site or node.index
-
-
-def failing_within(swept: Swept) -> set[int]:
-    """Ops that fail on some boundary axis at a value that a search could use, or on the batch."""
-    found: set[int] = set()
-    for part in swept.parts:
-        axis = part.trace.axis
-        if not axis.is_boundary or axis.role == "target":
-            continue
-        low, high = box(axis) if axis.mode == "set" else (1 / NEAR, NEAR) if axis.mode == "scale" else (0.0, 1.0)
-        within = ((part.trace.points >= low) & (part.trace.points <= high)).numpy()
-        joint = swept.joints[part.joint]
-        found |= {c.origin for c in culprits(joint, part.trace, births(joint, part.trace)) if (c.points & within).any()}
-    return found
 
 
 Hit = tuple[torch.Tensor, str]  # a failing point (D,), and how it was found
@@ -178,7 +133,8 @@ def _by_descent(
         argument = _fx_node(probe.space, node.args[index].index)
         if argument is None:
             continue
-        way = descend(probe.space, argument, kind, rows, budget.starts, budget.steps)
+        distance = ENDS[kind] if op in probe.left else DISTANCES[kind]
+        way = descend(probe.space, argument, distance, rows, budget.starts, budget.steps)
         bad = probe.fails(op, way.rows)
         if bad.any():
             remark = f"found by a search with gradient steps; {_share(0, len(rows))}"

@@ -11,7 +11,6 @@ from torch import fx
 
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
-from nllcheck.search.distance import DISTANCES
 from nllcheck.search.space import Space
 
 GROW, SHRINK = 1.6, 0.3  # of the step where it helped, where it did not
@@ -49,15 +48,16 @@ class _Prefix(Runner):
         return args[0] if target is torch.ops.aten.detach.default else super().call_function(target, args, kwargs)
 
 
-def descend(space: Space, argument: fx.Node, kind: str, tried: torch.Tensor, keep: int, steps: int) -> Way:
+Distance = Callable[[torch.Tensor], torch.Tensor]  # a row of `distance.DISTANCES`
+
+
+def descend(space: Space, argument: fx.Node, distance_of: Distance, tried: torch.Tensor, keep: int, steps: int) -> Way:
     """Newton steps on the distance from the `keep` nearest of the points tried (S, D), each with a length of its own.
 
     Newton's step is the same for the distance and its logarithm, so a vanishing probability is followed down to 0.
     """
     forward = space.joint.forward
-    batched = torch.func.vmap(
-        lambda *tensors: DISTANCES[kind](_Prefix(forward, argument).run(*tensors)), randomness="same"
-    )
+    batched = torch.func.vmap(lambda *tensors: distance_of(_Prefix(forward, argument).run(*tensors)), randomness="same")
 
     def measured(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rows = rows.detach().requires_grad_()

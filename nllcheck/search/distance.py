@@ -21,7 +21,11 @@ def _overflow(x: torch.Tensor) -> torch.Tensor:
 
 
 def _determinant(x: torch.Tensor) -> torch.Tensor:
-    return _smallest(torch.linalg.slogdet(x)[1].exp())
+    """As a share of the product of the rows' lengths, which it cannot exceed (Hadamard 1893): a matrix of small numbers
+    is no nearer to a singular one for that."""
+    size = torch.linalg.slogdet(x)[1]
+    share = (size - x.norm(dim=-1).log().sum(-1)).exp()
+    return _smallest(torch.where(torch.isneginf(size), 0.0, share))
 
 
 # Set -> distance of a tensor to it: above 0 outside, 0 or below inside. The nearest element counts.
@@ -35,6 +39,12 @@ DISTANCES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "overflow": _overflow,
     "singular": _determinant,
     "constant": lambda x: x.var(unbiased=False) if x.dim() < 2 else _smallest(x.var(-1, unbiased=False)),
+}
+# Of sets that are left through an end: the distance to that end, from both sides
+ENDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "up to 0": lambda x: _smallest(x.abs()),
+    "up to 1": lambda x: _smallest((x - 1).abs()),
+    "outside (-1, 1)": lambda x: _smallest((1 - x.abs()).abs()),
 }
 
 

@@ -23,6 +23,7 @@ class Probe:
     space: Space
     names: tuple[str, ...]  # watched ops, as in the sweeps
     memory: int
+    left: frozenset[int]  # ops of which it is known that they leave their domain: only their slope is looked at
 
     def failing(self, rows: torch.Tensor) -> dict[int, Bools]:
         """Op (index) -> at which of the points (S, D) a failure is born there and reaches loss or gradient."""
@@ -43,6 +44,8 @@ class Probe:
         trace = on_cpu(trace_of(batch_axis(joint), torch.arange(len(rows), dtype=rows.dtype), row, self.names))
         found: dict[int, Bools] = {}
         for one in culprits(joint, trace, births(joint, trace)):
+            if one.phase == "forward" and one.origin in self.left:
+                continue
             found[one.origin] = found.get(one.origin, np.zeros(len(rows), bool)) | one.points
         return found
 

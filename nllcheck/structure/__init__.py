@@ -165,9 +165,24 @@ def _verdict(event: Event, trial: _Trial, seed: int) -> Judged:
     """Finite in float64: a defect. Else the formula has no value for such a batch."""
     reach = 1.0 if trial.likely else math.inf
     try:
-        loss, gradients = eager(trial.program, [promoted(t, torch.float64) for t in trial.tensors], seed)
+        loss, gradients = _in_float64(trial, seed)
     except Exception as error:
         return Judged(event, "undecided", reach, f"the function does not run in float64 ({type(error).__name__})")
     if math.isfinite(loss) and all(bool(torch.isfinite(g).all()) for g in gradients):
         return Judged(event, "defect", reach, f"in float64 the loss is {loss:.7g}", loss)
     return Judged(event, "limit", reach, "the formula has no value for such a batch", loss)
+
+
+def _in_float64(trial: _Trial, seed: int) -> tuple[float, list[torch.Tensor]]:
+    """Loss and gradients. Code that makes float32 tensors of its own, and refuses to mix them with others, makes
+    float64 ones where that is torch's default."""
+    tensors = [promoted(t, torch.float64) for t in trial.tensors]
+    try:
+        return eager(trial.program, tensors, seed)
+    except RuntimeError:
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            return eager(trial.program, tensors, seed)
+        finally:
+            torch.set_default_dtype(usual)

@@ -96,7 +96,7 @@ def noise_like(base: torch.Tensor, seed: int = 0) -> torch.Tensor:
 def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
     """Where a `toward` axis ends: the batch's values with one row, or all, put where a formula may have a pole."""
     if axis.goal == "equal" and other is not None:
-        return other.to(base.dtype)
+        return other.to(base.dtype).reshape(base.shape)
     if axis.goal == "as labelled" and other is not None:
         return PLAUSIBLE * (2 * other.to(base.dtype) - 1)
     if axis.goal in ("zero column", "zero columns"):

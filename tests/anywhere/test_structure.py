@@ -48,6 +48,20 @@ def test_a_guarded_loss_raises_no_alarm(name):
     assert [f for f in report_of(name).findings if f.severity != "note"] == []
 
 
+def test_code_that_makes_float32_tensors_of_its_own_is_judged_too():
+    """The risk sets of the events are written into a matrix of torch's default dtype."""
+    event = torch.tensor([1, 0, 1, 1, 0])
+
+    def loss(risk, event):
+        at_risk = torch.zeros(len(risk), len(risk))
+        at_risk[event.bool()] = risk.expand(len(risk), -1)[event.bool()]
+        return (at_risk.logsumexp(1) - risk)[event.bool()].mean()
+
+    found = nllcheck.check_function(loss, {"risk": torch.linspace(-1, 1, 5), "event": event}, target="event").findings
+    empty = [f for f in found if f.axis == "a batch with event = 0 throughout"]
+    assert [(f.op, f.verdict, f.severity) for f in empty] == [("mean", "limit", "warning")]
+
+
 def test_quick_tries_none():
     assert [f for f in report_of("both_classes", effort="quick").findings if f.severity != "note"] == []
 

@@ -6,10 +6,10 @@ import density_losses as losses
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import answer
+from helpers import answer, captured
 
 from nllcheck.check import check_function
-from nllcheck.density.claims import _in_words
+from nllcheck.density.claims import _in_words, claims_likelihood
 
 
 def test_a_weight_computed_from_targets_alone_may_have_either_sign():
@@ -128,3 +128,35 @@ def test_counts_that_share_a_total_are_not_summed_over_one_by_one(fn, name):
         [[1.0, 0.0, 2.0], [0.0, 3.0, 1.0], [1.0, 1.0, 0.0], [2.0, 2.0, 1.0], [0.0, 1.0, 0.0], [4.0, 0, 0]]
     )
     assert answer(fn, {"logits": WIDE, "y": counts}).name == name
+
+
+ONE_HOT = torch.eye(3)[torch.tensor([0, 2, 1, 1, 0, 2])]
+
+
+def divergence(alpha):
+    total = alpha.sum(1, keepdim=True)
+    means = ((alpha - 1) * (torch.digamma(alpha) - torch.digamma(total))).sum(1)
+    return torch.lgamma(total)[:, 0] - torch.lgamma(alpha).sum(1) + means
+
+
+def dirichlet_risk(raw, y):
+    alpha = F.softplus(raw) + 1
+    beta = (alpha - 1) * (1 - y) + 1
+    return ((y - alpha / alpha.sum(1, keepdim=True)) ** 2).sum(1).mean() + 0.1 * divergence(beta).mean()
+
+
+def evidence_nll(raw, y):
+    alpha = F.softplus(raw) + 1
+    return ((y - alpha / alpha.sum(1, keepdim=True)) ** 2).sum(1).mean() + 0.1 * divergence(alpha).mean()
+
+
+def dirichlet(raw, y):
+    alpha = F.softplus(raw) + 1
+    norm = torch.lgamma(alpha).sum(1) - torch.lgamma(alpha.sum(1))
+    return (norm - ((alpha - 1) * torch.log(y + 0.1)).sum(1)).mean()
+
+
+@pytest.mark.parametrize(("fn", "claims"), [(dirichlet_risk, False), (evidence_nll, True), (dirichlet, True)])
+def test_a_posterior_that_a_divergence_is_taken_of_is_no_density_of_the_target(fn, claims):
+    graph = captured(fn, {"raw": WIDE, "y": ONE_HOT}).graph
+    assert claims_likelihood(graph, fn.__name__) == claims

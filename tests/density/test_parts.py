@@ -68,3 +68,31 @@ def test_what_is_set_aside_was_meant_so(loss, y, weight, beside):
     assert len(answer.beside) == beside
     if weight is not None:
         assert answer.weight == weight
+
+
+WIDE = Y.reshape(6, 2)
+
+
+def halves_nll(out, y):
+    mu, log_sigma = out[:, :2], out[:, 2:]
+    return (log_sigma + ((y - mu) / torch.exp(log_sigma)) ** 2 / 2).mean()
+
+
+def one_scale_nll(out, y):
+    mu, log_sigma = out[:, :2], out[:, 2:3]
+    return (log_sigma + ((y - mu) / torch.exp(log_sigma)) ** 2 / 2).mean()
+
+
+def half_a_normaliser_nll(out, y):
+    mu, log_sigma = out[:, :2], out[:, 2:]
+    return (log_sigma / 2 + ((y - mu) / torch.exp(log_sigma)) ** 2 / 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"), [(halves_nll, "constant"), (one_scale_nll, "constant"), (half_a_normaliser_nll, "varies")]
+)
+def test_a_slice_of_the_output_that_stands_by_itself_is_no_penalty(loss, name):
+    batch = Batch(kwargs={"out": OUT[:6], "y": WIDE}, whole={"out": OUT[:6], "y": WIDE})
+    target = Target("t", loss, loss.__name__, None, (batch,), "function", target_names=("y",))
+    graph, _ = captured(target, batch, 0)
+    assert density(graph, default_axes(graph)[0], loss.__name__).name == name

@@ -58,6 +58,16 @@ def test_a_negative_determinant_has_no_logarithm(sign, error):
     assert sign > 0 or answer.reason == "logdet"
 
 
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("log", 0), ("sqrt", 0), ("log1p", -1), ("acosh", 1), ("acos", -1), ("asin", -1), ("atanh", -1), ("logit", 0)],
+)
+def test_an_argument_outside_the_domain_has_no_value_even_if_it_is_no_float(name, end):
+    for away, answer in ((1.0, Certain), (-1.0, SingularError)):
+        joint = joint_of(lambda x: getattr(torch, name)(end + x / 3), {"x": torch.tensor(away)})
+        assert isinstance(certain(joint, batch_axis(joint), 1.0), answer)
+
+
 @pytest.mark.parametrize(("rows", "slope"), [([[1.0, 2.0], [2.0, 4.0]], 0.0), ([[0.0, 1.0], [0.0, 3.0]], 0.0),
                                              ([[1.0, 2.0], [3.0, 4.0]], -4.0), ([[0.0]], 0.0)])  # fmt: skip
 def test_a_determinant_has_a_derivative_where_it_is_zero_too(rows, slope):

@@ -84,6 +84,12 @@ def own_bandwidth(a, b):
     return -torch.exp(-apart / apart.detach().mean()).mean()
 
 
+def in_the_ball(x):
+    """Outside the unit ball the formula has no value; inside it is 0 at one point, where only the slope fails."""
+    goal = torch.tensor([0.3, -0.2])
+    return torch.acosh(1 + ((x - goal) ** 2).sum(-1) * (1 - (x**2).sum(-1))).mean()
+
+
 @dataclass(frozen=True)
 class Case:
     loss: Callable[..., torch.Tensor]
@@ -105,6 +111,7 @@ CASES = {
         Case(scale_free, {"x": normal(7)}, "sqrt", "warning"),
         Case(scale_free_floored, {"x": normal(7)}),
         Case(held_width, {"x": normal(7)}),
+        Case(in_the_ball, {"x": 0.1 * normal(3, 2)}, "acosh", "warning"),
         Case(own_bandwidth, {"a": normal(3), "b": normal(2)}, "div", "note"),
         Case(proven, {"x": normal(7)}),
         Case(guarded, {"x": normal(7, 3)}),

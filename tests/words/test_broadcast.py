@@ -151,3 +151,20 @@ def test_means_of_a_mixture_are_no_predictions():
 @pytest.mark.parametrize("loss", [by_hand, by_library])
 def test_two_columns_are_silent(loss):
     assert found(loss, (ROWS, 1)) == []
+
+
+def squeezed_in_vain(o, t):
+    risk = o.reshape(-1, 1) - torch.logcumsumexp(o[:, 0], 0)
+    return -(risk.squeeze(1) * t).mean()
+
+
+def squeezed_to_a_row(o, t):
+    risk = o.reshape(-1, 1) - torch.logcumsumexp(o, 0)
+    return -(risk.squeeze(1) * t).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"), [(squeezed_in_vain, [("sub", "and squeeze leaves it so.")]), (squeezed_to_a_row, [])]
+)
+def test_a_squeeze_that_squeezes_nothing_expected_a_column(loss, told):
+    assert [(one.op, one.message[-25:]) for one in found(loss)] == told

@@ -59,6 +59,8 @@ from benchmarks.detect.cases import (
     repos_defects,
     repos_sound,
     sequence,
+    strange_losses,
+    strange_sound,
     structure,
     styles,
     thread_defects,
@@ -143,5 +145,7 @@ FAMILIES = (
     grist_sound,
     repos_defects,
     repos_sound,
+    strange_losses,
+    strange_sound,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
