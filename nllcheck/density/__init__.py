@@ -16,7 +16,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
-from nllcheck.density.divergence import divergences
+from nllcheck.density.divergences import divergences
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
 from nllcheck.density.implied import origin_of
