@@ -34,10 +34,15 @@ class Chain:
 
 def chains(graph: LossGraph, likelihood: tuple[int, ...]) -> tuple[Chain, ...]:
     """One for each of the first `MOST` draws that the terms `likelihood` (plain nodes) read."""
-    normal = noises(graph)
-    drawn = [*normal, *(k for k in _uniform(graph) if k not in normal)]
+    normal, drawn = noises(graph), drawn_in(graph)
     found = (_chain(graph, noise, noise in normal, set(drawn) - {noise}, likelihood) for noise in drawn[:MOST])
     return tuple(one for one in found if one is not None)
+
+
+def drawn_in(graph: LossGraph) -> list[int]:
+    """What is drawn from a normal or a uniform distribution, or given as a draw: plain indices."""
+    normal = noises(graph)
+    return [*normal, *(k for k in _uniform(graph) if k not in normal)]
 
 
 def _uniform(graph: LossGraph) -> list[int]:

@@ -13,11 +13,11 @@ from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.density.chosen import data_of, read_targets
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.shares import shares_of
 from nllcheck.density.step import last_step, models_every_step, shares_of_steps
 from nllcheck.density.terms import Term, tail_of, unreduced
-from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import cut, out_of_place
 
 MOST_WIDE = 16  # numbers of one target that are integrated over
@@ -103,13 +103,15 @@ def _target(graph: LossGraph) -> int:
     """The one target that the loss reads."""
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... (a bare function) or give a batch")
-    reads = ancestors(graph.graph, graph.graph.loss)
-    read = [n for n in graph.graph.targets if n in reads and graph.values[n].numel() > 0]
+    read = read_targets(graph)
     if not read:
         raise UndecidedError("the loss does not read its target")
-    if len(read) > 1:
-        raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one")
-    return read[0]
+    data = read[0] if len(read) == 1 else data_of(graph)
+    if data is None:
+        raise UndecidedError(
+            f"the loss reads {len(read)} targets, the test takes one beside masks, lengths and weights"
+        )
+    return data
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:
