@@ -6,6 +6,7 @@ elsewhere. An indicator of events does not: what is censored still counts, with 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
-from nllcheck.graphs import ancestors
+from nllcheck.graphs import ancestors, refs
 from nllcheck.sweep.joint import cut
 
 WIDE = torch.float64
@@ -40,18 +41,30 @@ def without_padding(graph: LossGraph) -> LossGraph:
     """The same with a number that is read in place of each that is not: padding says nothing of a support."""
     read = read_targets(graph)
     data = data_of(graph) if len(read) > 1 else None
-    if data is None:
+    seen = None if data is None else seen_of(graph, data)
+    if data is None or seen is None or not bool(seen.any()) or bool(seen.all()):
         return graph
-    value = graph.values[data]
-    seen = torch.ones(value.shape, dtype=torch.bool)
-    for other in read:
-        found = _seen(graph, data, other) if other != data else None
-        seen &= seen if found is None else found
-    if not bool(seen.any()) or bool(seen.all()):
-        return graph
-    values = list(graph.values)
+    value, values = graph.values[data], list(graph.values)
     values[data] = torch.where(seen, value, value[seen].reshape(-1)[0])
     return replace(graph, values=tuple(values))
+
+
+def picked_from(graph: LossGraph, data: int) -> int:
+    """The numbers of the data that a target picks, as `y[mask]` does, if the loss reads these alone; else the data."""
+    reads = ancestors(graph.graph, graph.graph.loss)
+    readers = [n for n in graph.graph.nodes if n.index in reads and data in refs(n)]
+    if len(readers) != 1 or readers[0].op != "index" or refs(readers[0])[0] != data:
+        return data
+    sources = {k for r in refs(readers[0])[1:] for k in ancestors(graph.graph, r) if graph.graph.nodes[k].op == "input"}
+    return readers[0].index if sources and sources <= set(graph.graph.targets) - {data} else data
+
+
+def seen_of(graph: LossGraph, data: int) -> Tensor:
+    """Which of the data's numbers the loss reads, in their shape."""
+    others = [k for k in read_targets(graph) if k != data and data in graph.graph.targets]
+    found = (_seen(graph, data, other) for other in others)
+    start = torch.ones(graph.values[data].shape, dtype=torch.bool)
+    return functools.reduce(torch.logical_and, (f for f in found if f is not None), start)
 
 
 def _seen(graph: LossGraph, data: int, other: int) -> Tensor | None:

@@ -21,7 +21,6 @@ _SAME = {
     "reshape", "view", "_unsafe_view", "squeeze", "unsqueeze", "expand", "permute", "transpose", "t", "clone", "detach",
     "alias", "_to_copy", "slice", "select", "index", "lift_fresh_copy", "masked_select", "nan_to_num", "getitem",
 }  # fmt: skip
-aten = torch.ops.aten
 PADDING = -100
 
 
@@ -67,59 +66,6 @@ def dependents(graph: fx.Graph, sources: set[fx.Node]) -> frozenset[fx.Node]:
 def _asks_for_padding(node: fx.Node) -> bool:
     """`target == ignore_index` with torch's own -100, which is no class: false whatever class the target is."""
     return ops.packet(str(node.target)) in ("eq", "ne") and node.args[1:] == (PADDING,)
-
-
-def unreduced(module: fx.GraphModule) -> fx.GraphModule:
-    """Losses that reduce inside one op (`nll_loss`, `mse_loss`, `binary_cross_entropy`) as elements, then reduced.
-
-    A mean weighted by class becomes a plain one: only the elements are looked at. A class that is ignored is scored
-    like the others: it is left out of the data, not out of the distribution.
-    """
-    for node in list(module.graph.nodes):
-        if ops.packet(str(node.target)).startswith("nll_loss") and len(node.args) > 4:
-            node.args = (*node.args[:4], PADDING, *node.args[5:])
-        place = _reduction(node)
-        mode = _argument(node, place) if place is not None else 0
-        if mode not in (1, 2):
-            continue
-        _set_argument(node, place, 0)  # type: ignore[arg-type]
-        heads = [u for u in node.users if ops.packet(str(u.target)) == "getitem" and u.args[1] == 0]
-        for head in heads or [node]:
-            with module.graph.inserting_after(head):
-                whole = module.graph.call_function((aten.mean if mode == 1 else aten.sum).default, (head,))
-            head.replace_all_uses_with(whole, delete_user_cb=lambda user, whole=whole: user is not whole)
-        if ops.packet(str(node.target)) == "mse_loss":
-            _as_square(module, node)
-    module.recompile()
-    return module
-
-
-def _as_square(module: fx.GraphModule, node: fx.Node) -> None:
-    """The elements of a squared error written out: vmap inside vmap cannot batch one of two arguments of the op."""
-    with module.graph.inserting_after(node):
-        away = module.graph.call_function(aten.sub.Tensor, node.args[:2])
-    with module.graph.inserting_after(away):
-        square = module.graph.call_function(aten.pow.Tensor_Scalar, (away, 2))
-    away.meta, square.meta = dict(node.meta), dict(node.meta)
-    node.replace_all_uses_with(square)
-    module.graph.erase_node(node)
-
-
-def _reduction(node: fx.Node) -> int | None:
-    schema = getattr(node.target, "_schema", None)
-    names = [a.name for a in schema.arguments] if schema is not None and node.op == "call_function" else []
-    return names.index("reduction") if "reduction" in names else None
-
-
-def _argument(node: fx.Node, place: int) -> Any:
-    return node.args[place] if place < len(node.args) else node.kwargs.get("reduction", 1)
-
-
-def _set_argument(node: fx.Node, place: int, value: int) -> None:
-    if place < len(node.args):
-        node.args = (*node.args[:place], value, *node.args[place + 1 :])
-    else:
-        node.kwargs = {**node.kwargs, "reduction": value}
 
 
 def tail_of(module: fx.GraphModule, target: str, values: dict[fx.Node, Any]) -> Tail:
@@ -179,12 +125,13 @@ class _Walk:
             yield Term(node, factor, reduced)
 
     def _turns(self, node: fx.Node) -> bool:
-        """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)`? What is below cannot be read
-        by sample."""
+        """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)` or `scale[mask]`? What is
+        below cannot be read by sample."""
         shapes = [tuple(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
         if len(shapes) < 2 or not shapes[1] or self.lead < 2:
             return False
-        return shapes[0][:1] == (self.lead,) != shapes[1][:1] and self.lead in shapes[1][1:]
+        picks = ops.packet(str(node.target)) in ("index", "masked_select")
+        return shapes[0][:1] == (self.lead,) != shapes[1][:1] and (picks or self.lead in shapes[1][1:])
 
     def _picks_by_value(self, node: fx.Node) -> bool:
         """Is something besides the first argument taken from the model or the target (a gather by label), or is the
@@ -225,15 +172,20 @@ class _Walk:
         if isinstance(second, fx.Node) and second in self.varying:
             return None
         number = self._number(second)
-        if number is None:  # weights, a mask: their share is read from the adjoint
-            return (first, factor, reduced) if name == "mul" else None
+        if number is None:  # weights, a mask, lengths: their share is read from the adjoint
+            return first, factor, reduced
         if name == "div":
             is_count = self._size(node) == 1 and (number in self.counts or isinstance(second, fx.Node))
+            is_count |= isinstance(second, fx.Node) and self._summed(first) == number
             return (first, factor, reduced / number) if is_count else (first, factor / number, reduced)
         is_count = self._size(node) == 1 and any(
             c > 2 and math.isclose(number * c, 1, rel_tol=1e-6) for c in self.counts
         )
         return (first, factor, reduced * number) if is_count else (first, factor * number, reduced)
+
+    def _summed(self, node: fx.Node) -> float:
+        """How many elements go into each of a sum's; 0 of any other op."""
+        return self._size(node.args[0]) / self._size(node) if ops.packet(str(node.target)) == "sum" else 0.0
 
     def _number(self, value: Any) -> float | None:
         """A number, or a fixed tensor that is the same everywhere; None for anything else."""

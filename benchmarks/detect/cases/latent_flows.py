@@ -40,10 +40,10 @@ def _likely(z, decoder, x):
 def _planar(z, w, u, b):
     """One step, with u held where the map can be inverted (appendix A.1), and its log-determinant."""
     dot = (w * u).sum(-1, keepdim=True)
-    safe = u + (F.softplus(dot) - 1 - dot) * w / (w**2).sum(-1, keepdim=True)
+    safe = u + (F.softplus(dot) - 1 - dot) * w / ((w**2).sum(-1, keepdim=True) + 1e-8)
     hidden = torch.tanh((z * w).sum(-1, keepdim=True) + b)
     psi = (1 - hidden**2) * w
-    return z + safe * hidden, torch.log(torch.abs(1 + (psi * safe).sum(-1)))
+    return z + safe * hidden, torch.log(torch.abs(1 + (psi * safe).sum(-1)) + 1e-8)
 
 
 def planar_vae(mu, log_var, w, u, b, decoder, x):
@@ -123,7 +123,7 @@ def _autoregressive(z, mix, gate):
     """Each number scaled by a sigmoid of those before it, with no other bias than the sigmoid's (their section 4)."""
     before = z @ torch.tril(mix, -1).t()
     sigma = torch.sigmoid(before + gate)
-    return sigma * z + (1 - sigma) * before, torch.log(sigma).sum(-1)
+    return sigma * z + (1 - sigma) * before, F.logsigmoid(before + gate).sum(-1)
 
 
 def autoregressive_vae(mu, log_var, mix, gate, decoder, x):
@@ -172,7 +172,8 @@ def squashed_vae_with_wrong_sign(mu, log_var, decoder, x):
 def logit_normal_vae(mu, log_var, decoder, x):
     log_var = _held(log_var)
     q = torch.distributions.TransformedDistribution(
-        torch.distributions.Normal(mu, torch.exp(0.5 * log_var)), torch.distributions.SigmoidTransform()
+        torch.distributions.Normal(mu.clamp(-5.0, 5.0), torch.exp(0.5 * log_var)),
+        torch.distributions.SigmoidTransform(),
     )
     z = q.rsample()
     prior = torch.distributions.Beta(torch.full_like(mu, 2.0), torch.full_like(mu, 2.0))
