@@ -97,6 +97,12 @@ def times_of(columns: Columns, value: Tensor) -> tuple[float, dict[int, float]] 
                                                          strict=True)))  # fmt: skip
 
 
+def only_of(column: Tensor, terms: dict[int, Tensor]) -> int | None:
+    """Which of the terms (S, U) is a multiple of the column, up to a constant; None if none is."""
+    made = [column, torch.ones_like(column)]
+    return next((k for k, value in terms.items() if mostly(fitted(made, value).left < PLAIN)), None)
+
+
 def _weight(found: list[float], has_base: bool) -> float | None:
     """What most of the numbers are, the first among equals; without a density of the noise at least two must agree."""
     likely = [(sum(abs(c - other) < SAME * c for other in found), c) for c in found if c > SAME]

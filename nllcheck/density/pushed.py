@@ -18,7 +18,7 @@ from torch import Tensor
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.chain import Chain, chains, has_parameters, is_held, last_read, level_of, reads_past
-from nllcheck.density.counted import Columns, columns_of, off_by, range_of, times_of, weight_of
+from nllcheck.density.counted import Columns, columns_of, off_by, only_of, range_of, times_of, weight_of
 from nllcheck.density.cut import samples_of
 from nllcheck.density.implied import origin_of
 from nllcheck.density.jacobian import log_dets
@@ -38,11 +38,12 @@ MOST_WORK = 5e6  # elements of the largest value, at all settings together
 @dataclass(frozen=True)
 class Step:
     """A step of the chain whose log-determinant counts otherwise than once, and by how many nats that makes log q move
-    where it was tried."""
+    where it was tried; `term`: the plain node of the term that is this log-determinant and nothing else."""
 
     node: int
     times: float
     moves: float
+    term: int | None = None
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,8 @@ def _wrong(graph: LossGraph, draws: _Draws, level: int) -> Pushed | None:
         wrong = {k: n for k, n in counts[1].items() if abs(n - 1) > SAME}
         moves = {k: abs(n - 1) * range_of(columns.steps[k]) for k, n in wrong.items()}
         sure = _surely(graph.graph, draws, level, counts[0], {k: n for k, n in wrong.items() if moves[k] > LEAST})
-        steps = tuple(Step(chain.steps[k], n, moves[k]) for k, n in sure.items())
+        given = {k: seen.terms[k] for k in terms}
+        steps = tuple(Step(chain.steps[k], n, moves[k], only_of(columns.steps[k], given)) for k, n in sure.items())
         return Pushed("steps", chain, sample, counts[0], terms, draws.beside(terms), steps) if steps else None
     if (found := off_by(columns, value, [seen.terms[k] for k in terms])) is not None:
         return Pushed("norm", chain, sample, found[0], terms, draws.beside(terms), off=found[1])

@@ -18,25 +18,46 @@ _ALONG = ("add", "sub", "neg", "mul", "div", "sum", "mean")
 def divergence_by(graph: LossGraph, found: Pushed) -> Divergence:
     """The answer as a finding has it: a name, a sentence, and the op that puts log q together."""
     name = {"sound": "kl", "reversed": "reversed"}.get(found.name, "none")
-    node = max(_whole(graph.graph, found, t) for t in found.terms)
+    own = [s.term for s in found.steps if s.term is not None]
+    node = max((_joined(graph.graph, t) for t in own), default=_whole_of_all(graph.graph, found))
     if found.steps and all(abs(s.times) < SAME for s in found.steps):
         node = next(iter(_readers(graph.graph, node)), node)  # where what is missing should have come in
     return Divergence(name, _sentence(graph, found), node)  # type: ignore[arg-type]
 
 
+def _whole_of_all(graph: Graph, found: Pushed) -> int:
+    return max(_whole(graph, found, t) for t in found.terms)
+
+
+def _joined(graph: Graph, index: int) -> int:
+    """Where a term is added to or taken from another."""
+    while len(after := _readers(graph, index)) == 1:
+        index = after[0]
+        if graph.nodes[index].op in ("add", "sub"):
+            break
+    return index
+
+
 def _whole(graph: Graph, found: Pushed, index: int) -> int:
     """The last op on the way from a term that reads no other terms than those of log q."""
-    while (
-        len(after := _readers(graph, index)) == 1
-        and (is_transparent(graph.nodes[after[0]].op) or graph.nodes[after[0]].op in _ALONG)
-        and not ancestors(graph, after[0]) & set(found.beside)
-    ):
+    while len(after := _readers(graph, index)) == 1 and not ancestors(graph, after[0]) & set(found.beside):
         index = after[0]
     return index
 
 
 def _readers(graph: Graph, index: int) -> list[int]:
-    return [n.index for n in graph.nodes if index in refs(n)]
+    """The ops that take a node on towards the loss, adding and weighing only."""
+    return [k for k in sorted(_tail(graph)) if index in refs(graph.nodes[k])]
+
+
+def _tail(graph: Graph) -> set[int]:
+    found, stack = set[int](), [graph.loss]
+    while stack:
+        node = graph.nodes[stack.pop()]
+        if node.index not in found and (node.op in _ALONG or is_transparent(node.op)):
+            found.add(node.index)
+            stack += refs(node)
+    return found
 
 
 def _sentence(graph: LossGraph, found: Pushed) -> str:

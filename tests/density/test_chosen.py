@@ -109,3 +109,20 @@ def test_padding_says_nothing_of_the_support():
     assert float(without_padding(graph).values[data].min()) > 0
     found = density(graph, default_axes(graph)[0], "nll")
     assert (found.name, found.support) == ("proper", "positive")
+
+
+def mixture_of_bits(normalised):
+    def loss(weights, logits, y):
+        each = -torch.nn.functional.binary_cross_entropy_with_logits(
+            logits.expand(len(y), 3, 4), y[:, None].expand(-1, 3, -1), reduction="none"
+        ).sum(-1)
+        return -torch.logsumexp((torch.log_softmax(weights, -1) if normalised else weights) + each, -1).mean()
+
+    return loss
+
+
+@pytest.mark.parametrize(("normalised", "expected"), [(True, "proper"), (False, "varies")])
+def test_rows_of_bits_are_summed_over(normalised, expected):
+    tensors = {"weights": draw(6, 3), "logits": draw(7, 3, 4), "y": (draw(8, N, 4) > 0).float()}
+    graph = graph_of(mixture_of_bits(normalised), tensors, ("y",))
+    assert density(graph, default_axes(graph)[0], "nll").name == expected

@@ -204,7 +204,7 @@ CASES = (
     sound(logistic_vae, PLACE, LOGISTIC),
     bug(logistic_vae_with_wrong_sign, PLACE, "add sub sum mean", LOGISTIC, **WRONG),
     sound(gumbel_vae, PLACE, GUMBEL),
-    bug(gumbel_vae_without_scale, PLACE, "add neg sum mean", GUMBEL, **WRONG),
+    bug(gumbel_vae_without_scale, PLACE, "add sub neg sum mean", GUMBEL, **WRONG),
     sound(laplace_vae, PLACE, LAPLACE),
     bug(laplace_vae_with_wrong_sign, PLACE, "div sub sum mean", LAPLACE, **WRONG),
     sound(full_covariance_vae, MATRIX, FULL),
