@@ -18,6 +18,7 @@ from nllcheck.density.normals import EXACT, PLAIN, SAME
 
 ALIKE = 1e-9  # of a column's range
 APART = 1e-4  # of the largest: the smallest singular value of columns that can be told apart
+NEAR = 1e-4  # of the range: what a fit of all steps may leave, an epsilon inside a logarithm included
 MOST_PENALTIES = 5
 
 
@@ -89,7 +90,7 @@ def times_of(columns: Columns, value: Tensor) -> tuple[float, dict[int, float]] 
         return None
     fit = fitted(made, value)
     found = fit.found[:, : len(made) - 1]
-    if not mostly(fit.left < PLAIN) or not all(_is_one(c) for c in found.T):
+    if not mostly(fit.left < NEAR) or not all(_is_one(c) for c in found.T):
         return None
     middle = found.median(0).values.tolist()
     weight = _weight(middle, bool(base))

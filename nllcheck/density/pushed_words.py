@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.normals import SAME
 from nllcheck.density.pushed import Pushed, Step
-from nllcheck.graphs import ancestors, refs
+from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent
 from nllcheck.types import Divergence, Graph
 
@@ -18,39 +19,25 @@ _ALONG = ("add", "sub", "neg", "mul", "div", "sum", "mean")
 def divergence_by(graph: LossGraph, found: Pushed) -> Divergence:
     """The answer as a finding has it: a name, a sentence, and the op that puts log q together."""
     name = {"sound": "kl", "reversed": "reversed"}.get(found.name, "none")
-    own = [s.term for s in found.steps if s.term is not None]
-    node = max((_joined(graph.graph, t) for t in own), default=_whole_of_all(graph.graph, found))
-    if found.steps and all(abs(s.times) < SAME for s in found.steps):
-        node = next(iter(_readers(graph.graph, node)), node)  # where what is missing should have come in
-    return Divergence(name, _sentence(graph, found), node)  # type: ignore[arg-type]
+    return Divergence(name, _sentence(graph, found), _place(graph.graph, found))  # type: ignore[arg-type]
 
 
-def _whole_of_all(graph: Graph, found: Pushed) -> int:
-    return max(_whole(graph, found, t) for t in found.terms)
+def _place(graph: Graph, found: Pushed) -> int:
+    """The op that adds up log q; where a log-determinant is taken in, or should be."""
+    tail = _Tail(graph, frozenset(_tail(graph)))
+    own = {s.term for s in found.steps if s.term is not None}
+    if own:
+        return max(tail.beyond(tail.wholes(own, {*found.terms, *found.beside} - own)))
+    wholes = tail.wholes(set(found.terms), set(found.beside))
+    return max(tail.beyond(wholes)) if _is_missing(found) else max(wholes)
 
 
-def _joined(graph: Graph, index: int) -> int:
-    """Where a term is added to or taken from another."""
-    while len(after := _readers(graph, index)) == 1:
-        index = after[0]
-        if graph.nodes[index].op in ("add", "sub"):
-            break
-    return index
-
-
-def _whole(graph: Graph, found: Pushed, index: int) -> int:
-    """The last op on the way from a term that reads no other terms than those of log q."""
-    while len(after := _readers(graph, index)) == 1 and not ancestors(graph, after[0]) & set(found.beside):
-        index = after[0]
-    return index
-
-
-def _readers(graph: Graph, index: int) -> list[int]:
-    """The ops that take a node on towards the loss, adding and weighing only."""
-    return [k for k in sorted(_tail(graph)) if index in refs(graph.nodes[k])]
+def _is_missing(found: Pushed) -> bool:
+    return bool(found.steps) and all(abs(s.times) < SAME for s in found.steps)
 
 
 def _tail(graph: Graph) -> set[int]:
+    """The ops below which the loss only adds and weighs."""
     found, stack = set[int](), [graph.loss]
     while stack:
         node = graph.nodes[stack.pop()]
@@ -58,6 +45,37 @@ def _tail(graph: Graph) -> set[int]:
             found.add(node.index)
             stack += refs(node)
     return found
+
+
+@dataclass(frozen=True)
+class _Tail:
+    graph: Graph
+    nodes: frozenset[int]
+
+    def wholes(self, terms: set[int], others: set[int]) -> set[int]:
+        """The last ops on the ways from the terms to the loss that add none of the others."""
+        return {self._whole(index, others) for index in terms}
+
+    def beyond(self, nodes: set[int]) -> set[int]:
+        """What reads these next."""
+        return {next(iter(self._readers(k)), k) for k in nodes}
+
+    def _whole(self, index: int, others: set[int]) -> int:
+        while len(after := self._readers(index)) == 1 and not self._adds(after[0], others):
+            index = after[0]
+        return index
+
+    def _readers(self, index: int) -> list[int]:
+        return [k for k in sorted(self.nodes) if index in refs(self.graph.nodes[k])]
+
+    def _adds(self, index: int, others: set[int]) -> bool:
+        seen, stack = {index}, [index]
+        while stack and not seen & others:
+            node = stack.pop()
+            new = set(refs(self.graph.nodes[node])) - seen if node in self.nodes else set()
+            seen |= new
+            stack += new
+        return bool(seen & others)
 
 
 def _sentence(graph: LossGraph, found: Pushed) -> str:
@@ -87,15 +105,21 @@ def _sentence(graph: LossGraph, found: Pushed) -> str:
 
 
 def _counted(graph: LossGraph, steps: tuple[Step, ...]) -> Iterator[str]:
+    """A clause for all steps that count alike."""
+    alike: dict[float, list[Step]] = {}
     for step in steps:
-        head = f"the log-determinant of the step to {_shown(graph, step.node)}"
-        moves = f"(log q is off by what moves by {step.moves:.3g} nats where it was tried)"
-        if abs(step.times) < SAME:
-            yield f"{head} is missing {moves}"
-        elif abs(step.times + 1) < SAME:
-            yield f"{head} has the wrong sign {moves}"
-        else:
-            yield f"{head} counts {step.times:.3g} times instead of once {moves}"
+        alike.setdefault(round(step.times, 2), []).append(step)
+    for times, some in alike.items():
+        more = f" and of {len(some) - 1} more" if len(some) > 1 else ""
+        moves = max(s.moves for s in some)
+        off = f"(log q is off by what moves by {moves:.3g} nats where it was tried)"
+        yield f"the log-determinant of the step to {_shown(graph, some[0].node)}{more} {_said(times)} {off}"
+
+
+def _said(times: float) -> str:
+    if abs(times) < SAME:
+        return "is missing"
+    return "has the wrong sign" if abs(times + 1) < SAME else f"counts {times:.3g} times instead of once"
 
 
 def _shown(graph: LossGraph, index: int) -> str:
