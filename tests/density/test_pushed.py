@@ -83,6 +83,20 @@ def kumaraswamy(term):
     return loss
 
 
+def by_two_levels(sign):
+    """A second latent variable drawn from the first, and a prior of the first from the second."""
+
+    def loss(mu, raw, decoder, y):
+        first = mu + raw.exp() * torch.randn_like(mu)
+        middle = torch.tanh(first.flip(-1))
+        second = middle + torch.exp(0.3 * middle) * torch.randn_like(middle)
+        log_q = log_q0(first, mu, raw) + sign * log_q0(second, middle, 0.3 * middle)
+        log_p = standard(second) + standard(first - torch.tanh(second))
+        return (log_q - log_p + error(first, decoder, y)).mean()
+
+    return loss
+
+
 def by_library(mu, raw, decoder, y):
     q = D.TransformedDistribution(D.Normal(mu, raw.exp()), D.SigmoidTransform())
     z = q.rsample()
@@ -104,6 +118,9 @@ CASES = {
         flow(lambda z0, z, d, mu, raw: -raw.sum(-1) - d - standard(z)), STEPS, "kl", "counts once"),
     "planar, penalty of mu": (
         flow(lambda z0, z, d, mu, raw: log_q0(z0, mu, raw) - d - standard(z) + 0.1 * (mu**2).sum(-1)), STEPS, None, ""),
+    "planar, parameters without a gradient": (  # Roeder et al. 2017, Sticking the landing
+        flow(lambda z0, z, d, mu, raw: log_q0(z0, mu.detach(), raw.detach()) - d - standard(z)), STEPS, "kl",
+        "counts once"),
     "planar, wrong sign": (
         flow(lambda z0, z, d, *q: log_q0(z0, *q) + d - standard(z)), STEPS, "none", "has the wrong sign"),
     "planar, forgotten": (flow(lambda z0, z, d, *q: log_q0(z0, *q) - standard(z)), STEPS, "none", "is missing"),
@@ -124,6 +141,7 @@ CASES = {
     "logistic, one softplus": (logistic(lambda t, raw: -t - raw - softplus(-t)), PLAIN, None, ""),
     "Kumaraswamy": (kumaraswamy(lambda a, b: a.log() + b.log()), PLAIN, "kl", "counts once"),
     "Kumaraswamy, log b forgotten": (kumaraswamy(lambda a, b: a.log()), PLAIN, "none", "a function of the parameters"),
+    "two levels": (by_two_levels(1), PLAIN, "kl", ""),
     "library": (by_library, PLAIN, None, ""),
 }  # fmt: skip
 
