@@ -123,7 +123,6 @@ def _said(times: float) -> str:
 
 
 def _shown(graph: LossGraph, index: int) -> str:
-    site, label = graph.graph.nodes[index].site, label_of(graph.graph, index)
-    if "_on_line_" in label:
-        return f"the {label.replace('_on_line_', ' on line ')}"
-    return f"{label}{f' (line {site.line})' if site else ''}"
+    node, label = graph.graph.nodes[index], label_of(graph.graph, index)
+    name = f"the {node.op}" if "_on_line_" in label else label
+    return f"{name}{f' (line {node.site.line})' if node.site else ''}"
