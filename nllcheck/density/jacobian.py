@@ -14,6 +14,7 @@ from nllcheck.density.prune import until
 from nllcheck.density.sample import WIDE, UndecidedError
 
 MOST_WIDE = 32  # numbers of one row
+MOST_WORK = 4e6  # elements of a step's Jacobians at all settings
 
 Step = Callable[..., tuple[Tensor, ...]]
 
@@ -34,6 +35,8 @@ def log_dets(module: fx.GraphModule, place: int, steps: Sequence[fx.Node], value
     others = [v for k, v in enumerate(values) if k != place]
     with plain_kernels():
         width = _width(at, shape, [values[place][0], *(v[0] for v in others)])
+        if width * values[place].numel() > MOST_WORK:
+            raise UndecidedError("too much work")
         found = _by_row(at, shape, width, [values[place], *others])
     return torch.stack([torch.linalg.slogdet(j)[1] for j in found], -1)
 
