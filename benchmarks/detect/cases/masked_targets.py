@@ -70,13 +70,13 @@ def masked_token_nll_of_probabilities(logits, y, mask):
     return (nll * mask).sum() / mask.sum().clamp(min=1)
 
 
-def weighted_poisson_nll(log_rate, y, weight):
+def poisson_nll_by_frequency(log_rate, y, weight):
     log_rate = log_rate.clamp(-10.0, 10.0)
     nll = torch.exp(log_rate) - y * log_rate + torch.lgamma(y + 1)
     return (weight * nll).sum() / weight.sum()
 
 
-def weighted_poisson_nll_with_rate_for_its_log(log_rate, y, weight):
+def poisson_nll_by_frequency_with_rate_for_its_log(log_rate, y, weight):
     log_rate = log_rate.clamp(-10.0, 10.0)
     nll = log_rate - y * log_rate + torch.lgamma(y + 1)  # <- here
     return (weight * nll).sum() / weight.sum()
@@ -119,9 +119,9 @@ CASES = (
         given("y observed", **ROWS, log_var=SCALE, observed=MASK), "add mul pow mean exp", SELECTED, **WRONG),
     sound(masked_token_nll, TOKENS, PADDED),
     bug(masked_token_nll_of_probabilities, TOKENS, "nll_loss softmax", PADDED, **WRONG),
-    sound(weighted_poisson_nll, COUNTS, WEIGHTED),
-    bug(weighted_poisson_nll_with_rate_for_its_log, COUNTS, "add sub mul lgamma", WEIGHTED, **WRONG),
+    sound(poisson_nll_by_frequency, COUNTS, WEIGHTED),
+    bug(poisson_nll_by_frequency_with_rate_for_its_log, COUNTS, "add sub mul lgamma", WEIGHTED, **WRONG),
     sound(censored_exponential_nll, given("time event", log_rate=normal(12), time=unit(12), event=bits(12)), CENSORED),
     sound(bernoulli_mixture_nll, BITS, BERNOULLI),
-    bug(bernoulli_mixture_nll_without_softmax, BITS, "logsumexp add", BERNOULLI, **WRONG),
+    bug(bernoulli_mixture_nll_without_softmax, BITS, "logsumexp add neg", BERNOULLI, **WRONG),
 )  # fmt: skip
