@@ -216,11 +216,12 @@ def _is_channel(graph: Graph, node: Node) -> bool:
     return False
 
 
-def depends_on(graph: Graph, sources: set[int]) -> set[int]:
-    """Indices of all nodes whose value depends on one of `sources` (themselves included)."""
-    reached = set(sources)
+def depends_on(graph: Graph, sources: set[int], around: int = -1) -> set[int]:
+    """Indices of all nodes whose value depends on one of `sources` (themselves included), not only by way of the node
+    `around`."""
+    reached = set(sources) - {around}
     for node in graph.nodes:
-        if any(r in reached for r in refs(node)) and not _by_shape_only(node):
+        if node.index != around and any(r in reached for r in refs(node)) and not _by_shape_only(node):
             reached.add(node.index)
     return reached
 

@@ -14,9 +14,10 @@ import torch
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.bend import harmless
+from nllcheck.density.chosen import without_padding
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
-from nllcheck.density.divergence import divergences
+from nllcheck.density.divergences import divergences
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
 from nllcheck.density.implied import origin_of
@@ -57,6 +58,7 @@ def density(
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
     `memory`: bytes that evaluating the loss at many targets may take.
     """
+    graph = without_padding(graph)
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)

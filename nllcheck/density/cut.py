@@ -13,12 +13,12 @@ from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.density.chosen import data_of, picked_from, read_targets, seen_of
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.density.shares import shares_of
 from nllcheck.density.step import last_step, models_every_step, shares_of_steps
 from nllcheck.density.terms import Term, tail_of
 from nllcheck.density.unreduced import unreduced
-from nllcheck.graphs import ancestors
 from nllcheck.sweep.joint import cut, out_of_place
 
 MOST_WIDE = 16  # numbers of one target that are integrated over
@@ -45,7 +45,8 @@ def samples_of(
     if not dependent:
         raise UndecidedError("the loss does not depend on the target through anything that can be moved")
     if not by_rows and not _has_parts(module, base, dependent):
-        stepped = _by_step(module, f"moved_{target}", (*moved, target), base)
+        is_padded = not bool(seen_of(graph, target).all())
+        stepped = _by_step(module, f"moved_{target}", (*moved, target), base, is_padded)
         if stepped is not None:
             return replace(stepped, memory=memory)
     shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
@@ -62,9 +63,12 @@ def _has_parts(module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent
 
 
 def _by_step(
-    module: fx.GraphModule, name: str, moved: tuple[int, ...], base: tuple[torch.Tensor, ...]
+    module: fx.GraphModule, name: str, moved: tuple[int, ...], base: tuple[torch.Tensor, ...], is_padded: bool
 ) -> Samples | None:
-    """The samples of a sequence that is read step by step: its last steps; None where it is not."""
+    """The samples of a sequence that is read step by step: its last steps; None where it is not.
+
+    `is_padded`: what ends earlier has no last step, and cannot be integrated over as a row either.
+    """
     whole, made = base[-1], last_step(module, name, base[-1])
     if made is None:
         return None
@@ -73,7 +77,7 @@ def _by_step(
     tail = tail_of(made, name, values)
     dependent = [t for t in tail.terms if tail.reads_target(t)]
     modelled = bool(dependent) and models_every_step(tail, values, whole)
-    if not dependent or (modelled and whole[0].numel() <= MOST_WIDE):
+    if not dependent or (modelled and not is_padded and whole[0].numel() <= MOST_WIDE):
         return None  # rows that are integrated over as a whole
     other = base[-1].roll(1, 0)
     after = _run(made, (*base[:-1], torch.where(other == base[-1], _nudged(base[-1]), other)))
@@ -104,13 +108,13 @@ def _target(graph: LossGraph) -> int:
     """The one target that the loss reads."""
     if not graph.graph.targets:
         raise UndecidedError("the loss has no target; name it with target=... (a bare function) or give a batch")
-    reads = ancestors(graph.graph, graph.graph.loss)
-    read = [n for n in graph.graph.targets if n in reads and graph.values[n].numel() > 0]
+    read = read_targets(graph)
     if not read:
         raise UndecidedError("the loss does not read its target")
-    if len(read) > 1:
-        raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one")
-    return read[0]
+    data = read[0] if len(read) == 1 else data_of(graph)
+    if data is None:
+        raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one beside masks and lengths")
+    return data if len(read) == 1 else picked_from(graph, data)
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:

@@ -8,8 +8,6 @@ not belong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -18,10 +16,9 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.cut import samples_of
-from nllcheck.density.implied import divergence_of, origin_of
-from nllcheck.density.latent import Latent, latents
+from nllcheck.density.implied import origin_of
+from nllcheck.density.latent import Latent
 from nllcheck.density.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
-from nllcheck.density.posteriors import Posterior, posteriors
 from nllcheck.density.prune import until
 from nllcheck.density.running import by_origin
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
@@ -38,30 +35,9 @@ SIGMA = (0.1, 10.0)  # standard deviations of the posterior that are tried
 SHIFTS = torch.linspace(-100, 100, 401, dtype=WIDE)  # of the raw scale
 
 
-def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple[Divergence, ...]:
-    """One answer a posterior that the graph shows and whose parameters the loss' terms without target read.
-
-    `beside`: the nodes of those that are no part of the likelihood, where that is known. Normal posteriors of single
-    numbers are fitted with all that goes wrong with them; what is left, and every other family, by `implied`.
-    """
-    found = {one.sample: answer for one in latents(graph) if (answer := _tried(_checked, graph, one, beside))}
-    for made in posteriors(graph):
-        key = made.sample if made.sample is not None else -1 - made.params[0]
-        if key not in found and (answer := _tried(divergence_of, graph, made, beside)):
-            found[key] = answer
-    return tuple(found.values())
-
-
-def _tried(
-    ask: Callable[..., Divergence | None], graph: LossGraph, one: Latent | Posterior, beside: frozenset[int] | None
-) -> Divergence | None:
-    try:
-        return ask(graph, one, beside)
-    except (UndecidedError, RuntimeError, TypeError, ValueError, IndexError):  # ops at values they never saw
-        return None
-
-
-def _checked(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -> Divergence | None:
+def of_normal(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -> Divergence | None:
+    """The answer for one normal posterior of single numbers, fitted with all that goes wrong with it; None where
+    nothing can be said. Raises UndecidedError, or what the ops raise."""
     samples = samples_of(graph, moved=(latent.raw_mean, latent.raw_scale, latent.noise))
     if any(node not in by_origin(samples.module, samples.moved) for node in (latent.sample, latent.mean, latent.scale)):
         return None  # the loss does not read what is drawn

@@ -50,20 +50,20 @@ def by_closed_form(family: Family, params: Params, value: Tensor) -> Answer | No
     weight = whole.found[:, 0]
     rest = whole.found[:, 1:-1] / weight[:, None]
     sound, felt = family.is_prior(rest.nan_to_num(0.0)), whole.weighs[:, 0] > PLAIN
-    if _mostly((whole.left < EXACT) & (weight > 0) & felt & sound):
+    if mostly((whole.left < EXACT) & (weight > 0) & felt & sound):
         return Answer("kl", float(weight.median()), family.prior(rest))
-    if _mostly((whole.left < PLAIN) & (weight < 0) & felt & sound):
+    if mostly((whole.left < PLAIN) & (weight < 0) & felt & sound):
         return Answer("reversed", float(-weight.median()), family.prior(rest))
     if family.turned is not None and _is_turned(fitted(family.turned(*params), value)):
         return Answer("turned")
-    if _mostly((whole.left < PLAIN) & (weight > 0) & felt & family.is_improper(rest)):
+    if mostly((whole.left < PLAIN) & (weight > 0) & felt & family.is_improper(rest)):
         return Answer("none", wrong="what it is measured from is no distribution: a parameter of it is not above 0")
-    if _mostly((whole.left < PLAIN) & ~felt & (whole.moves > MOVED) & _has_entropy_left(family, whole)):
+    if mostly((whole.left < PLAIN) & ~felt & (whole.moves > MOVED) & _has_entropy_left(family, whole)):
         return Answer("none", wrong="the logarithm of the scale is missing, and with it what keeps the posterior wide")
     pieces = fitted(family.pieces(*params), value)
     marked = torch.stack([(pieces.weighs[:, list(group)] > FELT).any(-1) for group in family.marks(_width(params))])
     logs = pieces.found[:, 0] > 0 if family.likely is not None else torch.ones_like(sound)
-    if _mostly((pieces.left < PLAIN) & (whole.left > FELT) & (whole.moves > MOVED) & marked.all(0) & logs):
+    if mostly((pieces.left < PLAIN) & (whole.left > FELT) & (whole.moves > MOVED) & marked.all(0) & logs):
         return Answer("none", wrong="it is made of the same pieces, with other coefficients than a divergence has")
     return None
 
@@ -81,7 +81,7 @@ def _has_entropy_left(family: Family, fit: Fit) -> Tensor:
 
 def _is_turned(fit: Fit) -> bool:
     log, square = fit.found[:, 0], fit.found[:, -2]
-    return _mostly(
+    return mostly(
         (fit.left < PLAIN) & (log > 0) & (fit.weighs[:, 0] > 10 * PLAIN) & ((2 * square - log).abs() < SAME * log)
     )
 
@@ -90,7 +90,7 @@ def by_ratio(near: Fit, far: Fit) -> Answer | None:
     weight, share = near.found[:, 0], near.found[:, 1]
     left, rise = torch.maximum(near.left, far.left), far.found[:, 2] - near.found[:, 2]
     felt = (near.weighs[:, 0] > 10 * left) & ((far.found[:, 0] - weight).abs() < SAME * weight.abs())
-    if _mostly((left < EXACT) & felt & (rise / weight > FELT)) and _agree(weight):  # -log p rises outwards
+    if mostly((left < EXACT) & felt & (rise / weight > FELT)) and agree(weight):  # -log p rises outwards
         middle = float(weight.median())
         return Answer("kl" if middle > 0 else "reversed", abs(middle))
     lacks = (
@@ -100,7 +100,7 @@ def by_ratio(near: Fit, far: Fit) -> Answer | None:
         & (near.weighs[:, 1] > FELT)
         & (share > 0)
     )
-    if _mostly(lacks & (rise > FELT)):
+    if mostly(lacks & (rise > FELT)):
         return Answer(
             "none", wrong="log q(z) lacks the logarithm of the scale, and with it what keeps the posterior wide"
         )
@@ -127,14 +127,14 @@ def _range(value: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, value, -torch.inf).amax(-1) - torch.where(known, value, torch.inf).amin(-1)
 
 
-def _mostly(mask: Tensor) -> bool:
+def mostly(mask: Tensor) -> bool:
     return bool(mask.double().mean() >= MOST_OF)
 
 
-def _agree(weight: Tensor) -> bool:
+def agree(weight: Tensor) -> bool:
     """A term that each sample weighs in its own way is a score or an advantage, no divergence."""
     middle = weight.median()
-    return _mostly((weight - middle).abs() < SAME * middle.abs())
+    return mostly((weight - middle).abs() < SAME * middle.abs())
 
 
 def _width(params: Params) -> int:

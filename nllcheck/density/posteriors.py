@@ -87,7 +87,7 @@ def _drawn(graph: LossGraph, noise: int, moving: frozenset[int]) -> Iterator[Pos
 def _told(
     graph: LossGraph, sample: int, mean: int, scale: int, noise: int, matrices: list[tuple[int, bool]]
 ) -> Iterator[Posterior]:
-    sources = tuple(dict.fromkeys([*_sources(graph.graph, mean), *_sources(graph.graph, scale)]))
+    sources = tuple(dict.fromkeys([*sources_of(graph.graph, mean), *sources_of(graph.graph, scale)]))
     made = Posterior("normal", (mean, scale), sources, sample, noise)
     if matrices:
         matrix = replace(made, is_matrix=True, is_swapped=matrices[0][1])
@@ -129,7 +129,7 @@ def _behind_views(graph: Graph, index: int) -> int:
     return node.index
 
 
-def _sources(graph: Graph, index: int) -> list[int]:
+def sources_of(graph: Graph, index: int) -> list[int]:
     """The nodes that a parameter is a function of, element by element or by placing them: inputs and layers."""
     found, stack, seen = [], [index], set()
     while stack:
@@ -146,7 +146,7 @@ def _sources(graph: Graph, index: int) -> list[int]:
 def _is_product(graph: LossGraph, made: Posterior) -> bool:
     """Is the sample really mu + L noise, with standard normal noise?"""
     assert made.sample is not None and made.noise is not None
-    if not _is_normal(graph.graph.nodes[made.noise]):
+    if not is_normal(graph.graph.nodes[made.noise]):
         return False
     z, noise = graph.values[made.sample], graph.values[made.noise]
     mean, root = made.read([graph.values[p][None] for p in made.params])
@@ -156,7 +156,7 @@ def _is_product(graph: LossGraph, made: Posterior) -> bool:
     return bool(torch.allclose(again, z.reshape(again.shape), rtol=1e-4, atol=1e-5))
 
 
-def _is_normal(node: Node) -> bool:
+def is_normal(node: Node) -> bool:
     return "randn" in node.aten or "normal" in node.aten
 
 
@@ -177,7 +177,7 @@ def _family(graph: LossGraph, made: Posterior) -> str | None:
 
 def noise_at(node: Node, levels: Tensor) -> Tensor:
     """The noise at levels in (0, 1) of its distribution."""
-    if _is_normal(node):
+    if is_normal(node):
         return torch.special.ndtri(levels)
     low, high = _ends(node)
     return low + (high - low) * levels
@@ -219,6 +219,6 @@ def _gammas(graph: Graph, shape: int, moving: frozenset[int]) -> Iterator[Poster
 def _cut_twice(graph: Graph, made: Posterior) -> Iterator[Posterior]:
     """Cut at the parameters themselves, and at what they are made of: a loss may take the log of either."""
     yield made
-    raw = tuple(dict.fromkeys(s for p in made.params for s in _sources(graph, p)))
+    raw = tuple(dict.fromkeys(s for p in made.params for s in sources_of(graph, p)))
     if raw != made.sources and not set(raw) & set(graph.targets):
         yield replace(made, sources=raw)

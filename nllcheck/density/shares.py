@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from nllcheck import ops
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.sample import WIDE, UndecidedError, leads
@@ -93,3 +94,9 @@ class _Opened(Runner):
             return self.values[n].detach().clone().requires_grad_()
         value = super().run_node(n)
         return value.detach().clone().requires_grad_() if n in self.opened else value
+
+    def _run_node(self, n: fx.Node) -> Any:
+        """What holds back a gradient hands on a value, and the value is what is shared out."""
+        if ops.packet(str(n.target)) == "detach":
+            return self.fetch_args_kwargs_from_env(n)[0][0]
+        return self._plain(n)

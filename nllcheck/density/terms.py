@@ -143,12 +143,13 @@ class _Walk:
         return whole or own == self.shape[: len(own)]
 
     def _turns(self, node: fx.Node) -> bool:
-        """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)`? What is below cannot be read
-        by sample."""
+        """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)` or `scale[mask]`? What is
+        below cannot be read by sample."""
         shapes = [tuple(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
         if len(shapes) < 2 or not shapes[1] or self.lead < 2:
             return False
-        return shapes[0][:1] == (self.lead,) != shapes[1][:1] and self.lead in shapes[1][1:]
+        picks = ops.packet(str(node.target)) in ("index", "masked_select")
+        return shapes[0][:1] == (self.lead,) != shapes[1][:1] and (picks or self.lead in shapes[1][1:])
 
     def _picks_by_value(self, node: fx.Node) -> bool:
         """Is something besides the first argument taken from the model or the target (a gather by label), or is the
@@ -189,15 +190,20 @@ class _Walk:
         if isinstance(second, fx.Node) and second in self.varying:
             return None
         number = self._number(second)
-        if number is None:  # weights, a mask: their share is read from the adjoint
-            return (first, factor, reduced) if name == "mul" else None
+        if number is None:  # weights, a mask, lengths: their share is read from the adjoint
+            return first, factor, reduced
         if name == "div":
             is_count = self._size(node) == 1 and (number in self.counts or isinstance(second, fx.Node))
+            is_count |= isinstance(second, fx.Node) and self._summed(first) == number
             return (first, factor, reduced / number) if is_count else (first, factor / number, reduced)
         is_count = self._size(node) == 1 and any(
             c > 2 and math.isclose(number * c, 1, rel_tol=1e-6) for c in self.counts
         )
         return (first, factor, reduced * number) if is_count else (first, factor * number, reduced)
+
+    def _summed(self, node: fx.Node) -> float:
+        """How many elements go into each of a sum's; 0 of any other op."""
+        return self._size(node.args[0]) / self._size(node) if ops.packet(str(node.target)) == "sum" else 0.0
 
     def _number(self, value: Any) -> float | None:
         """A number, or a fixed tensor that is the same everywhere; None for anything else."""

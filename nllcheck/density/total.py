@@ -71,7 +71,7 @@ def summed(samples: Samples, theta: Theta, support: Support, factor: LogFactor |
         logs = torch.unique(logs, dim=0)
     if factor is not None:
         values = _values(samples, support)
-        logs = logs + factor(values.to(WIDE)).reshape(-1, 1, 1)
+        logs = logs + factor(values.to(WIDE)).reshape(len(values), -1).sum(-1)[:, None, None]
     log_z = torch.logsumexp(torch.where(torch.isnan(logs), -math.inf, logs), 0)
     known = torch.where(torch.isfinite(log_z) & ~torch.isnan(logs).any(0), 1e-9, math.inf)
     return Integrals(log_z, known.to(WIDE), torch.zeros_like(log_z, dtype=torch.bool))
@@ -83,7 +83,16 @@ def _values(samples: Samples, support: Support) -> torch.Tensor:
         return torch.eye(samples.event[-1], dtype=kind)
     if support.name == "multinomial":
         return _shared_out(support.classes, samples.event[-1]).to(kind)
-    return torch.arange(2 if support.name == "binary" else support.classes).to(kind)
+    single = torch.arange(2 if support.name == "binary" else support.classes).to(kind)
+    return _rows(single, samples.event) if samples.event else single
+
+
+def _rows(single: torch.Tensor, event: tuple[int, ...]) -> torch.Tensor:
+    """(C, *event) all rows whose numbers are among `single`."""
+    width = math.prod(event)
+    if len(single) ** width > MOST_CLASSES:
+        raise UndecidedError(f"{len(single)}^{width} rows are too many to sum over")
+    return torch.cartesian_prod(*(single for _ in range(width))).reshape(-1, *event)
 
 
 def _shared_out(total: int, parts: int) -> torch.Tensor:

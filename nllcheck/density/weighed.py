@@ -11,13 +11,15 @@ from collections.abc import Iterator
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
+from nllcheck.density.chain import drawn_in
 from nllcheck.density.implied import origin_of
 from nllcheck.density.latent import noises
 from nllcheck.density.terms import Tail
 from nllcheck.graphs import ancestors, refs
 from nllcheck.ops import is_transparent
-from nllcheck.types import Graph
+from nllcheck.types import Graph, Node
 
+_LINEAR = ("add", "sub", "neg", "sum", "mean", "stack", "cat")
 WEIGHED = (
     "the loss weighs each draw of z by the density that it was drawn from, as an importance-weighted bound does: a "
     "likelihood only on average over the draws"
@@ -25,9 +27,48 @@ WEIGHED = (
 
 
 def weighs_draws(graph: LossGraph, tail: Tail) -> bool:
-    """Does a term with the target hold z - mu, the residual that a drawn sample's own density is made of?"""
+    """Does a term with the target weigh draws: by z - mu, the residual that a drawn sample's own density is made of, or
+    inside a logarithm of a sum by terms of the draws without the target?"""
     starts = [origin for t in tail.terms if tail.reads_target(t) and (origin := origin_of(t)) is not None]
     read = ancestors(graph.graph, *starts)
+    return _holds_residual(graph, read) or _holds_weight(graph, read)
+
+
+def _holds_weight(graph: LossGraph, read: set[int]) -> bool:
+    nodes = graph.graph.nodes
+    drawn = depends_on(graph.graph, set(drawn_in(graph)))
+    with_target = depends_on(graph.graph, set(graph.graph.targets))
+    for index in read:
+        if (summed := _in_logs(graph.graph, nodes[index])) is not None:
+            parts = set(_parts(graph.graph, summed))
+            if parts & with_target and parts & drawn - with_target:
+                return True
+    return False
+
+
+def _in_logs(graph: Graph, node: Node) -> int | None:
+    """What `node` takes the logarithm of a sum of exponentials of; None for any other op."""
+    if node.op == "logsumexp":
+        return refs(node)[0]
+    inner = graph.nodes[_behind(graph, refs(node)[0])] if node.op == "log" else None
+    if inner is None or inner.op not in ("sum", "mean"):
+        return None
+    inner = graph.nodes[_behind(graph, refs(inner)[0])]
+    return refs(inner)[0] if inner.op == "exp" else None
+
+
+def _parts(graph: Graph, index: int) -> Iterator[int]:
+    """The summands of a node, as far as it is a sum."""
+    stack = [index]
+    while stack:
+        node = graph.nodes[_behind(graph, stack.pop())]
+        if node.op in _LINEAR or is_transparent(node.op):
+            stack += refs(node)
+        else:
+            yield node.index
+
+
+def _holds_residual(graph: LossGraph, read: set[int]) -> bool:
     residuals = [n for n in graph.graph.nodes if n.op == "sub" and n.index in read]
     sides = [{_behind(graph.graph, r) for r in refs(n)} for n in residuals]
     return any(sample in pair and pair & means for sample, means in _draws(graph) for pair in sides)

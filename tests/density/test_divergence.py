@@ -8,7 +8,7 @@ from helpers import captured
 from torch import distributions as D
 
 from nllcheck.check import check_function
-from nllcheck.density.divergence import divergences
+from nllcheck.density.divergences import divergences
 
 N = 10
 

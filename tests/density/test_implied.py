@@ -10,7 +10,7 @@ from torch import distributions as D
 from torch.nn.functional import softplus
 
 from nllcheck.check import check_function
-from nllcheck.density.divergence import divergences
+from nllcheck.density.divergences import divergences
 from nllcheck.density.families import FAMILIES
 
 N, K = 10, 2
@@ -196,7 +196,7 @@ CASES = {
     "penalty of a sample": (laplace(lambda m, b, z: z.abs()), PAIR, None, ""),
     "penalty of a matrix": (matrix(lambda m, L, z: (m**2).sum(-1) + (L**2).sum((-1, -2))), MATRIX, None, ""),
     "entropy of a matrix": (matrix(lambda *a: matrix_kl(*a) - matrix_kl(*a, entropy=0.0)), MATRIX, None, ""),
-    "shared log sigma, at its start": (shared, {**PAIR, "raw": torch.zeros(1)}, "kl", "are 0.2 times"),
+    "shared log sigma, at its start": (shared, {**PAIR, "raw": torch.zeros(1)}, "kl", "hold 0.2 times"),
     "score of a sample": (normal(lambda m, s, z: -log_q(m, s, z.detach())), PAIR, None, ""),
     "prior alone": (normal(lambda m, s, z: -mixture().log_prob(z)), PAIR, None, ""),
     "Dirichlet, turned on purpose": (evidence(lambda a: D.kl_divergence(UNIFORM, D.Dirichlet(a))), LABELS, None, ""),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import answer, captured
 
-from nllcheck.density.divergence import divergences
+from nllcheck.density.divergences import divergences
 
 N, D, K = 12, 2, 4
 DRAW = torch.Generator().manual_seed(0)
@@ -34,6 +34,28 @@ def importance_weighted(mu, log_var, eps, y):
     return -(torch.logsumexp(weights(mu, log_var, eps, y), 0) - math.log(K)).mean()
 
 
+def weighted_uniform(mu, log_var, eps, y):
+    """Logistic draws from uniform numbers: nowhere does z - mu stand."""
+    noise = torch.logit(torch.rand_like(eps))
+    z = mu + torch.exp(log_var) * noise
+    log_q = (-noise - log_var - 2 * torch.nn.functional.softplus(-noise)).sum(-1)
+    likely = log_normal(y, z.sum(-1), torch.zeros(()))
+    return -torch.logsumexp(likely - 0.5 * (z**2).sum(-1) - log_q, 0).mean()
+
+
+def weighted_by_exp(mu, log_var, eps, y):
+    z = torch.tanh(mu + torch.exp(log_var) * eps)
+    log_q = (-0.5 * eps**2 - log_var - torch.log1p(-(z**2))).sum(-1)
+    return -torch.log(torch.exp(log_normal(y, z.sum(-1), torch.zeros(())) - log_q).mean(0)).mean()
+
+
+def marginal(mu, log_var, eps, y):
+    """The mean likelihood of draws: nothing is weighed, and it is a density draw by draw, but for a forgotten sigma."""
+    z = mu + torch.exp(0.5 * log_var) * eps
+    each = -0.5 * ((y - z[..., 0]) * torch.exp(-log_var[:, 1])) ** 2
+    return -torch.logsumexp(each, 0).mean()
+
+
 def of_one_draw(mu, log_var, eps, y):
     return -weights(mu, log_var, eps, y).mean()
 
@@ -51,9 +73,14 @@ def skip_connection(mu, log_var, eps, y):
     return (0.5 * residual**2 * torch.exp(-log_var[:, 0])).mean()
 
 
-def test_a_bound_that_weighs_its_draws_is_not_decided():
-    found = answer(importance_weighted, TENSORS)
+@pytest.mark.parametrize("loss", [importance_weighted, weighted_uniform, weighted_by_exp])
+def test_a_bound_that_weighs_its_draws_is_not_decided(loss):
+    found = answer(loss, TENSORS)
     assert found.name == "undecided" and "importance-weighted" in found.text
+
+
+def test_a_mean_over_draws_is_not_taken_for_such_a_bound():
+    assert answer(marginal, TENSORS).name == "varies"
 
 
 @pytest.mark.parametrize("loss", [of_one_draw, too_narrow, skip_connection])

@@ -1,0 +1,128 @@
+"""Several targets, of which one is the data: masks, lengths and weights are known by what the loss does with them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nllcheck.axes import default_axes
+from nllcheck.capture import capture
+from nllcheck.density import density
+from nllcheck.density.chosen import data_of, without_padding
+from nllcheck.target import Batch, Target
+
+N, T = 6, 5
+PAD = 1e6
+LENGTHS = torch.tensor([5, 2, 3, 5, 1, 4])
+WEIGHTS = 0.5 + torch.rand(N, T, generator=torch.Generator().manual_seed(3))
+KEPT = torch.arange(T) < LENGTHS[:, None]
+
+
+def draw(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+MODEL = {"mu": draw(0, N, T), "raw": 0.3 * draw(1, N, T)}
+DATA = draw(2, N, T)
+
+
+def graph_of(loss, tensors, targets):
+    batch = Batch(kwargs=dict(tensors), whole=dict(tensors))
+    return capture(Target("nll", loss, "nll", None, (batch,), "function", target_names=targets), batch)
+
+
+def gaussian(mu, raw, y):
+    return 0.5 * ((y - mu) / raw.exp()) ** 2 + raw + 0.5 * math.log(2 * math.pi)
+
+
+def without_scale(mu, raw, y):
+    return 0.5 * ((y - mu) / raw.exp()) ** 2
+
+
+def masked(each):
+    return lambda mu, raw, y, other: (each(mu, raw, y) * other).sum() / other.sum()
+
+
+def by_where(mu, raw, y, other):
+    return torch.where(other, gaussian(mu, raw, y), 0.0).sum() / other.sum()
+
+
+def picked(each):
+    return lambda mu, raw, y, other: each(mu[other], raw[other], y[other]).mean()
+
+
+def by_length(each):
+    def loss(mu, raw, y, other):
+        kept = torch.arange(T) < other[:, None]
+        return ((each(mu, raw, y) * kept).sum(1) / other).mean()
+
+    return loss
+
+
+def censored(mu, raw, y, other):
+    return -(other * (mu - y.exp()) - (1 - other) * y.exp() * mu.exp()).mean()
+
+
+def two_outcomes(mu, raw, y, other):
+    return gaussian(mu, raw, y).mean() + gaussian(mu, raw, other).mean()
+
+
+# loss, what stands beside the data, and the answer
+CASES = {
+    "a mask of numbers": (masked(gaussian), KEPT.float(), "proper"),
+    "a mask of booleans": (by_where, KEPT, "proper"),
+    "a mask that keeps all": (masked(gaussian), torch.ones(N, T), "proper"),
+    "a mask, no scale": (masked(without_scale), KEPT.float(), "varies"),
+    "a row of weights": (masked(gaussian), WEIGHTS[:, :1], "proper"),
+    "weights": (masked(gaussian), WEIGHTS, "proper"),
+    "lengths": (by_length(gaussian), LENGTHS, "proper"),
+    "full lengths": (by_length(gaussian), torch.full((N,), T), "proper"),
+    "lengths, no scale": (by_length(without_scale), LENGTHS, "varies"),
+    "picked by a mask": (picked(gaussian), KEPT, "proper"),
+    "picked, no scale": (picked(without_scale), KEPT, "varies"),
+    "an indicator of events": (censored, KEPT.float(), "undecided"),
+    "a second outcome": (two_outcomes, draw(4, N, T), "undecided"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_data_is_told_from_what_chooses(name):
+    loss, other, expected = CASES[name]
+    graph = graph_of(loss, {**MODEL, "y": DATA, "other": other}, ("y", "other"))
+    data = data_of(graph)
+    assert (data is None) == (expected == "undecided")
+    assert data is None or graph.graph.nodes[data].name == "y"
+    assert density(graph, default_axes(graph)[0], "nll").name == expected
+
+
+def test_padding_says_nothing_of_the_support():
+    """Times of which none is negative, padded with a number that is."""
+
+    def loss(mu, raw, y, other):
+        return ((y * mu.exp() - mu) * other).sum() / other.sum()
+
+    y = torch.where(KEPT, DATA.exp(), -PAD)
+    graph = graph_of(loss, {**MODEL, "y": y, "other": KEPT.float()}, ("y", "other"))
+    (data,) = [k for k in graph.graph.targets if graph.graph.nodes[k].name == "y"]
+    assert float(without_padding(graph).values[data].min()) > 0
+    found = density(graph, default_axes(graph)[0], "nll")
+    assert (found.name, found.support) == ("proper", "positive")
+
+
+def mixture_of_bits(normalised):
+    def loss(weights, logits, y):
+        each = -torch.nn.functional.binary_cross_entropy_with_logits(
+            logits.expand(len(y), 3, 4), y[:, None].expand(-1, 3, -1), reduction="none"
+        ).sum(-1)
+        return -torch.logsumexp((torch.log_softmax(weights, -1) if normalised else weights) + each, -1).mean()
+
+    return loss
+
+
+@pytest.mark.parametrize(("normalised", "expected"), [(True, "proper"), (False, "varies")])
+def test_rows_of_bits_are_summed_over(normalised, expected):
+    tensors = {"weights": draw(6, 3), "logits": draw(7, 3, 4), "y": (draw(8, N, 4) > 0).float()}
+    graph = graph_of(mixture_of_bits(normalised), tensors, ("y",))
+    assert density(graph, default_axes(graph)[0], "nll").name == expected
