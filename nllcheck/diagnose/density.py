@@ -6,11 +6,14 @@ import math
 from dataclasses import replace
 
 from nllcheck import expr, match
+from nllcheck.axes import depends_on
 from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD
 from nllcheck.diagnose.explain import Table
 from nllcheck.diagnose.finding import edit_site, op_name
 from nllcheck.diagnose.texts import built
 from nllcheck.diagnose.wording import filled, sentence, substituted
+from nllcheck.graphs import refs
+from nllcheck.ops import is_transparent
 from nllcheck.rules import Rule
 from nllcheck.rules.scope import density_scope
 from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Severity
@@ -97,7 +100,7 @@ def _explained(graph: Graph, answer: Density, table: Table) -> Explained | None:
 
 
 def _finding(graph: Graph, answer: Density, severity: Severity, explained: Explained | None = None) -> Finding:
-    culprit = answer.nodes[0] if answer.name == "not-samples" and answer.nodes else graph.loss
+    culprit = answer.nodes[0] if answer.name == "not-samples" and answer.nodes else _formula(graph)
     node = graph.nodes[explained[1].root if explained else culprit]
     made = Finding(
         rule="",
@@ -117,6 +120,24 @@ def _finding(graph: Graph, answer: Density, severity: Severity, explained: Expla
     if explained is None:
         return replace(made, **built(NO_LIKELIHOOD if answer.name == "varies" else CONSTANT, sentence(answer.text)))
     return _ruled(graph, answer, made, *explained)
+
+
+_PASSED = ("sum", "mean", "mul", "div", "neg", "where")
+
+
+def _formula(graph: Graph) -> int:
+    """What is summed or averaged over samples, behind a mask of the targets: whose line is to be mended, where the loss
+    itself is a `mean`. The loss, where it is a sum of several terms."""
+    data = {n.index for n in graph.nodes if n.op == "input"} - set(graph.targets)
+    both = depends_on(graph, data) & depends_on(graph, set(graph.targets))
+    node = found = graph.loss
+    while True:
+        read = refs(graph.nodes[node])
+        inner = [r for r in read if r in both]
+        if len(inner) != 1 or not (graph.nodes[node].op in _PASSED or is_transparent(graph.nodes[node].op)):
+            return found
+        is_masked = node == found != graph.loss and len(read) > 1
+        node, found = inner[0], inner[0] if graph.nodes[node].op in ("sum", "mean") or is_masked else found
 
 
 def _ruled(graph: Graph, answer: Density, made: Finding, rule: Rule, found: match.Match) -> Finding:
