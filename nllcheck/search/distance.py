@@ -21,10 +21,11 @@ def _overflow(x: torch.Tensor) -> torch.Tensor:
 
 
 def _determinant(x: torch.Tensor) -> torch.Tensor:
-    """As a share of the product of the rows' lengths, which it cannot exceed (Hadamard 1893): a matrix of small numbers
-    is no nearer to a singular one for that."""
+    """Of a matrix of small numbers as a share of the product of the rows' lengths, which it cannot exceed (Hadamard
+    1893): it is no nearer to a singular one for that. One of large numbers is no further away, but what steps lead it
+    to, where rounding alone makes it singular, is of no use to anybody."""
     size = torch.linalg.slogdet(x)[1]
-    share = (size - x.norm(dim=-1).log().sum(-1)).exp()
+    share = (size - x.norm(dim=-1).log().sum(-1).clamp(max=0)).exp()
     return _smallest(torch.where(torch.isneginf(size), 0.0, share))
 
 
