@@ -26,6 +26,15 @@ _TABLE = (
 )
 
 
+_ALIASED = re.compile(r"([\w.]+) \(.+\[\.\.\., [\d:]+\]\)")
+
+
+def short_label(label: str) -> str:
+    """ "rho" of "rho (output[..., 4])", the label of a channel with a name; any other label as it is."""
+    found = _ALIASED.fullmatch(label)
+    return found[1] if found else label
+
+
 def is_parameter_name(name: str) -> bool:
     """Does a variable of this name look like a parameter of a distribution?"""
     return any(pattern.fullmatch(name) for pattern, _ in _TABLE)

@@ -151,7 +151,8 @@ def _meet(bounds: tuple[float, float], named: tuple[float, float], seen: tuple[f
 def _part(graph: View, whole: Axis, start: int, stop: int) -> Axis:
     which = str(start) if stop == start + 1 else f"{start}:{stop}"
     name = f"{whole.selector}[..., {which}]"
-    alias = next((n for *ends, n in pieces(graph.graph, whole.node) if ends == [start, stop] and n), None)
+    names = (n for *ends, n in pieces(graph.graph, whole.node) if ends == [start, stop] and n and n.strip("_"))
+    alias = next(names, None)
     value = graph.values[whole.node][..., start:stop]
     return replace(
         whole,

@@ -15,6 +15,7 @@ from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.view import View
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.graphs import ancestors
+from nllcheck.names import short_label
 from nllcheck.types import Axis
 
 _FORM = "NAME=LOW:HIGH, NAME=LOW:HIGH:COUNT or NAME=LOW:HIGH:COUNT:log, for example rho=-1:1:1001"
@@ -83,7 +84,7 @@ def requested_axis(graph: View, spec: Spec) -> Axis:
     wanted = spec.name.replace(" ", "")
     edges = boundary(graph.graph)
     for axis in (*default_axes(graph)[0], *inside_axes(graph, "thorough")[0]):
-        if wanted in (axis.selector, axis.label.replace(" ", ""), axis.label.partition(" (")[0]):
+        if wanted in (axis.selector, axis.label.replace(" ", ""), short_label(axis.label)):
             free = axis.domain if axis.mode == "toward" else (-math.inf, math.inf)
             return replace(axis, requested=True, domain=free)
     wanted, _, how = wanted.partition("*")

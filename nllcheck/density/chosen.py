@@ -7,6 +7,7 @@ elsewhere. An indicator of events does not: what is censored still counts, with 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -19,6 +20,7 @@ from nllcheck.graphs import ancestors, refs
 from nllcheck.sweep.joint import cut
 
 WIDE = torch.float64
+NOTHING: Mapping[int, Tensor] = {}
 MOST = 4  # targets that are tried with one another
 
 
@@ -79,9 +81,31 @@ def _seen(graph: LossGraph, data: int, other: int) -> Tensor | None:
     same = _losses(graph, data, other, choice, torch.where(seen, value, moved))
     changed = _losses(graph, data, other, choice, torch.where(seen, moved, value))
     chooses = bool(torch.isfinite(before)) and torch.equal(before, same) and not torch.equal(before, changed)
-    if not chooses:
+    if not chooses or _counts_unseen(graph, data, other, choice, seen):
         return None
     return seen if choice is given else torch.ones(value.shape, dtype=torch.bool)
+
+
+def _counts_unseen(graph: LossGraph, data: int, other: int, choice: Tensor, seen: Tensor) -> bool:
+    """Does the loss change with what the model gives where nothing is seen? Then these rows count by another density,
+    as what is censored or not selected does, and the choice is data itself."""
+    given = graph.graph.outputs or tuple(
+        n.index for n in graph.graph.nodes if n.op == "input" and n.index not in graph.graph.targets
+    )
+    fits = {k: where for k in given if (where := _seen_of(graph.values[k], seen)) is not None}
+    own = {k: graph.values[k] for k in fits}
+    moved = {k: torch.where(where, own[k], 0.75 * own[k] + 0.1) for k, where in fits.items()}
+    before, after = (_losses(graph, data, other, choice, graph.values[data], values) for values in (own, moved))
+    return not torch.equal(before, after)
+
+
+def _seen_of(given: Tensor, seen: Tensor) -> Tensor | None:
+    """Which numbers of a float tensor belong to what is seen: element by element, else row by row."""
+    if not given.is_floating_point() or not given.dim() or given.shape[0] != seen.shape[0]:
+        return None
+    whole = given.shape[: seen.dim()] == seen.shape
+    own = seen if whole else seen.reshape(len(seen), -1).any(1)
+    return own.reshape(*own.shape, *(1 for _ in given.shape[own.dim() :])).expand(given.shape)
 
 
 def _may_be_lengths(choice: Tensor, value: Tensor) -> bool:
@@ -117,7 +141,11 @@ def _moved(value: Tensor) -> Tensor:
     return torch.where(other == value, changed, other)
 
 
-def _losses(graph: LossGraph, data: int, other: int, choice: Tensor, value: Tensor) -> Tensor:
-    module = cut(graph, (data, other))
+def _losses(
+    graph: LossGraph, data: int, other: int, choice: Tensor, value: Tensor, given: Mapping[int, Tensor] = NOTHING
+) -> Tensor:
+    """The loss with the data, the other target and what else is `given` by its plain node."""
+    module = cut(graph, (data, other, *given))
+    tensors = (value, choice, *given.values())
     with torch.no_grad(), plain_kernels():
-        return Runner(module, WIDE).run(*(v.to(WIDE) if v.is_floating_point() else v for v in (value, choice)))  # type: ignore[no-any-return]
+        return Runner(module, WIDE).run(*(v.to(WIDE) if v.is_floating_point() else v for v in tensors))  # type: ignore[no-any-return]

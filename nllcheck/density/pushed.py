@@ -25,6 +25,7 @@ from nllcheck.density.jacobian import log_dets
 from nllcheck.density.laws import FELT, MOST_UNITS, mostly
 from nllcheck.density.normals import SAME
 from nllcheck.density.posteriors import noise_at
+from nllcheck.density.rows import by_rows, units_of
 from nllcheck.density.running import by_origin, run_to
 from nllcheck.density.sample import WIDE, Samples, UndecidedError
 from nllcheck.types import Graph
@@ -139,8 +140,9 @@ class _Draws:
         rest = [b.expand(len(levels), *b.shape) for b in samples.base[place + 1 :]]
         values, names = [*parameters, noise, *rest], by_origin(samples.module, samples.moved)
         dets = log_dets(samples.module, place, [names[s] for s in self.chain.steps], values)
-        parts = _terms(samples, self.kept, values)
-        units = _units(dets.shape[1], parts)
+        terms = _terms(samples, self.kept, values)
+        parts = by_rows(self.graph.graph, self.chain.noise, self._noise.shape, terms)
+        units = units_of(dets.shape[1], parts)
         dets = dets.reshape(len(dets), units, -1, dets.shape[-1]).sum(2)[:, :MOST_UNITS]
         rows = {k: v.reshape(len(v), units, -1).sum(-1)[:, :MOST_UNITS] for k, v in parts.items()}
         own = noise.reshape(len(noise), units, -1)[:, :MOST_UNITS]
@@ -156,15 +158,6 @@ def _terms(samples: Samples, kept: frozenset[int | None], values: list[Tensor]) 
         raise UndecidedError("the terms without target have no place in the program")
     given = run_to(samples.module, [t.node for t in terms.values()], values)
     return {k: v * samples.shares[t] for (k, t), v in zip(terms.items(), given, strict=True)}
-
-
-def _units(rows: int, parts: dict[int, Tensor]) -> int:
-    """How many rows the terms can be told by: those of the noise, else of several of them together."""
-    fewest = min(v[0].numel() for v in parts.values())
-    units = rows if fewest % rows == 0 else fewest
-    if rows % units or any(v[0].numel() % units for v in parts.values()):
-        raise UndecidedError("a term without target is no sum over the rows of what is drawn")
-    return units
 
 
 def _moved(value: Tensor, made: torch.Generator) -> Tensor:

@@ -20,13 +20,14 @@ def paired(graph: Graph, uniform: Collection[int] = ()) -> list[Finding]:
 
     It is meant where the loss makes the column itself (`x[:, None]`, `x.unsqueeze(1)`, `x.view(-1, 1)`), where it
     compares (`x < y`), and where it takes all pairs elsewhere, too (`x - x.T`). It is not where the loss squeezes what
-    comes out, and nothing is squeezed: a column was expected.
+    comes out, nothing is squeezed, and that meets a target for each sample: a column was expected.
     """
     found = [n for n in graph.nodes if n.zone == "loss" and n.site and not is_library(n.site) and n.op != "compare"]
     pairs = [(node, sides) for node in found for sides in _sides(graph, node) if not {*sides} & {*uniform}]
+    squeezed = _squeezed_in_vain(graph)
     for node in found:
-        made = _column_and_row(graph, node)
-        if made and node.index in _squeezed_in_vain(graph):
+        made = _column_and_row(graph, node) if node.index in squeezed else None
+        if made and _meets_target(graph, squeezed[node.index], made[1]) and not {n.index for n in made} & {*uniform}:
             return [_finding(graph, node, made, "and squeeze leaves it so")]
     if not pairs or any(_is_of_pairs(graph, node) for node in found):
         return []
@@ -35,10 +36,17 @@ def paired(graph: Graph, uniform: Collection[int] = ()) -> list[Finding]:
     return [_finding(graph, node, read, "every prediction is held against every target")]
 
 
-def _squeezed_in_vain(graph: Graph) -> set[int]:
-    """What is squeezed in a dimension that is not 1, so that it stays as it is."""
+def _squeezed_in_vain(graph: Graph) -> dict[int, int]:
+    """What is squeezed in a dimension that is not 1, so that it stays as it is; and the squeeze."""
     squeezed = [n for n in graph.nodes if n.aten.startswith("aten.squeeze.dim")]
-    return {refs(n)[0] for n in squeezed if graph.nodes[refs(n)[0]].shape == n.shape}
+    return {refs(n)[0]: n.index for n in squeezed if graph.nodes[refs(n)[0]].shape == n.shape}
+
+
+def _meets_target(graph: Graph, node: int, row: Node) -> bool:
+    """Is it held elementwise against a target that has one number a sample, as the row has?"""
+    beside = {r for n in graph.nodes if node in refs(n) for r in refs(n)} - {node}
+    wide = [_narrow(graph, graph.nodes[r]) for r in beside]
+    return any(n.shape == row.shape and _reads(graph, n, set(graph.targets)) for n in wide)
 
 
 def _sides(graph: Graph, node: Node) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ from nllcheck.axes import label_of
 from nllcheck.axes.reach import reach_of
 from nllcheck.capture import LossGraph
 from nllcheck.detect.births import births, culprits
+from nllcheck.names import short_label
 from nllcheck.pairs.grid import Floats, Grid, Plane
 from nllcheck.search.space import box, indices
 from nllcheck.search.wanted import place_of
@@ -19,7 +20,7 @@ BEYOND = 1.25  # a way goes this much further than its point where that fails, t
 
 
 def short(axis: Axis) -> str:
-    return axis.label.partition(" (")[0]
+    return short_label(axis.label)
 
 
 def nearest(plane: Plane, grid: Grid, where: npt.NDArray[np.bool_]) -> tuple[float, float] | None:

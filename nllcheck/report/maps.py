@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nllcheck.names import short_label
 from nllcheck.report import Report
 from nllcheck.report.spelling import clean, number, prose
 from nllcheck.types import PAIR_STATES, Finding, PairMap
@@ -23,7 +24,7 @@ TICK = 10  # cells of a value beside the map
 
 def short(label: str) -> str:
     """The user's own name of an axis, where it has one."""
-    return clean(label.partition(" (")[0])
+    return clean(short_label(label))
 
 
 def sentence(one: PairMap) -> str:

@@ -15,6 +15,7 @@ from nllcheck.axes.boundary import boundary
 from nllcheck.axes.inside import inside_axes
 from nllcheck.capture import capture
 from nllcheck.capture.trace import Leaf
+from nllcheck.names import short_label
 from nllcheck.structure.variants import variants
 from nllcheck.target import Batch, Target, split_batch
 
@@ -158,3 +159,17 @@ def test_channels_are_those_of_the_view_that_pieces_are_taken_of(loss, opened, n
     moved = [a for a in default_axes(graph)[0] if a.role == "output" and a.mode == "set"]
     found = {a.label.split(" (")[0]: a.channel for a in moved}
     assert found == NAMED if named else not set(found) & set(NAMED)
+
+
+@pytest.mark.parametrize(
+    ("label", "short"),
+    [
+        ("rho (raw[..., 16:19])", "rho"),
+        ("mean (self.body(x)[..., 2])", "mean"),
+        ("F.linear(x, (s.w * 0.5).t())[..., 0]", "F.linear(x, (s.w * 0.5).t())[..., 0]"),
+        ("output × scale", "output × scale"),
+        ("target = 0 throughout", "target = 0 throughout"),
+    ],
+)
+def test_only_a_name_before_its_channel_is_short_for_it(label, short):
+    assert short_label(label) == short

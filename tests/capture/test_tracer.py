@@ -108,6 +108,25 @@ def test_what_it_raises_is_the_functions_own_and_the_autocast_cache_comes_back()
     assert torch.is_autocast_cache_enabled() is was
 
 
+CONTROL = """
+import torch
+from torch.func import functionalize
+from nllcheck.capture.tracer import traced
+def loss(x):
+    return torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)).sum()
+for function in (loss, functionalize(loss, remove="mutations")):
+    try:
+        traced(function, torch.ones(3))
+    except NotImplementedError as error:
+        print(error)
+"""
+
+
+def test_an_op_of_functions_is_refused_before_it_ends_the_process():
+    done = subprocess.run([sys.executable, "-c", CONTROL], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, 2 * "torch.cond cannot be traced\n")
+
+
 CHECK = """
 import sys, torch
 from nllcheck import check_function

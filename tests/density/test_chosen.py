@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
@@ -65,6 +66,11 @@ def censored(mu, raw, y, other):
     return -(other * (mu - y.exp()) - (1 - other) * y.exp() * mu.exp()).mean()
 
 
+def selected(mu, raw, y, other):
+    """Seen or not is an outcome itself, of which the model gives the odds."""
+    return torch.where(other, gaussian(mu, raw, y) + softplus(-mu), softplus(mu)).mean()
+
+
 def two_outcomes(mu, raw, y, other):
     return gaussian(mu, raw, y).mean() + gaussian(mu, raw, other).mean()
 
@@ -83,6 +89,7 @@ CASES = {
     "picked by a mask": (picked(gaussian), KEPT, "proper"),
     "picked, no scale": (picked(without_scale), KEPT, "varies"),
     "an indicator of events": (censored, KEPT.float(), "undecided"),
+    "a choice that is an outcome": (selected, KEPT, "undecided"),
     "a second outcome": (two_outcomes, draw(4, N, T), "undecided"),
 }  # fmt: skip
 

@@ -163,8 +163,20 @@ def squeezed_to_a_row(o, t):
     return -(risk.squeeze(1) * t).mean()
 
 
+def of_a_kernel(o, t):
+    apart = (o - o.squeeze(-1)).squeeze(-1)
+    return (torch.exp(-0.5 * apart**2) @ t).square().mean()
+
+
+def of_scaled_frequencies(o, t):
+    wave = torch.sin((t[:, None] * torch.linspace(1, 2, len(t))).squeeze(1))
+    return (o * wave).mean()
+
+
 @pytest.mark.parametrize(
-    ("loss", "told"), [(squeezed_in_vain, [("sub", "and squeeze leaves it so.")]), (squeezed_to_a_row, [])]
-)
+    ("loss", "told"),
+    [(squeezed_in_vain, [("sub", "and squeeze leaves it so.")]), (squeezed_to_a_row, []), (of_a_kernel, []),
+     (of_scaled_frequencies, [])],
+)  # fmt: skip
 def test_a_squeeze_that_squeezes_nothing_expected_a_column(loss, told):
     assert [(one.op, one.message[-25:]) for one in found(loss)] == told
