@@ -13,6 +13,7 @@ import torch
 
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
+from nllcheck.density.agreed import among, with_agreed_draws
 from nllcheck.density.bend import harmless
 from nllcheck.density.chosen import without_padding
 from nllcheck.density.claims import claims_likelihood
@@ -63,6 +64,8 @@ def density(
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
     answer = _answered(own or graph, ways, support, base_measure, claims, memory, moved)
+    if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:
+        answer = among(graph, answer, _answered(agreed, ways, support, base_measure, claims, memory, moved))
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
 

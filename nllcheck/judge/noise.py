@@ -7,11 +7,11 @@ import math
 import torch
 
 from nllcheck.axes import depends_on
+from nllcheck.axes.noise import noise_of
 from nllcheck.capture import LossGraph
-from nllcheck.capture.interpret import Runner, is_fixed
+from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels, quiet_numerics
 from nllcheck.judge.series import channel_names, heads_of, summed
-from nllcheck.ops import row
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.types import Event, Judged
 
@@ -39,18 +39,6 @@ def over_noise(graph: LossGraph) -> list[Judged]:
     )
     event = Event("sign-flip", "backward", heads[0], None, math.nan, None, detail=detail)
     return [Judged(event, "legitimate", 1.0, "Monte-Carlo noise: more draws a step make it rarer")]
-
-
-def noise_of(graph: LossGraph) -> tuple[int, ...]:
-    """Random floating nodes from which the loss depends, and that depend on nothing themselves."""
-    return tuple(
-        i
-        for i, (node, plain) in enumerate(zip(graph.fx_nodes, graph.graph.nodes, strict=True))
-        if is_fixed(node)
-        and row(plain.op).kind == "random"
-        and "float" in plain.dtype
-        and graph.graph.loss in depends_on(graph.graph, {i})
-    )
 
 
 def redrawn(

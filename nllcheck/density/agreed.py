@@ -1,0 +1,55 @@
+"""Several draws for one sample, as a bound with K draws of its latent variable has.
+
+The average of -log p(y | z_k) over draws is a bound, as it should be (Kingma and Welling 2014, eq. 7), and no -log
+density: exp of it is a geometric mean of densities, of which the integral is below 1. With draws that agree it is
+-log p(y | z), whatever z is. So a loss that is no density as it is drawn is asked again with draws that agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from nllcheck.axes.noise import noise_of
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner
+from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.types import Density
+
+REMARK = "The draws of which it takes the average for a sample are made to agree for this."
+UNDECIDED = "Not decided: the loss takes the average over several draws of one sample."
+
+
+def with_agreed_draws(graph: LossGraph) -> LossGraph | None:
+    """The same loss with one number in place of all that it draws in the same way; None if it draws no two."""
+    given: dict[str, torch.Tensor] = {}
+    first: dict[str, torch.Tensor] = {}
+    for i in noise_of(graph):
+        value = graph.values[i]
+        one = first.setdefault(graph.graph.nodes[i].op, value.reshape(-1)[:1])
+        given[graph.fx_nodes[i].name] = one.to(value.dtype).expand(value.shape) if one.numel() else value
+    if all(graph.values[i].numel() < 2 for i in noise_of(graph)) and len(given) < 2:
+        return None
+    runner = Runner(graph.module, given=given)
+    with quiet_numerics(graph.seed), torch.no_grad():
+        runner.run(*(leaf.value for leaf in graph.program.leaves))
+    values = (runner.env[n] for n in graph.fx_nodes)
+    return replace(graph, values=tuple(v.detach() if isinstance(v, torch.Tensor) else v for v in values))
+
+
+def among(graph: LossGraph, drawn: Density, agreed: Density) -> Density:
+    """The answer for a loss that is no density as it is drawn, and what it is with draws that agree. A constant there
+    may be the number of draws; so may what the parameters change where draws stand behind the samples."""
+    if agreed.name == "proper":
+        return replace(agreed, text=f"{agreed.text} {REMARK}")
+    if agreed.name in ("constant", "target-factor") or _stand_behind(graph):
+        return Density("undecided", UNDECIDED, claims=drawn.claims)
+    return drawn
+
+
+def _stand_behind(graph: LossGraph) -> bool:
+    """Is noise drawn as (N, K, ...) for targets (N, ...)?"""
+    drawn = [graph.values[i].shape for i in noise_of(graph)]
+    given = [graph.values[i].shape for i in graph.graph.targets]
+    return any(len(d) > len(g) > 0 and d[0] == g[0] for d in drawn for g in given)
