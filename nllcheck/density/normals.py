@@ -88,8 +88,13 @@ def turned(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Turn
 
 def _solved(columns: list[torch.Tensor], value: torch.Tensor) -> tuple[torch.Tensor, float]:
     """Least squares of (S, n) values, every element of mu on its own: a prior may differ from element to element. The
-    (n, C) coefficients, and the median over elements of the largest residual as a share of the term's range."""
+    (n, C) coefficients, and the median over elements of the largest residual as a share of the term's range.
+
+    Raises ValueError for values that are not finite, of which the library complains on standard error.
+    """
     base = torch.stack(columns, -1).movedim(1, 0)
+    if not bool(torch.isfinite(base).all() & torch.isfinite(value).all()):
+        raise ValueError("the terms are not finite at other parameters")
     size = base.abs().amax(1, keepdim=True)
     found = torch.linalg.lstsq(base / size, value.T[..., None]).solution
     left = (value.T - (base / size @ found)[..., 0]).abs().amax(1)

@@ -9,6 +9,7 @@ from torch import distributions as D
 
 from nllcheck.check import check_function
 from nllcheck.density.divergences import divergences
+from nllcheck.density.normals import fitted
 
 N = 10
 
@@ -168,3 +169,14 @@ def test_a_sample_that_the_loss_does_not_read_has_no_term():
         return (0.5 * (y - mu) ** 2).sum(-1).mean() + closed(mu, raw, shown).sum(-1).mean()
 
     assert divergences(captured(loss, BATCH)) == ()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", [(0, 1, 2), (2,)], ids=["everywhere", "values"])
+def test_a_fit_to_what_is_not_finite_is_refused_without_a_word_of_the_library(bad, where, capfd):
+    settings = [draw(0, 20, 4), draw(1, 20, 4).exp(), draw(2, 20, 4)]
+    for k in where:
+        settings[k][3, 1] = bad
+    with pytest.raises(ValueError, match="not finite"):
+        fitted(*settings)
+    assert capfd.readouterr().err == ""
