@@ -19,7 +19,7 @@ import torch.fx.traceback as fx_traceback
 import torch.utils._pytree as pytree
 
 from nllcheck.capture.lines import Frame, Mark
-from nllcheck.capture.mode import Watching
+from nllcheck.capture.mode import Watching, without_ops_of_functions
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -63,7 +63,7 @@ class SiteMode(Watching):
         """Count entries into the model's forward, so that ops know whether they belong to it."""
         hooks = [] if model is None else _depth_hooks(self, model)
         try:
-            with self:
+            with without_ops_of_functions(), self:
                 yield
         finally:
             self.depth = self.calls = 0

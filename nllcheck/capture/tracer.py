@@ -6,16 +6,14 @@ parts of Inductor at its first use, more than a second, and prepares every node 
 
 from __future__ import annotations
 
-import contextlib
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.fx.traceback as fx_traceback
 import torch.utils._pytree as pytree
 from torch import fx
-from torch._ops import HigherOrderOperator
 from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -39,33 +37,12 @@ def traced(function: Callable[..., Any], *tensors: torch.Tensor) -> fx.GraphModu
     caches = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # a cast that is found there was noted nowhere
     try:
-        with _no_subgraphs(), record:
+        with record:
             result = function(*tensors)
     finally:
         torch.set_autocast_cache_enabled(caches)
     record.graph.output(record.nodes_for(result))
     return _LazyGraphModule(record.root, record.graph)
-
-
-_OF_GRAPHS = ("cond", "while_loop", "scan", "map", "map_impl")
-
-
-@contextlib.contextmanager
-def _no_subgraphs() -> Iterator[None]:
-    """Ops that take functions are refused: under a functional trace they trace these themselves, on tensors without
-    memory, and what a mode from outside does there ends the process (torch 2.13)."""
-    plain = HigherOrderOperator.__call__
-
-    def call(op: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if op.name() in _OF_GRAPHS:
-            raise NotImplementedError(f"torch.{op.name()} cannot be traced")
-        return plain(op, *args, **kwargs)
-
-    HigherOrderOperator.__call__ = call  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        HigherOrderOperator.__call__ = plain  # type: ignore[method-assign]
 
 
 class _Record(Watching):

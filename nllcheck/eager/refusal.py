@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from nllcheck.capture.mode import OfFunctionsError
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.trace import Program
@@ -57,5 +58,7 @@ def refusal_of(error: Exception) -> NllcheckError:
     if isinstance(error, NotImplementedError) and "derivative" in text:
         hint = "what is data needs none: hand it to the loss with the targets, check_function(..., target=(...))"
         return NllcheckError(f"torch has no gradient for all that this loss reads: {text.rstrip('.')}", hint=hint)
+    if isinstance(error, OfFunctionsError):
+        return NllcheckError(text, hint="torch.where, or a plain `if` on a number, says the same")
     message = f"the loss cannot be followed op by op: {type(error).__name__}: {text}"
     return NllcheckError(message, hint="please report this loss; the model in eval mode or float32 may get further")
