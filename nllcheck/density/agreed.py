@@ -22,7 +22,8 @@ UNDECIDED = "Not decided: the loss takes the average over several draws of one s
 
 
 def with_agreed_draws(graph: LossGraph) -> LossGraph | None:
-    """The same loss with one number in place of all that it draws in the same way; None if it draws no two."""
+    """The same loss with one number in place of all that it draws in the same way; None if it draws no two, or does not
+    run so."""
     given: dict[str, torch.Tensor] = {}
     first: dict[str, torch.Tensor] = {}
     for i in noise_of(graph):
@@ -32,8 +33,11 @@ def with_agreed_draws(graph: LossGraph) -> LossGraph | None:
     if all(graph.values[i].numel() < 2 for i in noise_of(graph)) and len(given) < 2:
         return None
     runner = Runner(graph.module, given=given)
-    with quiet_numerics(graph.seed), torch.no_grad():
-        runner.run(*(leaf.value for leaf in graph.program.leaves))
+    try:
+        with quiet_numerics(graph.seed), torch.no_grad():
+            runner.run(*(leaf.value for leaf in graph.program.leaves))
+    except (RuntimeError, TypeError, ValueError, IndexError):  # ops at draws they never saw
+        return None
     values = (runner.env[n] for n in graph.fx_nodes)
     return replace(graph, values=tuple(v.detach() if isinstance(v, torch.Tensor) else v for v in values))
 

@@ -11,6 +11,7 @@ from torch import nn
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
+from nllcheck.density.agreed import with_agreed_draws
 from nllcheck.target import Target, split_batch
 
 LOG = 0.5 * math.log(2 * math.pi)
@@ -82,3 +83,18 @@ def test_a_forgotten_scale_is_one_still():
     batch = split_batch((torch.randn(6, 3, generator=made), torch.randn(6, 3, generator=made)))
     graph = capture(Target("t", elbo(without_scale, 0.5), "elbo", Autoencoder(), (batch,), "model"), batch)
     assert density(graph, default_axes(graph)[0], "elbo").name == "varies"
+
+
+def test_a_loss_that_does_not_run_with_equal_draws_is_answered_as_it_is():
+    def loss(model, batch):
+        x, y = batch
+        mean, raw = model.encoder(x).chunk(2, -1)
+        drawn = torch.randn(4, 2)
+        first = (drawn < drawn.max()).nonzero()[0]  # of equal numbers there is none
+        return ((y[:, :2] - mean) ** 2 * torch.exp(-2 * raw)).sum(-1).mean() + 0 * first.sum()
+
+    made = torch.Generator().manual_seed(1)
+    batch = split_batch((torch.randn(6, 3, generator=made), torch.randn(6, 3, generator=made)))
+    graph = capture(Target("t", loss, "nll", Autoencoder(), (batch,), "model"), batch)
+    assert with_agreed_draws(graph) is None
+    assert density(graph, default_axes(graph)[0], "nll").name != "proper"
