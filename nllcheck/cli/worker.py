@@ -38,8 +38,8 @@ def check(job: Job, tell: Callable[[str], None], key: str, engine: Engine | None
 
 
 def _loaded_engine() -> Callable[..., Report]:
-    """`check.run`, with torch loaded: without a search for garbage among their objects, none of which
-    ever goes. Such searches take a second of the ten that a check does."""
+    """`check.run`, with torch loaded: without a search for garbage among its objects, none of which ever
+    goes."""
     gc.disable()
     try:
         from nllcheck.check import run
