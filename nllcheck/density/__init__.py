@@ -14,6 +14,7 @@ import torch
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.agreed import among, with_agreed_draws
+from nllcheck.density.allowance import UndecidedError, allowance_of
 from nllcheck.density.bend import harmless
 from nllcheck.density.chosen import without_padding
 from nllcheck.density.claims import claims_likelihood
@@ -24,7 +25,6 @@ from nllcheck.density.fit import measured_on
 from nllcheck.density.implied import origin_of
 from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
 from nllcheck.density.parts import Part, likelihood_within
-from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
@@ -85,7 +85,7 @@ def _answered(
     moved: tuple[int, ...] | None,
 ) -> Density:  # fmt: skip
     try:
-        found = measured_on(graph, axes, support, base_measure, memory, moved)
+        found = measured_on(graph, axes, support, base_measure, allowance_of(claims, memory), moved)
     except UndecidedError as error:
         name = "not-samples" if "no sum over samples" in str(error) else "undecided"
         head = "No function of one sample" if name == "not-samples" else "Not decided"

@@ -10,7 +10,8 @@ from dataclasses import replace
 from torch import fx
 
 from nllcheck import ops
-from nllcheck.density.sample import Samples, UndecidedError
+from nllcheck.density.allowance import UndecidedError
+from nllcheck.density.sample import Samples
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured
 

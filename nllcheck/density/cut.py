@@ -13,8 +13,9 @@ from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.density.allowance import Allowance, UndecidedError
 from nllcheck.density.chosen import data_of, picked_from, read_targets, seen_of
-from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.shares import shares_of
 from nllcheck.density.step import last_step, models_every_step, shares_of_steps
 from nllcheck.density.terms import Term, tail_of
@@ -27,13 +28,12 @@ MOST_ALONE = 3  # numbers of a target without a batch dimension that are taken f
 
 
 def samples_of(
-    graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] | None = None, memory: int = 2**30
+    graph: LossGraph, by_rows: bool = False, moved: tuple[int, ...] | None = None, allowance: Allowance | None = None
 ) -> Samples:
     """Cut the loss into samples; `by_rows`: a target is a whole row, whatever the loss does with it.
 
-    `moved`: nodes to cut at beside the target, in place of the boundary between model and loss. `memory`: bytes that
-    evaluating it may take. Raises UndecidedError
-    with the reason where that is impossible.
+    `moved`: nodes to cut at beside the target, in place of the boundary between model and loss. `allowance`: what
+    evaluating it may take. Raises UndecidedError with the reason where that is impossible.
     """
     target = _target(graph)
     moved = _edges(graph) if moved is None else moved
@@ -48,11 +48,11 @@ def samples_of(
         is_padded = not bool(seen_of(graph, target).all())
         stepped = _by_step(module, f"moved_{target}", (*moved, target), base, is_padded)
         if stepped is not None:
-            return replace(stepped, memory=memory)
+            return replace(stepped, allowance=allowance or Allowance())
     shape, event = _layout(module, base, dependent, 1 if by_rows else 0)
     shares, counted = shares_of(values, module, tail, shape)
     made = Samples(module, tail, (*moved, target), base, len(moved), shape, event, shares, values, counted)
-    return replace(made, memory=memory)
+    return replace(made, allowance=allowance or Allowance())
 
 
 def _has_parts(module: fx.GraphModule, base: tuple[torch.Tensor, ...], dependent: list[Term]) -> bool:

@@ -15,13 +15,14 @@ from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.cut import samples_of
 from nllcheck.density.implied import origin_of
 from nllcheck.density.latent import Latent
 from nllcheck.density.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
 from nllcheck.density.prune import until
 from nllcheck.density.running import by_origin
-from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.terms import Term
 from nllcheck.graphs import refs
 from nllcheck.types import Divergence, Node

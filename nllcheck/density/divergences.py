@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from nllcheck.capture import LossGraph
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.divergence import of_normal
 from nllcheck.density.implied import divergence_of
 from nllcheck.density.latent import latents
 from nllcheck.density.posteriors import posteriors
 from nllcheck.density.pushed import Pushed, chains_of, pushed
 from nllcheck.density.pushed_words import divergence_by
-from nllcheck.density.sample import UndecidedError
 from nllcheck.types import Divergence
 
 _One = TypeVar("_One")

@@ -16,7 +16,8 @@ from torch import fx
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
-from nllcheck.density.sample import Samples, UndecidedError
+from nllcheck.density.allowance import SpentError, UndecidedError
+from nllcheck.density.sample import Samples
 from nllcheck.density.support import Support
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import ENOUGH, Measured, measured
@@ -43,6 +44,8 @@ def ends(graph: LossGraph, found: Measured) -> Measured | None:
 def _tried(found: Measured, support: Support) -> Measured | None:
     try:
         return measured(found.samples, found.theta, support, None)
+    except SpentError:
+        raise
     except (UndecidedError, RuntimeError):
         return None
 

@@ -13,10 +13,10 @@ import torch
 
 from nllcheck.axes import default_axes, depends_on
 from nllcheck.capture import LossGraph
+from nllcheck.density.allowance import Allowance, SpentError, UndecidedError
 from nllcheck.density.cut import samples_of
 from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
-from nllcheck.density.sample import UndecidedError
 from nllcheck.density.support import ROWS, Support, as_shares, is_linear_in, is_on_sphere, support_of
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
@@ -25,24 +25,24 @@ from nllcheck.types import Axis
 
 
 def measured_on(
-    graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None, memory: int = 2**30,
+    graph: LossGraph, axes: Sequence[Axis], asked: str | None, base_measure: str | None, allowance: Allowance,
     moved: tuple[int, ...] | None = None,
 ) -> Measured:  # fmt: skip
     """Z over the support that was asked for, else over the one that the batch shows or on which the loss is normalised.
 
-    `memory`: bytes that it may take; `moved`: as in `samples_of`. Raises UndecidedError where there is none.
+    `allowance`: what it may take; `moved`: as in `samples_of`. Raises UndecidedError where there is none.
     """
     if not graph.graph.targets:
         undivided = "the loss has no target that is known; a batch (inputs, targets) says which tensor it is"
         bare = "the loss has no target; name it with target=..."
         raise UndecidedError(undivided if graph.program.model is not None else bare)
-    samples = samples_of(graph, by_rows=asked in ROWS, memory=memory, moved=moved)
+    samples = samples_of(graph, by_rows=asked in ROWS, allowance=allowance, moved=moved)
     target = samples.moved[samples.which]
     support = support_of(graph, target, asked)
     if support is None:
         raise UndecidedError("the target's support could not be inferred; state it with --support")
     if support.name in ROWS and not samples.event:
-        samples = samples_of(graph, by_rows=True, memory=memory, moved=moved)
+        samples = samples_of(graph, by_rows=True, allowance=allowance, moved=moved)
     if asked is None and samples.event:
         support = as_shares(support, graph.values[target])
     moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
@@ -93,7 +93,7 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
     if name in ("proper", "constant", "target-factor"):
         return found
     moved = found.samples.moved[: found.samples.which]
-    samples = samples_of(graph, by_rows=True, memory=found.samples.memory, moved=moved)
+    samples = samples_of(graph, by_rows=True, allowance=found.samples.allowance, moved=moved)
     support = Support("sphere", "rows of length 1, over which the loss can be integrated")
     other = measured(samples, thetas(samples, moving), support, base_measure)
     return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found
@@ -115,6 +115,8 @@ def _is_none_anywhere(graph: LossGraph, found: Measured) -> bool:
 def _fails_on(found: Measured, support: Support) -> bool:
     try:
         return verdict_of(measured(found.samples, found.theta, support, None)).name in ("varies", "diverges")
+    except SpentError:
+        raise
     except UndecidedError:
         return False
 
@@ -180,6 +182,8 @@ def _elsewhere(found: Measured, base_measure: str | None) -> Measured:
     for name in (n for n, possible in fits.items() if possible and n != found.support.name):
         try:
             other = measured(found.samples, found.theta, Support(name, "the loss is normalised there"), base_measure)
+        except SpentError:
+            raise
         except UndecidedError:
             continue
         if verdict_of(other).name == "proper":

@@ -13,12 +13,13 @@ from torch import Tensor, fx
 
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.cut import samples_of
 from nllcheck.density.families import FAMILIES, SAME, Family, Params
 from nllcheck.density.laws import Answer, by_closed_form, by_ratio, fitted
 from nllcheck.density.posteriors import Posterior, noise_at
 from nllcheck.density.running import by_origin, run_to
-from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.terms import Term
 from nllcheck.types import Divergence
 

@@ -10,8 +10,9 @@ from torch import Tensor, fx
 
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.prune import until
-from nllcheck.density.sample import WIDE, UndecidedError
+from nllcheck.density.sample import WIDE
 
 MOST_WIDE = 32  # numbers of one row
 MOST_WORK = 4e6  # elements of a step's Jacobians at all settings

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.chain import Chain, chains, has_parameters, is_held, last_read, level_of, reads_past
 from nllcheck.density.counted import Columns, columns_of, off_by, only_of, range_of, times_of, weight_of
 from nllcheck.density.cut import samples_of
@@ -27,7 +28,7 @@ from nllcheck.density.normals import SAME
 from nllcheck.density.posteriors import noise_at
 from nllcheck.density.rows import by_rows, units_of
 from nllcheck.density.running import by_origin, run_to
-from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.types import Graph
 
 GROUPS = 48  # of three settings: the same parameters with another draw, and the same draw with other parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nllcheck.density.sample import UndecidedError
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.graphs import ancestors
 from nllcheck.types import Graph
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import fx
 
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.density.allowance import Allowance
 from nllcheck.density.prune import live_elements, until
 from nllcheck.density.terms import Tail, Term
 
@@ -19,14 +20,6 @@ WIDE = torch.float64
 CACHED = 2**24  # bytes: more does not stay in a CPU's caches
 LAYERS = 1000  # numbers that all samples share, from which on a network is taken to read the target
 SHARE = 4  # of the memory the values of one run take one part; temporaries of its ops have the rest
-
-
-class UndecidedError(Exception):
-    """The test cannot be made on this loss; the text says why, as the end of a sentence. `nodes`: the culprits."""
-
-    def __init__(self, text: str, nodes: tuple[int, ...] = ()) -> None:
-        super().__init__(text)
-        self.nodes = nodes
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Samples:
     values: dict[fx.Node, Any]  # every node's value on the batch
     counted: torch.Tensor  # (N,) which samples the loss counts at all: a mask leaves others out
     by_step: bool = False  # a sample is the last step of a sequence, given those before it
-    memory: int = 2**30  # bytes that evaluating it at many targets may take
+    allowance: Allowance = field(default_factory=Allowance)  # what evaluating it at many targets may take
 
     @property
     def count(self) -> int:
@@ -115,18 +108,20 @@ class Samples:
         """(Q, P, N) the part of the loss that depends on the target.
 
         `target` is (Q, P, N, *event); `theta` holds every placeholder's value with a leading P (the target's own
-        entry is ignored).
+        entry is ignored). Raises SpentError where that is more work than is left.
         """
         queries, points = target.shape[:2]
         full = target.reshape(queries, points, *self.base[self.which].shape)
         rows = self.at_once(points)
+        _, short, elements = self._by_target
+        self.allowance.spend(len(short.graph.nodes), queries * points * elements)
         with torch.no_grad(), plain_kernels():
             parts = [self._dependent(full[k : k + rows], theta) for k in range(0, queries, rows)]
         return torch.cat(parts)
 
     def at_once(self, points: int) -> int:
         """How many targets of each sample are tried at a time, at so many settings."""
-        return max(1, min(CACHED, self.memory // SHARE) // (WIDE.itemsize * points * self._by_target[2]))
+        return max(1, min(CACHED, self.allowance.memory // SHARE) // (WIDE.itemsize * points * self._by_target[2]))
 
     def free_terms(self, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """(P, N, J) the `free` terms of each sample."""

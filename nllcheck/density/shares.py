@@ -11,7 +11,8 @@ from torch import fx
 from nllcheck import ops
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
-from nllcheck.density.sample import WIDE, UndecidedError, leads
+from nllcheck.density.allowance import UndecidedError
+from nllcheck.density.sample import WIDE, leads
 from nllcheck.density.terms import Tail, Term
 
 

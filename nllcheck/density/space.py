@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import torch
 
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.chart import FAR, Chart
 from nllcheck.density.cut import MOST_WIDE
 from nllcheck.density.drawn import drawn
 from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals
 from nllcheck.density.peaks import Density, Peaks, finite, log_volume, peak
-from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.theta import Theta
 
 SIDE = 73  # grid points an axis, odd: every other one is a grid of its own

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from nllcheck.density.sample import UndecidedError
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.shares import opened
 from nllcheck.density.terms import Tail, Term
 

@@ -7,12 +7,13 @@ from itertools import combinations
 
 import torch
 
+from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.chart import CHARTS, Chart, between
 from nllcheck.density.count import counted
 from nllcheck.density.integrand import LogFactor, log_density
 from nllcheck.density.line import Integrals, integrate
 from nllcheck.density.peaks import Density, finite
-from nllcheck.density.sample import WIDE, Samples, UndecidedError
+from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.space import in_space
 from nllcheck.density.sphere import on_sphere
 from nllcheck.density.support import Support

@@ -31,8 +31,10 @@ def read(text: str) -> ast.expr:
             tree = ast.parse(one_line(text), mode="eval").body
     except SyntaxError as error:
         fail(text, max((error.offset or 1) - 1, 0), f"cannot read the expression: {error.msg}")
-    except (ValueError, MemoryError, RecursionError) as error:
-        fail(text, 0, f"cannot read the expression: {error or 'nested too deeply'}")
+    except ValueError as error:
+        fail(text, 0, f"cannot read the expression: {error}")
+    except (MemoryError, RecursionError):  # what these say differs between versions of Python
+        fail(text, 0, "cannot read the expression: nested too deeply")
     _bound(text, tree, DEEPEST)
     return tree
 

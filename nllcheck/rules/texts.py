@@ -88,8 +88,10 @@ def _check_example(example: str, fires: bool, loc: Loc, place: _Places) -> None:
     try:
         with warnings.catch_warnings(action="ignore"):  # they are the example's own business
             compile(example, "<example>", "exec", dont_inherit=True)  # faster than ast.parse
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise place.error(loc, f"the example is no Python: {str(error) or 'nested too deeply'}") from None
+    except (SyntaxError, ValueError) as error:
+        raise place.error(loc, f"the example is no Python: {error}") from None
+    except (MemoryError, RecursionError):  # what these say differs between versions of Python
+        raise place.error(loc, "the example is no Python: nested too deeply") from None
     marks = example.count(MARK)
     if fires and marks != 1:
         raise place.error(loc, f"{marks or 'no'} lines of this example are marked '{MARK}': it takes one")

@@ -10,6 +10,7 @@ from helpers import answer, captured
 from torch import distributions as D
 
 from nllcheck.axes import default_axes
+from nllcheck.density.allowance import Allowance
 from nllcheck.density.cut import samples_of
 from nllcheck.density.sample import SHARE, WIDE
 from nllcheck.density.total import _shared_out
@@ -43,7 +44,7 @@ BUDGETS = (2**16, 2**22, 2**30)
 @pytest.mark.parametrize("memory", BUDGETS)
 def test_a_chunk_of_targets_keeps_within_the_budget(name, memory):
     graph = captured(*CASES[name])
-    samples = samples_of(graph, memory=memory)
+    samples = samples_of(graph, allowance=Allowance(memory))
     most_live = max(v.numel() for v in samples.values.values() if isinstance(v, torch.Tensor))
     for points in (1, 40):
         bytes_held = samples.at_once(points) * points * most_live * WIDE.itemsize

@@ -88,7 +88,7 @@ BROKEN = (  # what is replaced, by what, place, part of the message, part of the
     ("  silent:\n    - loss = None\n    - loss = 1\n", "", "13:1", "the key 'silent' is missing", "stays silent"),
     ("    - loss = 1", "    - 'loss = ('", "19:7", "the example is no Python", ""),
     ("    - loss = 1", f"    - 'loss = {'-' * 50_000}1'", "19:7", "the example is no Python: nested too deeply", ""),
-    ("    - loss = 1", f"    - 'loss = a{'.b' * 50_000}'", "19:7", "the example is no Python: maximum recursion", ""),
+    ("    - loss = 1", f"    - 'loss = a{'.b' * 50_000}'", "19:7", "the example is no Python: nested too deeply", ""),
     ("    - loss = 1", "    - return 1", "19:7", "'return' outside function", ""),
     (f"  {MARK}", "", "14:10", "no lines of this example are marked", ""),
     (f"  {MARK}", f"  {MARK} {MARK}", "14:10", "2 lines of this example are marked", ""),

@@ -343,7 +343,7 @@ def confidence_from_an_overlap(confidence, overlap, penalty):
 
 
 def survival_out_of_half(logits, group):
-    survival = F.logsigmoid(-logits.half().float())
+    survival = F.logsigmoid(-logits.half().to(logits.dtype))
     return F.mse_loss(-torch.expm1(survival.view(-1, 2).sum(1)), group)
 
 
