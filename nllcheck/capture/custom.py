@@ -26,7 +26,7 @@ def custom_functions() -> Iterator[list[str]]:
         met.extend([] if cls.__module__.startswith("torch.") else [cls.__qualname__])
         own_forward.append(torch.is_grad_enabled())
         try:
-            return plain.__func__(cls, *args, **kwargs)
+            return plain.__get__(None, cls)(*args, **kwargs)
         finally:
             own_forward.pop()
 
