@@ -75,7 +75,9 @@ def spelled(module: torch.fx.GraphModule) -> list[str]:
         args = torch.fx.map_arg((node.args, node.kwargs), lambda n: f"%{place[n]}")
         value = node.meta.get("val")
         outline = (value.shape, value.stride(), value.dtype) if isinstance(value, torch.Tensor) else None
-        found.append(f"{node.op} {node.target if node.op == 'call_function' else ''} {args} {outline}")
+        op = str(node.target if node.op == "call_function" else "")
+        op = op.replace("aten.alias", "aten.detach")  # so make_fx spells it from torch 2.14 or 2.15 on
+        found.append(f"{node.op} {op} {args} {outline}")
     return found
 
 
