@@ -42,10 +42,11 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except RuntimeError:  # before Python 3.13 a loop of links is one
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+    with suppress(RuntimeError):  # a loop of links: until Python 3.12 that is raised, later the path is still a link
+        found = path.resolve()
+        if not found.is_symlink():
+            return found
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 @contextmanager

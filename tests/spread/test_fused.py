@@ -40,6 +40,11 @@ def odds(output, target):
     return (up / (1 + up) - target).square().mean()  # <- here: inf / inf in float16, which compiled code never makes
 
 
+def loses_small_expm1():
+    """Does this torch compile expm1 to exp - 1? From 2.14 or 2.15 on it does not."""
+    return not bool(torch.compile(torch.expm1)(torch.full((16,), 1e-9)).all())
+
+
 def line_of(loss):
     code = loss.__code__
     with open(code.co_filename) as source:
@@ -69,7 +74,7 @@ def test_a_compiled_sweep_gives_the_findings_of_a_plain_one():
 @pytest.mark.parametrize(
     "loss, dtype, verdicts",
     [
-        (complementary_log_log, "float32", {"defect"}),
+        (complementary_log_log, "float32", {"defect"} if loses_small_expm1() else set()),
         (odds, "float16", {"legitimate"}),
         (logistic, "float32", set()),
     ],
