@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 from nllcheck import ops
+from nllcheck.axes.cosines import is_cosine
 from nllcheck.axes.pieces import pieces
 from nllcheck.graphs import ancestors, refs
 from nllcheck.ops import packet
@@ -164,7 +165,7 @@ def _variable_refs(graph: Graph, node: Node) -> tuple[int, ...]:
 def value_bounds(graph: Graph, index: int) -> tuple[float, float]:
     """Bounds on a node's rounded values that hold whatever flows in, ends included; wide where unknown.
 
-    Only what needs no thought: squashing ops, and products, views and joins of bounded values. An LSTM's
+    Only what needs no thought: squashing ops, cosines, and products, views and joins of bounded values. An LSTM's
     output (a gate times a tanh) is found to lie in [-1, 1], a product of squares and exponentials above 0.
     """
     return _value_bounds(graph, index, {})
@@ -180,6 +181,8 @@ def _value_bounds(
     row = ops.row(node.op)
     if row.bounds is not None or depth == 0:
         return row.bounds or (-math.inf, math.inf)
+    if is_cosine(graph, node):
+        return -1.0, 1.0
     if index not in known:
         parts = [_value_bounds(graph, r, known, depth - 1) for r in _variable_refs(graph, node)]
         known[index] = _combined(node, row, parts)
