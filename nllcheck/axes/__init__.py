@@ -12,7 +12,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.labels import label_of, shown
 from nllcheck.axes.masks import is_mask
-from nllcheck.axes.pieces import pieces
+from nllcheck.axes.pieces import packed, pieces, slices
 from nllcheck.axes.raw import argument_domain
 from nllcheck.axes.selection import steering
 from nllcheck.axes.sure import sure_axes
@@ -42,7 +42,8 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
         axes += _channel_axes(graph, node, "input", edges)
     axes += [whole_axis(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
-    axes = [a for a in axes if a.role != "target" or not is_mask(graph.values[a.node])]
+    axes = [part for a in axes for part in _apart(graph, a)]
+    axes = [a for a in axes if a.role != "target" or not is_mask(_moved(graph, a))]
     axes = [a for a in axes if a.goal != "as labelled" or is_mask(graph.values[a.other])]
     axes = [a for a in axes if a.other < 0 or bool(torch.isfinite(graph.values[a.other]).all())]
     axes += sure_axes(graph, [a for a in axes if _moves(a)])
@@ -55,6 +56,25 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
     free = (a for a in axes if not fixed & {a.node, a.other, *(m.node for m in a.moves)})
     return tuple(filter(_moves, free)), tuple(skipped)
+
+
+def _apart(graph: View, axis: Axis) -> list[Axis]:
+    """A target that packs several quantities (time and event, mean and scale), one axis for each that the loss takes:
+    what is ordinary for one of them lies far from all values of another."""
+    own = packed(graph.graph, axis.node) if axis.role == "target" and axis.mode == "set" else ()
+    return [_piece(graph, axis, *ends) for ends in own] if 0 < len(own) <= MANY else [axis]
+
+
+def _piece(graph: View, whole: Axis, start: int, stop: int) -> Axis:
+    """A piece of a target, on the support that its own values suggest."""
+    part = _part(graph, whole, start, stop)
+    tested = beyond(graph.graph, part.node, _moved(graph, part), part.observed)
+    return replace(part, domain=_target_domain(wider(part.observed, tested)), expected=tested)
+
+
+def _moved(graph: View, axis: Axis) -> torch.Tensor:
+    value = graph.values[axis.node]
+    return value[..., slice(*axis.channel)] if axis.channel else value
 
 
 def _heaviest(graph: View, nodes: tuple[int, ...]) -> list[int]:
@@ -106,16 +126,11 @@ def _is_structured(value: torch.Tensor) -> bool:
 
 def _groups(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
     """Channels one by one; where there are many, the slices that the loss itself takes, else even groups."""
-    own = _slices(graph, node, width) if width > MANY else []
+    own = slices(graph, node) if width > MANY else []
     if own and len(own) <= MANY and sum(stop - start for start, stop in own) == width:
         return own
     step = max(1, math.ceil(width / MANY))
     return [(start, min(start + step, width)) for start in range(0, width, step)]
-
-
-def _slices(graph: Graph, node: int, width: int) -> list[tuple[int, int]]:
-    """[start, stop) of every piece of the last dimension that somebody takes of `node`, in order, once each."""
-    return sorted({(start, stop) for start, stop, _ in pieces(graph, node) if stop - start < width})
 
 
 def _scaled(whole: Axis, plain: Node) -> list[Axis]:

@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass, field
 
 from nllcheck import ops
+from nllcheck.axes.cosines import is_cosine
 from nllcheck.axes.pieces import pieces
-from nllcheck.graphs import refs
+from nllcheck.graphs import ancestors, refs
 from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
 
@@ -118,17 +119,31 @@ def _ends(graph: Graph, node: Node, through_model: bool) -> bool:
 
 
 def _is_stop(graph: Graph, node: Node) -> bool:
-    """A layer that can put its output anywhere: linear, normalising, or `x @ w + b` written out."""
+    """A layer that can put its output anywhere: linear, normalising, or `x @ w + b` written out. `L @ L.mT` is none."""
     if ops.row(node.op).kind in _STOPS:
-        return True
+        return ops.row(node.op).kind != "linear" or _is_layer(graph, node)
     if node.op not in ("add", "sub"):
         return False
     parts = [graph.nodes[_source(graph, a.index)] for a in node.args[:2] if isinstance(a, Ref)]
     return (
         len(parts) == 2
-        and any(ops.row(p.op).kind == "linear" for p in parts)
+        and any(_is_layer(graph, p) for p in parts)
         and any(p.op == "input" or (ops.row(p.op).kind != "linear" and _is_bias(graph, p)) for p in parts)
     )
+
+
+def _is_layer(graph: Graph, node: Node) -> bool:
+    """A product with a factor as it is given, or made of parameters alone. That of two computed factors, such as a
+    covariance of its root, only takes the values that these lead to."""
+    given = (
+        graph.nodes[_source(graph, r)].op == "input" or not _reads_data(graph, r) for r in _variable_refs(graph, node)
+    )
+    return ops.row(node.op).kind == "linear" and any(given)
+
+
+def _reads_data(graph: Graph, index: int) -> bool:
+    leaves = (graph.nodes[k] for k in ancestors(graph, index))
+    return any(n.op == "input" and n.index not in graph.buffers and not _is_weight(graph, n.index) for n in leaves)
 
 
 def _is_bias(graph: Graph, node: Node) -> bool:
@@ -150,7 +165,7 @@ def _variable_refs(graph: Graph, node: Node) -> tuple[int, ...]:
 def value_bounds(graph: Graph, index: int) -> tuple[float, float]:
     """Bounds on a node's rounded values that hold whatever flows in, ends included; wide where unknown.
 
-    Only what needs no thought: squashing ops, and products, views and joins of bounded values. An LSTM's
+    Only what needs no thought: squashing ops, cosines, and products, views and joins of bounded values. An LSTM's
     output (a gate times a tanh) is found to lie in [-1, 1], a product of squares and exponentials above 0.
     """
     return _value_bounds(graph, index, {})
@@ -166,6 +181,8 @@ def _value_bounds(
     row = ops.row(node.op)
     if row.bounds is not None or depth == 0:
         return row.bounds or (-math.inf, math.inf)
+    if is_cosine(graph, node):
+        return -1.0, 1.0
     if index not in known:
         parts = [_value_bounds(graph, r, known, depth - 1) for r in _variable_refs(graph, node)]
         known[index] = _combined(node, row, parts)

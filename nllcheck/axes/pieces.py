@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
+from nllcheck.graphs import refs
 from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
 
@@ -19,6 +21,21 @@ def pieces(graph: Graph, node: int) -> tuple[Piece, ...]:
     return tuple(
         p for user in graph.nodes[node + 1 :] if user.args[:1] == (Ref(node),) for p in _of(graph, user, width, last)
     )
+
+
+def slices(graph: Graph, node: int) -> list[tuple[int, int]]:
+    """[start, stop) of every piece of the last dimension that somebody takes of `node`, in order, once each."""
+    width = (graph.nodes[node].shape or (1,))[-1]
+    return sorted({(start, stop) for start, stop, _ in pieces(graph, node) if stop - start < width})
+
+
+def packed(graph: Graph, node: int) -> tuple[tuple[int, int], ...]:
+    """The pieces of a tensor that is read in pieces alone, none of which overlap: what it packs. Else ()."""
+    own, shape = slices(graph, node), graph.nodes[node].shape
+    users = [n for n in graph.nodes if node in refs(n)]
+    taken = all(any(True for _ in _of(graph, n, shape[-1], len(shape) - 1)) for n in users) if len(shape) > 1 else False
+    apart = all(one[1] <= other[0] for one, other in pairwise(own))
+    return tuple(own) if taken and apart else ()
 
 
 def _of(graph: Graph, user: Node, width: int, last: int) -> Iterator[Piece]:

@@ -57,6 +57,8 @@ def measured_on(
     found = _narrowed(found, base_measure)
     if not _is_whole(found) and (between := ends(graph, found)) is not None:
         return between
+    if found.support.name == "one-hot" and verdict_of(found).name == "varies":
+        found = _as_bits(graph, found, moving, base_measure)
     if is_on_sphere(graph.values[target]):
         found = _on_sphere(graph, found, moving, base_measure)
     if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_none_anywhere(graph, found):
@@ -97,6 +99,20 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
     support = Support("sphere", "rows of length 1, over which the loss can be integrated")
     other = measured(samples, thetas(samples, moving), support, base_measure)
     return other if name == "diverges" or verdict_of(other).name in ("proper", "constant") else found
+
+
+def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
+    """Rows with a single 1 may be bits that happen to exclude each other: they are if each bit's loss is normalised."""
+    moved = found.samples.moved[: found.samples.which]
+    samples = samples_of(graph, allowance=found.samples.allowance, moved=moved)
+    support = Support("binary", "the targets are 0 and 1, and the loss is normalised bit by bit")
+    try:
+        other = measured(samples, thetas(samples, moving), support, base_measure)
+    except SpentError:
+        raise
+    except UndecidedError:
+        return found
+    return other if verdict_of(other).name == "proper" else found
 
 
 def _is_none_anywhere(graph: LossGraph, found: Measured) -> bool:

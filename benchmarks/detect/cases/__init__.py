@@ -67,6 +67,8 @@ from benchmarks.detect.cases import (
     strange_sound,
     structure,
     styles,
+    third_losses,
+    third_sound,
     thread_defects,
     thread_later,
     thread_repairs,
@@ -155,5 +157,7 @@ FAMILIES = (
     repos_sound,
     strange_losses,
     strange_sound,
+    third_losses,
+    third_sound,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)

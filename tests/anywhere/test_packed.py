@@ -1,0 +1,74 @@
+"""A target that packs several quantities: each is moved by itself, and lies where its own values say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nllcheck.axes import default_axes
+from nllcheck.capture import capture
+from nllcheck.target import Batch, Target
+
+G = torch.Generator().manual_seed(6)
+MEAN = torch.randn(8, generator=G)
+SCALE = 0.5 + torch.rand(8, generator=G)
+EVENT = torch.tensor([1.0, 0, 1, 1, 0, 1, 0, 1])
+X = torch.randn(8, 2, generator=G)
+
+
+def against_a_prior(x, y):
+    mean, scale = torch.unbind(y, dim=-1)
+    return ((x[:, 0] - mean) ** 2 / scale).mean()
+
+
+def its_scale_alone(x, y):
+    return (x[:, 0] ** 2 / y[..., 1]).mean()
+
+
+def survival(x, y):
+    time = y[:, 0]
+    event = y[:, 1]
+    return (x[:, 0].exp() * time - event * x[:, 0]).mean()
+
+
+def read_as_a_whole_too(x, y):
+    return against_a_prior(x, y) + 1e-3 * y.square().mean()
+
+
+def overlapping(x, y):
+    return ((x - y[:, :2]) ** 2).mean() + y[:, 1].mean()
+
+
+REALS, HALF = (-math.inf, math.inf), (0.0, math.inf)
+WHOLE = {"y": (None, REALS)}
+CASES = {
+    against_a_prior: (MEAN, SCALE, {"mean (y[..., 0])": ((0, 1), REALS), "scale (y[..., 1])": ((1, 2), HALF)}),
+    its_scale_alone: (MEAN, SCALE, {"y[..., 1]": ((1, 2), HALF)}),
+    survival: (SCALE, EVENT, {"time (y[..., 0])": ((0, 1), HALF)}),  # a mask is not swept
+    read_as_a_whole_too: (MEAN, SCALE, WHOLE),
+    overlapping: (MEAN, SCALE, WHOLE),
+}
+
+
+def axes_of(loss, *columns):
+    tensors = {"x": X, "y": torch.stack(columns, -1)}
+    batch = Batch(kwargs=tensors, whole=tensors)
+    return default_axes(capture(Target("t", loss, "t", None, (batch,), "function", target_names=("y",)), batch))[0]
+
+
+@pytest.mark.parametrize("loss", CASES, ids=lambda f: f.__name__)
+def test_a_packed_target_moves_in_its_pieces(loss):
+    *columns, wanted = CASES[loss]
+    moved = [a for a in axes_of(loss, *columns) if a.role == "target" and a.mode == "set"]
+    assert {a.label: (a.channel, a.domain) for a in moved} == wanted
+
+
+@pytest.mark.parametrize("loss", CASES, ids=lambda f: f.__name__)
+def test_a_piece_is_as_far_away_as_its_own_values_say(loss):
+    *columns, _ = CASES[loss]
+    packed = torch.stack(columns, -1)
+    for axis in (a for a in axes_of(loss, *columns) if a.role == "target" and a.mode == "set"):
+        value = packed[..., slice(*axis.channel)] if axis.channel else packed
+        assert axis.observed == (float(value.min()), float(value.max()))
