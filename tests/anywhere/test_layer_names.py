@@ -52,10 +52,10 @@ class Scores(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.key, self.value = nn.Linear(4, 3), nn.Linear(4, 3)
+        self.key, self.mix = nn.Linear(4, 3), nn.Parameter(torch.randn(3, 3))
 
     def forward(self, x):
-        return torch.log_softmax(self.key(x) @ self.value(x).transpose(0, 1)[:3, :3], -1)
+        return torch.log_softmax(torch.tanh(self.key(x)).flip(-1) @ self.mix.transpose(0, 1)[:3, :3], -1)
 
 
 def test_what_no_layer_gives_is_named_by_op_and_line():
