@@ -25,6 +25,7 @@ from nllcheck.density.implied import origin_of
 from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
 from nllcheck.density.parts import Part, likelihood_within
 from nllcheck.density.sample import UndecidedError
+from nllcheck.density.single import remarked, with_one_draw
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
@@ -60,8 +61,20 @@ def density(
     `memory`: bytes that evaluating the loss at many targets may take.
     """
     graph = without_padding(graph)
+    if (one := with_one_draw(graph)) is not None:
+        own_axes = one.axes(tuple(axes))
+        found = _asked(one.graph, own_axes, loss_name, support, base_measure, nll, memory, claimed=graph)
+        return one.told(remarked(found))
+    return _asked(graph, axes, loss_name, support, base_measure, nll, memory)
+
+
+def _asked(
+    graph: LossGraph, axes: Sequence[Axis], loss_name: str, support: str | None, base_measure: str | None, nll: bool,
+    memory: int, claimed: LossGraph | None = None,
+) -> Density:  # fmt: skip
+    """The answer for a program as it stands; `claimed`: the one that says what it claims to be."""
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
-    claims = nll or claims_likelihood((own or graph).graph, loss_name)
+    claims = nll or claims_likelihood((claimed or own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
     answer = _answered(own or graph, ways, support, base_measure, claims, memory, moved)
     if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:

@@ -94,6 +94,12 @@ def _counts(shape: tuple[int, ...]) -> set[float]:
     return {float(math.prod(shape[:k])) for k in range(1, len(shape) + 1)} | {float(s) for s in shape}
 
 
+def _without_ones(shape: torch.Size) -> tuple[int, ...]:
+    """A shape without leading dimensions of one number: numbers are in the same order with them."""
+    lead = next((k for k, size in enumerate(shape) if size != 1), len(shape))
+    return tuple(shape[lead:])
+
+
 class _Walk:
     def __init__(
         self, on_target: frozenset[fx.Node], varying: frozenset[fx.Node], values: dict[fx.Node, Any],
@@ -111,7 +117,7 @@ class _Walk:
             yield from self._sum(node, name, factor, reduced)
         elif name == "neg":
             yield from self.terms(node.args[0], -factor, reduced)  # type: ignore[arg-type]
-        elif name in ("sum", "mean"):
+        elif name in ("sum", "mean") or self._is_of_one(node, name):
             shrink = self._size(node.args[0]) / self._size(node) if name == "mean" else 1.0
             for term in self.terms(node.args[0], factor, reduced / shrink):  # type: ignore[arg-type]
                 yield replace(term, summed=term.summed or node.args[0])  # type: ignore[arg-type]
@@ -127,6 +133,10 @@ class _Walk:
             yield from self._handed_on(node, factor, reduced)
         else:
             yield Term(node, factor, reduced)
+
+    def _is_of_one(self, node: fx.Node, name: str) -> bool:
+        """Does it take the largest of one number, or sum one in the exponent? It is that number then."""
+        return name in ("logsumexp", "amax", "amin") and self._size(node.args[0]) == self._size(node)
 
     def _handed_on(self, node: fx.Node, factor: float, reduced: float) -> Iterator[Term]:
         """The terms of what a view or a selection hands on. A part of one value that fits the target is a term by
@@ -145,7 +155,7 @@ class _Walk:
     def _turns(self, node: fx.Node) -> bool:
         """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)` or `scale[mask]`? What is
         below cannot be read by sample."""
-        shapes = [tuple(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
+        shapes = [_without_ones(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
         if len(shapes) < 2 or not shapes[1] or self.lead < 2:
             return False
         picks = ops.packet(str(node.target)) in ("index", "masked_select")

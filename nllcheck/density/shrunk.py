@@ -1,0 +1,219 @@
+"""Draws along a dimension: the program with one of them, where the loss is the same whenever all of them agree.
+
+The program is run with draws that agree, and again, op by op, with a single one. Each value must be what the first run
+has for one draw; what a sum over the draws lacks then, a factor of their number, is put in its place. So nothing is
+known of the ops but what they give, and where one gives something else there is no such program.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from nllcheck import ops
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner, is_fixed
+from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.density.cuts import Cut, cuts_between, same
+from nllcheck.density.rebuilt import Rebuilt, rebuilt
+
+WIDE = torch.float64
+_OPS = (RuntimeError, TypeError, ValueError, IndexError)  # what ops raise at shapes they never saw
+aten = torch.ops.aten
+
+
+def shrunk(graph: LossGraph, starts: dict[fx.Node, Cut]) -> Rebuilt | None:
+    """The program with one draw, given where its draws (or the stacks of what is computed of each) have theirs; None
+    where there is none."""
+    try:
+        with quiet_numerics(graph.seed), torch.no_grad():
+            walk = _Walk(graph, starts, _agreed(graph, starts))
+            walk.run()
+        return walk.rebuilt()
+    except _OPS:
+        return None
+
+
+def _agreed(graph: LossGraph, starts: dict[fx.Node, Cut]) -> dict[fx.Node, Any]:
+    """Every node's value in float64, with draws that agree and with leaves of which no two numbers are alike: what is
+    equal then is so whatever the data are."""
+    values = dict(zip(graph.fx_nodes, graph.values, strict=True))
+    drawn = {n: starts[n].agreed(v.to(WIDE)) if n in starts else v for n, v in values.items() if is_drawn(n)}
+    leaves = {n: _elsewhere(v) for n, v in values.items() if n.op == "placeholder"}
+    leaves |= {n: cut.agreed(leaves[n]) for n, cut in starts.items() if n in leaves}
+    runner = Runner(graph.module, WIDE, given={n.name: v for n, v in drawn.items()})
+    runner.run(*leaves.values())
+    return dict(runner.env)
+
+
+def is_drawn(node: fx.Node) -> bool:
+    """Is it computed of nothing, as fresh noise is?"""
+    return node.op == "call_function" and is_fixed(node)
+
+
+def _elsewhere(value: Tensor) -> Tensor:
+    places = torch.arange(value.numel()).reshape(value.shape)
+    if value.is_floating_point():
+        return value.to(WIDE) * (1 + 0.01 * torch.sin(1.0 + places)) + 0.01 * torch.cos(0.7 * places)
+    if value.dtype == torch.bool or not value.numel():
+        return value if not value.numel() else places % 2 == 0
+    return value.min() + places.to(value.dtype) % (value.max() - value.min() + 1).clamp(min=2)
+
+
+@dataclass(frozen=True)
+class _One:
+    """An argument: one draw of a value that is the same in all."""
+
+    node: fx.Node
+    cut: Cut
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to compute a node: with what, and what its value is multiplied with and added to."""
+
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    times: float = 1.0
+    more: float = 0.0
+
+
+class _Walk:
+    """The new program, node by node: `made` has the new node of each old one, `now` its value, `cuts` where the old
+    one had draws that the new one has not."""
+
+    def __init__(self, graph: LossGraph, starts: dict[fx.Node, Cut], old: dict[fx.Node, Any]) -> None:
+        self.graph, self.starts, self.old = graph, starts, old
+        self.count = next(iter(starts.values())).count
+        self.runner, self.new = Runner(graph.module, WIDE), fx.Graph()
+        self.made, self.back = dict[fx.Node, fx.Node](), dict[fx.Node, fx.Node]()
+        self.now, self.cuts = dict[fx.Node, Any](), dict[fx.Node, Cut]()
+
+    def run(self) -> None:
+        """Raises ValueError where a value is not that of one draw."""
+        for node in self.graph.module.graph.nodes:
+            if node.op != "call_function" or is_drawn(node) or not self._is_changed(node):
+                self._copy(node)
+            else:
+                self._compute(node)
+
+    def rebuilt(self) -> Rebuilt:
+        (loss,) = (n for n in self.graph.module.graph.nodes if n.op == "output")
+        if any(n in self.cuts for n in loss.all_input_nodes):
+            raise ValueError("the loss has draws")
+        values = dict(zip(self.graph.fx_nodes, self.graph.values, strict=True))
+        given = {n: v for n, v in values.items() if is_drawn(n) or n in self.starts and n.op == "placeholder"}
+        given = {n: self.cuts[n].one(v) if n in self.cuts else v for n, v in given.items()}
+        return rebuilt(self.graph, self.new, self.back, {self.made[n]: v for n, v in given.items()})
+
+    def _is_changed(self, node: fx.Node) -> bool:
+        return node in self.starts or any(self.now[n] is not self.old[n] for n in node.all_input_nodes)
+
+    def _copy(self, node: fx.Node) -> None:
+        made = self.new.node_copy(node, lambda n: self.made[n])
+        cut = self.starts.get(node)
+        value = self.old.get(node)
+        self._keep(node, made, value if cut is None else cut.one(value), cut)
+
+    def _keep(self, node: fx.Node, made: fx.Node, value: Any, cut: Cut | None) -> None:
+        self.made[node], self.now[node], self.back[made] = made, value, node
+        self.cuts |= {} if cut is None else {node: cut}
+
+    def _compute(self, node: fx.Node) -> None:
+        for way in self._ways(node):
+            try:
+                value = self._value(way)
+            except _OPS:
+                continue
+            for fitting in _scaled(way, self.count):
+                own = value * fitting.times + fitting.more if fitting is not way else value
+                fits, cut = self._fitted(node, own)
+                if fits:
+                    return self._place(node, fitting, own, cut)
+        raise ValueError(f"{node} is not that of one draw")
+
+    def _value(self, way: _Way) -> Any:
+        args, kwargs = fx.node.map_aggregate((way.args, way.kwargs), self._given)  # type: ignore[misc]
+        return self.runner.call_function(way.target, args, dict(kwargs))
+
+    def _given(self, arg: Any) -> Any:
+        if isinstance(arg, _One):
+            return arg.cut.one(self.old[arg.node])
+        return self.now[arg] if isinstance(arg, fx.Node) else arg
+
+    def _fitted(self, node: fx.Node, value: Any) -> tuple[bool, Cut | None]:
+        """Is it what one draw has, and where are the draws of the old one?"""
+        old = self.old[node]
+        if not isinstance(old, Tensor):  # a list of results: each is looked at when it is read
+            return isinstance(value, list | tuple), None
+        if value.shape == old.shape:
+            return same(value, old), None
+        cuts = (c for c in cuts_between(old, value) if c.count == self.count)
+        found = next((c for c in cuts if c.is_in(old) and same(c.one(old), value)), None)
+        return found is not None, found
+
+    def _ways(self, node: fx.Node) -> Iterator[_Way]:
+        """With one draw of the arguments that are the same in all, with the arguments as they are, with shorter sizes."""
+        if node in self.starts:
+            yield _Way(node.target, (list(node.args[0])[:1], *node.args[1:]), node.kwargs)  # type: ignore[arg-type]
+            return
+        for args, kwargs in (*self._with_one(node), (node.args, node.kwargs)):
+            for own in (args, *_shorter(args, self.count)):
+                yield _Way(node.target, own, kwargs)
+
+    def _with_one(self, node: fx.Node) -> Iterator[tuple[Any, Any]]:
+        read = [n for n in node.all_input_nodes if isinstance(self.old[n], Tensor)]
+        for cut in dict.fromkeys(self.cuts[n].moved(-self.old[n].dim()) for n in read if n in self.cuts):
+            own = {n: cut.moved(self.old[n].dim()) for n in read if n not in self.cuts and n.op != "placeholder"}
+            ones = {n: _One(n, c) for n, c in own.items() if c.is_in(self.old[n])}
+            if ones:
+                yield fx.node.map_aggregate((node.args, node.kwargs), lambda a, ones=ones: _of(ones, a))  # type: ignore[misc]
+
+    def _place(self, node: fx.Node, way: _Way, value: Any, cut: Cut | None) -> None:
+        args, kwargs = fx.node.map_aggregate((way.args, way.kwargs), lambda a: self._node(a))  # type: ignore[misc]
+        made = self._insert(node, way.target, tuple(args), dict(kwargs))
+        if way.times != 1.0:
+            made = self._insert(node, aten.mul.Tensor, (made, way.times))
+        if way.more:
+            made = self._insert(node, aten.add.Tensor, (made, way.more))
+        self._keep(node, made, value, cut)
+
+    def _node(self, arg: Any) -> Any:
+        if isinstance(arg, _One):
+            start, stop, step = arg.cut.first(self.old[arg.node])
+            where = (self.made[arg.node], arg.cut.axis, start, stop, step)
+            return self._insert(arg.node, aten.slice.Tensor, where)
+        return self.made[arg] if isinstance(arg, fx.Node) else arg
+
+    def _insert(self, node: fx.Node, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> fx.Node:
+        made = self.new.call_function(target, args, kwargs)
+        made.meta, self.back[made] = dict(node.meta), node
+        return made
+
+
+def _of(ones: dict[fx.Node, _One], arg: Any) -> Any:
+    return ones.get(arg, arg) if isinstance(arg, fx.Node) else arg
+
+
+def _scaled(way: _Way, count: int) -> tuple[_Way, ...]:
+    """What a sum over the draws, or the logarithm of one, lacks with a single draw."""
+    name = ops.packet(str(way.target))
+    times, more = {"sum": (float(count), 0.0), "logsumexp": (1.0, math.log(count))}.get(name, (1.0, 0.0))
+    is_same = (times, more) == (1.0, 0.0)
+    return (way,) if is_same else (way, _Way(way.target, way.args, way.kwargs, times, more))
+
+
+def _shorter(args: tuple[Any, ...], count: int) -> Iterator[tuple[Any, ...]]:
+    """With one size in a list `count` times smaller, or the first of several draws that are picked."""
+    for i, sizes in enumerate(args):
+        for k, size in enumerate(sizes) if isinstance(sizes, list | tuple) else ():
+            if isinstance(size, int) and size > 0 and size % count == 0:
+                yield (*args[:i], [*sizes[:k], size // count, *sizes[k + 1 :]], *args[i + 1 :])
+    if args and isinstance(args[-1], int) and 0 < args[-1] < count:
+        yield (*args[:-1], 0)
