@@ -61,24 +61,24 @@ def density(
     `memory`: bytes that evaluating the loss at many targets may take.
     """
     graph = without_padding(graph)
-    if (one := with_one_draw(graph)) is not None:
-        own_axes = one.axes(tuple(axes))
-        found = _asked(one.graph, own_axes, loss_name, support, base_measure, nll, memory, claimed=graph)
-        return one.told(remarked(found))
-    return _asked(graph, axes, loss_name, support, base_measure, nll, memory)
-
-
-def _asked(
-    graph: LossGraph, axes: Sequence[Axis], loss_name: str, support: str | None, base_measure: str | None, nll: bool,
-    memory: int, claimed: LossGraph | None = None,
-) -> Density:  # fmt: skip
-    """The answer for a program as it stands; `claimed`: the one that says what it claims to be."""
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
-    claims = nll or claims_likelihood((claimed or own or graph).graph, loss_name)
+    claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
-    answer = _answered(own or graph, ways, support, base_measure, claims, memory, moved)
+    one = with_one_draw(graph)
+
+    def asked(program: LossGraph) -> Density:
+        some = one.axes(tuple(axes)) if one and program is one.graph else ways
+        return _answered(program, some, support, base_measure, claims, memory, moved)
+
+    if one is not None:
+        return one.told(remarked(_with_divergences(one.graph, asked(one.graph))))
+    answer = asked(own or graph)
     if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:
-        answer = among(graph, answer, _answered(agreed, ways, support, base_measure, claims, memory, moved))
+        answer = among(graph, answer, asked(agreed))
+    return _with_divergences(graph, answer)
+
+
+def _with_divergences(graph: LossGraph, answer: Density) -> Density:
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
 

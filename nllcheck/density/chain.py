@@ -1,7 +1,7 @@
 """The way from noise to a latent variable: what a posterior's draw passes through, step by step.
 
 A step is a node that all of the noise passes on its way to the likelihood and that has as many numbers as the noise: a
-change of variables leads from each to the next.
+change of variables leads from each to the next. What only shows them in another shape is none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nllcheck.capture.plain import mark_of
 from nllcheck.density.latent import noises
 from nllcheck.density.posteriors import MOST, sources_of
 from nllcheck.graphs import ancestors, refs
-from nllcheck.ops import packet, row
+from nllcheck.ops import is_transparent, packet, row
 from nllcheck.types import Graph
 
 
@@ -58,7 +58,7 @@ def _chain(
     noisy = depends_on(graph.graph, {noise})
     way = sorted(noisy & ancestors(graph.graph, *likelihood))
     alone = set(way) - depends_on(graph.graph, others | set(graph.graph.targets)) - set(likelihood) - {noise}
-    steps = [k for k in _passed(graph.graph, way, set(likelihood)) if k in alone]
+    steps = [k for k in _passed(graph.graph, way, set(likelihood)) if k in alone and not is_transparent(nodes[k].op)]
     steps = [k for k in steps if "float" in nodes[k].dtype and graph.values[k].numel() == size]
     if not steps:
         return None

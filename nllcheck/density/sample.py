@@ -13,7 +13,7 @@ from torch import fx
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.prune import live_elements, until
-from nllcheck.density.terms import Tail, Term
+from nllcheck.density.terms import Tail, Term, without_ones
 
 WIDE = torch.float64
 CACHED = 2**24  # bytes: more does not stay in a CPU's caches
@@ -194,7 +194,7 @@ def by_sample(value: torch.Tensor, shape: tuple[int, ...], repeated: bool = Fals
 
 def _is_aligned(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     """Can a term of this shape be read by sample?"""
-    count = math.prod(shape)
+    count, own = math.prod(shape), without_ones(own)
     whole = own[: len(shape)] == shape or (bool(own) and own[0] == count) or math.prod(own) == count
     return whole or leads(own, shape) or _spreads(own, shape)
 

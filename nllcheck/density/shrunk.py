@@ -153,10 +153,16 @@ class _Walk:
         if not isinstance(old, Tensor):  # a list of results: each is looked at when it is read
             return isinstance(value, list | tuple), None
         if value.shape == old.shape:
-            return same(value, old), None
+            return same(value, old) and not self._is_spread(node, old), None
         cuts = (c for c in cuts_between(old, value) if c.count == self.count)
         found = next((c for c in cuts if c.is_in(old) and same(c.one(old), value)), None)
         return found is not None, found
+
+    def _is_spread(self, node: fx.Node, old: Tensor) -> bool:
+        """Has it all draws still, where one met what is different in each?"""
+        read = ((self.old[n], self.cuts[n]) for n in node.all_input_nodes if n in self.cuts)
+        ends = ((v.shape[cut.axis], cut.axis - v.dim()) for v, cut in read)
+        return any(-axis <= old.dim() and old.shape[axis] == size for size, axis in ends)
 
     def _ways(self, node: fx.Node) -> Iterator[_Way]:
         """With one draw of the arguments that are the same in all, with the arguments as they are, with shorter sizes."""

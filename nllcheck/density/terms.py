@@ -94,8 +94,8 @@ def _counts(shape: tuple[int, ...]) -> set[float]:
     return {float(math.prod(shape[:k])) for k in range(1, len(shape) + 1)} | {float(s) for s in shape}
 
 
-def _without_ones(shape: torch.Size) -> tuple[int, ...]:
-    """A shape without leading dimensions of one number: numbers are in the same order with them."""
+def without_ones(shape: torch.Size) -> tuple[int, ...]:
+    """A shape without leading dimensions of one number: the numbers are in the same order with them."""
     lead = next((k for k, size in enumerate(shape) if size != 1), len(shape))
     return tuple(shape[lead:])
 
@@ -121,6 +121,9 @@ class _Walk:
             shrink = self._size(node.args[0]) / self._size(node) if name == "mean" else 1.0
             for term in self.terms(node.args[0], factor, reduced / shrink):  # type: ignore[arg-type]
                 yield replace(term, summed=term.summed or node.args[0])  # type: ignore[arg-type]
+        elif name == "log" and (found := self._exponent(node.args[0])):
+            yield from self._within(node, found[0], factor, reduced)
+            yield from [Term(node, factor, reduced, found[1])] if found[1] else []
         elif name in ("mul", "div") and (way := self._scaled(node, name, factor, reduced)):
             yield from self._within(node, *way)
         elif name == "masked_fill" and node.args[1] not in self.varying and self._number(node.args[2]) == 0:
@@ -133,6 +136,22 @@ class _Walk:
             yield from self._handed_on(node, factor, reduced)
         else:
             yield Term(node, factor, reduced)
+
+    def _exponent(self, node: Any) -> tuple[fx.Node, float] | None:
+        """What `node` is a mean of exponentials of, if of one each, and the logarithm of the factor before it."""
+        factor, is_mean = 1.0, False
+        while self._is_moving(node) and ops.packet(str(node.target)) != "exp":
+            name, first, *rest = ops.packet(str(node.target)), *node.args
+            number = self._number(rest[0]) if name in ("mul", "div") and rest[0] not in self.varying else None
+            is_one = name in ("sum", "mean", *_SAME) and self._size(first) == self._size(node)
+            if not is_one and not (number or 0) > 0:
+                return None
+            factor *= 1.0 if number is None else number if name == "mul" else 1 / number
+            node, is_mean = first, is_mean or name in ("sum", "mean")
+        return (node.args[0], math.log(factor)) if is_mean and self._is_moving(node) else None
+
+    def _is_moving(self, node: Any) -> bool:
+        return isinstance(node, fx.Node) and node.op == "call_function" and node in self.varying
 
     def _is_of_one(self, node: fx.Node, name: str) -> bool:
         """Does it take the largest of one number, or sum one in the exponent? It is that number then."""
@@ -155,7 +174,7 @@ class _Walk:
     def _turns(self, node: fx.Node) -> bool:
         """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)` or `scale[mask]`? What is
         below cannot be read by sample."""
-        shapes = [_without_ones(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
+        shapes = [without_ones(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)]  # type: ignore[arg-type]
         if len(shapes) < 2 or not shapes[1] or self.lead < 2:
             return False
         picks = ops.packet(str(node.target)) in ("index", "masked_select")
