@@ -135,7 +135,7 @@ def _told(
         return (
             f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
             f"{-fit.entropy:.4g}, sigma^2 {fit.square:.4g}, mu^2 {fit.mean_square:.4g}, sigma {fit.scale:.2g}. A "
-            "divergence has the same weight at sigma^2 and mu^2 and none at sigma."
+            "divergence has the same weight above 0 at sigma^2 and mu^2, one below 0 at log sigma, and none at sigma."
         )
     weight = abs(fit.entropy)
     prior = _prior(fit.prior)
