@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
+
+from nllcheck.capture.interpret import is_fixed
 
 NEAR, LITTLE = 1e-9, 1e-12  # of the same numbers in another order of float64's operations
 
@@ -62,3 +64,8 @@ def same(one: Any, other: Any) -> bool:
         return type(one) is type(other) and bool(one == other)
     wide = (v.to(torch.float64) for v in (one, other))
     return one.shape == other.shape and torch.allclose(*wide, NEAR, LITTLE, equal_nan=True)
+
+
+def is_drawn(node: fx.Node) -> bool:
+    """Is it computed of nothing, as fresh noise is?"""
+    return node.op == "call_function" and is_fixed(node)

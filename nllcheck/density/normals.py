@@ -119,8 +119,8 @@ def name_of(fit: Fit) -> Literal["kl", "reversed", "none"] | None:
 
 
 def _has_a_sign_turned(fit: Fit) -> bool:
-    """Are the weights those of a divergence from N(0, 1), but for their signs? The constant -1/2 of one, or a prior that
-    grows outwards, tells that no other term was meant."""
+    """Are the weights those of a divergence from N(0, 1), but for their signs? The constant -1/2 of one, or a prior
+    that grows outwards, tells that no other term was meant."""
     weight = abs(fit.entropy) / 2
     alike = all(abs(abs(v) - weight) < SAME * weight for v in (fit.square, fit.mean_square))
     grows = fit.entropy > 0 > max(fit.square, fit.mean_square)

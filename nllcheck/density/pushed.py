@@ -76,10 +76,14 @@ class _Seen:
 
 
 def chains_of(graph: LossGraph) -> tuple[Chain, ...]:
-    """The ways from noise to the terms with the target. Raises UndecidedError where these cannot be told."""
+    """The ways from noise to the terms with the target; of what none of these reads, as a prior's own level, to the
+    others. Raises UndecidedError where these cannot be told."""
     tail = samples_of(graph).tail
-    terms = (origin_of(t) for t in tail.terms if tail.reads_target(t))
-    return chains(graph, tuple(k for k in terms if k is not None))
+    terms = {True: list[int](), False: list[int]()}
+    for term in tail.terms:
+        if term.constant is None and (origin := origin_of(term)) is not None:
+            terms[tail.reads_target(term)].append(origin)
+    return chains(graph, tuple(terms[True]), tuple(terms[False]))
 
 
 def pushed(graph: LossGraph, chain: Chain, beside: frozenset[int] | None) -> Pushed | None:

@@ -8,6 +8,7 @@ by term, of which all else is asked.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,10 +18,10 @@ from torch import Tensor, fx
 from nllcheck.capture import LossGraph
 from nllcheck.capture.plain import op_of
 from nllcheck.density.chain import drawn_in
-from nllcheck.density.cuts import Cut
+from nllcheck.density.cuts import Cut, is_drawn
 from nllcheck.density.rebuilt import Rebuilt
 from nllcheck.density.repeats import without_repeats
-from nllcheck.density.shrunk import is_drawn, shrunk
+from nllcheck.density.shrunk import shrunk
 from nllcheck.types import Density
 
 MOST = 12  # ways to read the draws that are tried
@@ -28,7 +29,7 @@ REMARK = "Of the several draws of one sample a single one stands for all here."
 
 
 def with_one_draw(graph: LossGraph) -> Rebuilt | None:
-    """The program with one draw where it takes several of a latent variable that are used alike; None if it does not."""
+    """The program with one draw where it takes several that are used alike; None where it does not."""
     if not graph.graph.targets or not drawn_in(graph):
         return None
     found = without_repeats(graph)
@@ -43,8 +44,8 @@ def remarked(answer: Density) -> Density:
 
 
 def _fewer(graph: LossGraph) -> Rebuilt | None:
-    ways = (starts for k, starts in zip(range(MOST), _readings(graph), strict=False))
-    return next((made for starts in ways if (made := shrunk(graph, starts)) is not None), None)
+    ways = itertools.product(itertools.islice(_readings(graph), MOST), (True, False))
+    return next((made for starts, eager in ways if (made := shrunk(graph, starts, eager)) is not None), None)
 
 
 def _readings(graph: LossGraph) -> Iterator[dict[fx.Node, Cut]]:
