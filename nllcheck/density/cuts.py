@@ -62,8 +62,8 @@ def same(one: Any, other: Any) -> bool:
     """Equal up to rounding; of two tensors also where both are NaN."""
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
         return type(one) is type(other) and bool(one == other)
-    wide = (v.to(torch.float64) for v in (one, other))
-    return one.shape == other.shape and torch.allclose(*wide, NEAR, LITTLE, equal_nan=True)
+    first, second = (v.to(torch.float64) for v in (one, other))
+    return one.shape == other.shape and torch.allclose(first, second, NEAR, LITTLE, equal_nan=True)
 
 
 def is_drawn(node: fx.Node) -> bool:

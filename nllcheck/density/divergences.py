@@ -8,6 +8,7 @@ by the shape of their divergence (`implied`), and log q of what is drawn in seve
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from nllcheck.capture import LossGraph
@@ -15,8 +16,8 @@ from nllcheck.density.divergence import of_normal
 from nllcheck.density.implied import divergence_of
 from nllcheck.density.latent import latents
 from nllcheck.density.posteriors import posteriors
-from nllcheck.density.pushed import Pushed, chains_of, pushed
-from nllcheck.density.pushed_words import divergence_by
+from nllcheck.density.pushed import Pushed, chains_of, on_target, pushed
+from nllcheck.density.pushed_words import divergence_by, sum_of
 from nllcheck.density.sample import UndecidedError
 from nllcheck.types import Divergence
 
@@ -38,7 +39,13 @@ def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple
     for chain in _tried(lambda *_: chains_of(graph), graph, None, beside) or ():
         if (way := _tried(pushed, graph, chain, beside)) is not None:
             found = _with(graph, found, {k for k in found if drawn.get(k) == chain.noise}, way)
-    return tuple(found.values())
+    return tuple(_placed(graph, one) for one in found.values())
+
+
+def _placed(graph: LossGraph, one: Divergence) -> Divergence:
+    """At the op that puts a wrong divergence together, where it is called at one of its terms."""
+    others = _tried(lambda *_: on_target(graph), graph, None, None) if one.name != "kl" else None
+    return replace(one, node=sum_of(graph.graph, one.node, set(others))) if others else one
 
 
 def _with(graph: LossGraph, found: dict[int, Divergence], own: set[int], way: Pushed) -> dict[int, Divergence]:

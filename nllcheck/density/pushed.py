@@ -79,11 +79,15 @@ def chains_of(graph: LossGraph) -> tuple[Chain, ...]:
     """The ways from noise to the terms with the target; of what none of these reads, as a prior's own level, to the
     others. Raises UndecidedError where these cannot be told."""
     tail = samples_of(graph).tail
-    terms = {True: list[int](), False: list[int]()}
-    for term in tail.terms:
-        if term.constant is None and (origin := origin_of(term)) is not None:
-            terms[tail.reads_target(term)].append(origin)
-    return chains(graph, tuple(terms[True]), tuple(terms[False]))
+    beside = (origin_of(t) for t in tail.terms if t.constant is None and not tail.reads_target(t))
+    return chains(graph, on_target(graph), tuple(k for k in beside if k is not None))
+
+
+def on_target(graph: LossGraph) -> tuple[int, ...]:
+    """The plain nodes of the terms with the target."""
+    tail = samples_of(graph).tail
+    found = (origin_of(t) for t in tail.terms if tail.reads_target(t))
+    return tuple(k for k in found if k is not None)
 
 
 def pushed(graph: LossGraph, chain: Chain, beside: frozenset[int] | None) -> Pushed | None:

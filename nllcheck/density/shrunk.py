@@ -8,6 +8,7 @@ known of the ops but what they give, and where one gives something else there is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ class _Walk:
     def _copy(self, node: fx.Node) -> None:
         made = self.new.node_copy(node, lambda n: self.made[n])
         cut = self.starts.get(node)
-        value = self.old.get(node)
+        value: Any = self.old.get(node)
         self._keep(node, made, value if cut is None else cut.one(value), cut)
 
     def _keep(self, node: fx.Node, made: fx.Node, value: Any, cut: Cut | None) -> None:
@@ -167,19 +168,24 @@ class _Walk:
             own = {n: cut.moved(self.old[n].dim()) for n in read if n not in self.cuts and n.op != "placeholder"}
             ones = {n: One(n, c) for n, c in own.items() if c.is_in(self.old[n])}
             if ones:
-                yield fx.node.map_aggregate(
-                    (node.args, node.kwargs), lambda a, ones=ones: ones.get(a, a) if isinstance(a, fx.Node) else a
-                )  # type: ignore[misc]
+                yield fx.node.map_aggregate((node.args, node.kwargs), partial(_of, ones))
 
     def _place(self, node: fx.Node, way: Way, value: Any, cut: Cut | None) -> None:
         args, kwargs = fx.node.map_aggregate((way.args, way.kwargs), lambda a: self._node(a))  # type: ignore[misc]
-        made = self._insert(node, way.target, self._folded(way.target, tuple(args)), dict(kwargs))
+        target = self._linear(node, way.target)
+        made = self._insert(node, target, self._folded(target, tuple(args)), dict(kwargs))
         if way.times != 1.0:
             made = self._insert(node, aten.mul.Tensor, (made, way.times))
             self.sums.add(made)
         if way.more:
             made = self._insert(node, aten.add.Tensor, (made, way.more))
         self._keep(node, made, value, cut)
+
+    def _linear(self, node: fx.Node, target: Any) -> Any:
+        """A mean, in place of what is one of a single draw."""
+        read = node.all_input_nodes[:1] if ops.packet(str(target)) in ("logsumexp", "amax", "amin") else []
+        is_alone = any(self.now[n].numel() == self.old[node].numel() for n in read)
+        return aten.mean.dim if is_alone else target
 
     def _folded(self, target: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Of a sum over draws and samples, divided by the number of both, that of the samples is left."""
@@ -214,3 +220,7 @@ class _Walk:
         made = self.new.call_function(target, args, kwargs)
         made.meta, self.back[made] = dict(node.meta), node
         return made
+
+
+def _of(ones: dict[fx.Node, One], arg: Any) -> Any:
+    return ones.get(arg, arg) if isinstance(arg, fx.Node) else arg

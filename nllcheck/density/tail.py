@@ -88,13 +88,13 @@ class _Walk:
         """What `node` is a mean of exponentials of, if of one each, and the logarithm of the factor before it."""
         factor, is_mean = 1.0, False
         while self._is_moving(node) and ops.packet(str(node.target)) != "exp":
-            name, first, *rest = ops.packet(str(node.target)), *node.args
-            number = self._number(rest[0]) if name in ("mul", "div") and rest[0] not in self.varying else None
-            is_one = name in ("sum", "mean", *_SAME) and self._size(first) == self._size(node)
+            name, by = ops.packet(str(node.target)), node.args[1] if len(node.args) > 1 else None
+            number = self._number(by) if name in ("mul", "div") and by not in self.varying else None
+            is_one = name in ("sum", "mean", *_SAME) and self._size(node.args[0]) == self._size(node)
             if not is_one and not (number or 0) > 0:
                 return None
             factor *= 1.0 if number is None else number if name == "mul" else 1 / number
-            node, is_mean = first, is_mean or name in ("sum", "mean")
+            node, is_mean = node.args[0], is_mean or name in ("sum", "mean")
         return (node.args[0], math.log(factor)) if is_mean and self._is_moving(node) else None
 
     def _is_moving(self, node: Any) -> bool:
@@ -121,9 +121,8 @@ class _Walk:
     def _turns(self, node: fx.Node) -> bool:
         """Is it the first to have the samples in front, as behind `solve(L, (y - mu).T)` or `scale[mask]`? What is
         below cannot be read by sample."""
-        shapes = [
-            without_ones(v.shape) for n in (node, node.args[0]) if isinstance(v := self.values.get(n), torch.Tensor)
-        ]  # type: ignore[arg-type]
+        both: tuple[Any, ...] = (node, node.args[0])
+        shapes = [without_ones(v.shape) for n in both if isinstance(v := self.values.get(n), torch.Tensor)]
         if len(shapes) < 2 or not shapes[1] or self.lead < 2:
             return False
         picks = ops.packet(str(node.target)) in ("index", "masked_select")

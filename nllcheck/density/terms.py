@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import fx
 
 from nllcheck import ops
@@ -60,7 +59,7 @@ def _asks_for_padding(node: fx.Node) -> bool:
     return ops.packet(str(node.target)) in ("eq", "ne") and node.args[1:] == (PADDING,)
 
 
-def without_ones(shape: torch.Size) -> tuple[int, ...]:
+def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without leading dimensions of one number: the numbers are in the same order with them."""
     lead = next((k for k, size in enumerate(shape) if size != 1), len(shape))
     return tuple(shape[lead:])
