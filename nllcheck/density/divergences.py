@@ -36,10 +36,11 @@ def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple
         key = made.sample if made.sample is not None else -1 - made.params[0]
         if key not in found and (answer := _tried(divergence_of, graph, made, beside)):
             found[key], drawn[key] = answer, -1 if made.noise is None else made.noise
+    found = {key: _placed(graph, one) for key, one in found.items()}
     for chain in _tried(lambda *_: chains_of(graph), graph, None, beside) or ():
         if (way := _tried(pushed, graph, chain, beside)) is not None:
             found = _with(graph, found, {k for k in found if drawn.get(k) == chain.noise}, way)
-    return tuple(_placed(graph, one) for one in found.values())
+    return tuple(found.values())
 
 
 def _placed(graph: LossGraph, one: Divergence) -> Divergence:
