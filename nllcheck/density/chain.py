@@ -66,10 +66,11 @@ def _chain(
     way = sorted(noisy & ancestors(graph.graph, *likelihood))
     steps = [k for k in _passed(graph.graph, way, set(likelihood)) if not is_transparent(nodes[k].op) and k != noise]
     steps = [k for k in steps if "float" in nodes[k].dtype and graph.values[k].numel() == size]
-    sources = _sources(graph.graph, way, noisy, steps)
+    behind = way[1:]  # what the noise itself is shaped like is no parameter
+    sources = _sources(graph.graph, behind, noisy, steps)
     alone = set(steps) - _reached(graph.graph, others, sources) - depends_on(graph.graph, set(graph.graph.targets))
     kept = [k for k in steps if k in alone - set(likelihood)]
-    sources = [s for s in _sources(graph.graph, way, noisy, kept) if "float" in nodes[s].dtype]
+    sources = [s for s in _sources(graph.graph, behind, noisy, kept) if "float" in nodes[s].dtype]
     return Chain(noise, is_normal, tuple(kept), tuple(sources)) if kept and sources else None
 
 
