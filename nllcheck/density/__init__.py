@@ -29,7 +29,7 @@ from nllcheck.density.single import remarked, with_one_draw
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
-from nllcheck.density.weighed import WEIGHED, weighs_draws
+from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
 from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
@@ -111,6 +111,8 @@ def _answered(
     answer = _told(graph, found, claims)
     if answer.name == "varies" and weighs_draws(graph, found.samples.tail):
         return Density("undecided", f"Not decided: {WEIGHED}.", claims=claims)
+    if answer.name == "varies" and averages_classes(graph):
+        return Density("undecided", f"Not decided: {AVERAGED}.", claims=claims)
     within = likelihood_within(found) if claims and answer.name == "varies" else None
     return _within(graph, within) if within else answer
 
