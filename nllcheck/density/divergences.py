@@ -51,10 +51,10 @@ def _placed(graph: LossGraph, one: Divergence) -> Divergence:
 
 def _with(graph: LossGraph, found: dict[int, Divergence], own: set[int], way: Pushed) -> dict[int, Divergence]:
     """With the answer of a chain in place of those on the same noise, `own`. One on the same number stays: it knows the
-    prior, too; unless it has seen nothing wrong where there is."""
+    prior, too; unless it has seen nothing wrong where there is, or the chain tells which part of log q is."""
     beside = {k: v for k, v in found.items() if k not in own}
     same = found.get(way.sample)
-    if same is not None and (same.name != "kl" or way.name == "sound"):
+    if same is not None and way.name != "steps" and (same.name != "kl" or way.name == "sound"):
         return beside | {way.sample: same}
     return beside | {way.sample: divergence_by(graph, way)}
 
