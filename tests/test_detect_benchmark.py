@@ -45,7 +45,7 @@ def test_a_loud_bug_fails_at_its_extreme_values(case):
     assert is_broken(case, case.extreme_setup())
 
 
-DRAWN = ("elbo", "latent_bounds/", "latent_flows/", "latent_posteriors/")  # float64 draws other noise
+DRAWN = ("elbo", "draws/", "latent_bounds/", "latent_flows/", "latent_posteriors/")  # float64 draws other noise
 
 
 @pytest.mark.parametrize("case", **named(SOUND))
