@@ -60,7 +60,7 @@ def sources(case):
     return inspect.getsource(inspect.getmodule(case.loss))
 
 
-DRAWN = ("elbo", "latent_bounds/", "latent_flows/", "latent_posteriors/")  # float64 draws other noise
+DRAWN = ("elbo", "draws/", "latent_bounds/", "latent_flows/", "latent_posteriors/")  # float64 draws other noise
 
 
 @pytest.mark.parametrize("case", **named(SOUND))

@@ -25,10 +25,11 @@ from nllcheck.density.fit import measured_on
 from nllcheck.density.implied import origin_of
 from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
 from nllcheck.density.parts import Part, likelihood_within
+from nllcheck.density.single import remarked, with_one_draw
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
-from nllcheck.density.weighed import WEIGHED, weighs_draws
+from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
 from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
@@ -63,9 +64,21 @@ def density(
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
-    answer = _answered(own or graph, ways, support, base_measure, claims, memory, moved)
+    one = with_one_draw(graph)
+
+    def asked(program: LossGraph) -> Density:
+        some = one.axes(tuple(axes)) if one and program is one.graph else ways
+        return _answered(program, some, support, base_measure, claims, memory, moved)
+
+    if one is not None:
+        return one.told(remarked(_with_divergences(one.graph, asked(one.graph))))
+    answer = asked(own or graph)
     if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:
-        answer = among(graph, answer, _answered(agreed, ways, support, base_measure, claims, memory, moved))
+        answer = among(graph, answer, asked(agreed))
+    return _with_divergences(graph, answer)
+
+
+def _with_divergences(graph: LossGraph, answer: Density) -> Density:
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
 
@@ -98,6 +111,8 @@ def _answered(
     answer = _told(graph, found, claims)
     if answer.name == "varies" and weighs_draws(graph, found.samples.tail):
         return Density("undecided", f"Not decided: {WEIGHED}.", claims=claims)
+    if answer.name == "varies" and averages_classes(graph):
+        return Density("undecided", f"Not decided: {AVERAGED}.", claims=claims)
     within = likelihood_within(found) if claims and answer.name == "varies" else None
     return _within(graph, within) if within else answer
 

@@ -54,6 +54,6 @@ def among(graph: LossGraph, drawn: Density, agreed: Density) -> Density:
 
 def _stand_behind(graph: LossGraph) -> bool:
     """Is noise drawn as (N, K, ...) for targets (N, ...)?"""
-    drawn = [graph.values[i].shape for i in noise_of(graph)]
+    drawn = [tuple(s for s in graph.values[i].shape if s != 1) for i in noise_of(graph)]
     given = [graph.values[i].shape for i in graph.graph.targets]
     return any(len(d) > len(g) > 0 and d[0] == g[0] for d in drawn for g in given)

@@ -1,7 +1,7 @@
 """The way from noise to a latent variable: what a posterior's draw passes through, step by step.
 
 A step is a node that all of the noise passes on its way to the likelihood and that has as many numbers as the noise: a
-change of variables leads from each to the next.
+change of variables leads from each to the next. What only shows them in another shape is none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nllcheck.capture.plain import mark_of
 from nllcheck.density.latent import noises
 from nllcheck.density.posteriors import MOST, sources_of
 from nllcheck.graphs import ancestors, refs
-from nllcheck.ops import packet, row
+from nllcheck.ops import is_transparent, packet, row
 from nllcheck.types import Graph
 
 
@@ -32,11 +32,18 @@ class Chain:
     sources: tuple[int, ...]
 
 
-def chains(graph: LossGraph, likelihood: tuple[int, ...]) -> tuple[Chain, ...]:
-    """One for each of the first `MOST` draws that the terms `likelihood` (plain nodes) read."""
+def chains(graph: LossGraph, likelihood: tuple[int, ...], beside: tuple[int, ...]) -> tuple[Chain, ...]:
+    """One for each of the first `MOST` draws that the terms `likelihood` (plain nodes) read, or else those `beside`."""
     normal, drawn = noises(graph), drawn_in(graph)
-    found = (_chain(graph, noise, noise in normal, set(drawn) - {noise}, likelihood) for noise in drawn[:MOST])
+    read = ancestors(graph.graph, *likelihood)
+    ends = {k: likelihood if k in read else _readers(graph.graph, k, beside) for k in drawn[:MOST]}
+    found = (_chain(graph, k, k in normal, set(drawn) - {k}, terms) for k, terms in ends.items())
     return tuple(one for one in found if one is not None)
+
+
+def _readers(graph: Graph, noise: int, terms: tuple[int, ...]) -> tuple[int, ...]:
+    reached = depends_on(graph, {noise})
+    return tuple(k for k in terms if k in reached)
 
 
 def drawn_in(graph: LossGraph) -> list[int]:
@@ -57,16 +64,30 @@ def _chain(
     nodes, size = graph.graph.nodes, graph.values[noise].numel()
     noisy = depends_on(graph.graph, {noise})
     way = sorted(noisy & ancestors(graph.graph, *likelihood))
-    alone = set(way) - depends_on(graph.graph, others | set(graph.graph.targets)) - set(likelihood) - {noise}
-    steps = [k for k in _passed(graph.graph, way, set(likelihood)) if k in alone]
+    steps = [k for k in _passed(graph.graph, way, set(likelihood)) if not is_transparent(nodes[k].op) and k != noise]
     steps = [k for k in steps if "float" in nodes[k].dtype and graph.values[k].numel() == size]
-    if not steps:
-        return None
-    beside = [r for k in way if k <= steps[-1] for r in refs(nodes[k]) if r not in noisy]
-    moving = depends_on(graph.graph, {n.index for n in nodes if n.op == "input"} - {*graph.graph.buffers})
-    found = dict.fromkeys(s for r in beside for s in sources_of(graph.graph, r) if s in moving)
-    sources = tuple(s for s in found if "float" in nodes[s].dtype)
-    return Chain(noise, is_normal, tuple(steps), sources) if sources else None
+    behind = way[1:]  # what the noise itself is shaped like is no parameter
+    sources = _sources(graph.graph, behind, noisy, steps)
+    alone = set(steps) - _reached(graph.graph, others, sources) - depends_on(graph.graph, set(graph.graph.targets))
+    kept = [k for k in steps if k in alone - set(likelihood)]
+    sources = [s for s in _sources(graph.graph, behind, noisy, kept) if "float" in nodes[s].dtype]
+    return Chain(noise, is_normal, tuple(kept), tuple(sources)) if kept and sources else None
+
+
+def _sources(graph: Graph, way: list[int], noisy: set[int], steps: list[int]) -> list[int]:
+    """Where the parameters of the steps come from."""
+    beside = [r for k in way if steps and k <= steps[-1] for r in refs(graph.nodes[k]) if r not in noisy]
+    moving = depends_on(graph, {n.index for n in graph.nodes if n.op == "input"} - {*graph.buffers})
+    return list(dict.fromkeys(s for r in beside for s in sources_of(graph, r) if s in moving))
+
+
+def _reached(graph: Graph, draws: set[int], sources: list[int]) -> set[int]:
+    """What other draws reach, but not as a parameter: a level of a ladder is drawn with what the one before it gave."""
+    reached = set(draws) - set(sources)
+    for node in graph.nodes:
+        if node.index not in sources and any(r in reached for r in refs(node)):
+            reached.add(node.index)
+    return reached
 
 
 def _passed(graph: Graph, way: list[int], ends: set[int]) -> Iterator[int]:

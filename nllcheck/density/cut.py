@@ -18,7 +18,8 @@ from nllcheck.density.chosen import data_of, picked_from, read_targets, seen_of
 from nllcheck.density.sample import WIDE, Samples
 from nllcheck.density.shares import shares_of
 from nllcheck.density.step import last_step, models_every_step, shares_of_steps
-from nllcheck.density.terms import Term, tail_of
+from nllcheck.density.tail import tail_of
+from nllcheck.density.terms import Term
 from nllcheck.density.unreduced import unreduced
 from nllcheck.sweep.joint import cut, out_of_place
 

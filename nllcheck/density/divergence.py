@@ -66,14 +66,21 @@ def _terms(samples: Samples, size: int, beside: frozenset[int] | None) -> tuple[
     Raises UndecidedError where one of them is not made element by element.
     """
     own = [t for t in samples.tail.terms if t.node not in samples.tail.on_target]
-    models = [t for t in own if samples.tail.reads_model(t) and (beside is None or origin_of(t) in beside)]
-    if not models:
+    holders = {n.name: n for n in samples.module.graph.nodes if n.op == "placeholder"}
+    raw = [holders[f"moved_{k}"] for k in samples.moved[:2]]
+
+    def is_beside(term: Term) -> bool:
+        """What reads the noise alone was a number where that was seen."""
+        return beside is None or origin_of(term) in beside or not any(_reads(term.node, n) for n in raw)
+
+    models = [t for t in own if samples.tail.reads_model(t) and is_beside(t)]
+    if not any(_reads(t.node, n) for t in models for n in raw):
         return [], False
     fixed = [t for t in own if not samples.tail.reads_model(t)]
     terms = [t for t in (*models, *fixed) if samples.shares[t].numel() == size]
     if any(t not in terms for t in models):
         raise UndecidedError("a term without target is no sum over the elements of mu")
-    noise = next(n for n in samples.module.graph.nodes if n.name == f"moved_{samples.moved[2]}")
+    noise = holders[f"moved_{samples.moved[2]}"]
     return terms, any(_reads(t.node, noise) for t in models)
 
 
@@ -136,7 +143,7 @@ def _told(
         return (
             f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
             f"{-fit.entropy:.4g}, sigma^2 {fit.square:.4g}, mu^2 {fit.mean_square:.4g}, sigma {fit.scale:.2g}. A "
-            "divergence has the same weight at sigma^2 and mu^2 and none at sigma."
+            "divergence has the same weight above 0 at sigma^2 and mu^2, one below 0 at log sigma, and none at sigma."
         )
     weight = abs(fit.entropy)
     prior = _prior(fit.prior)

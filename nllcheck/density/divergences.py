@@ -8,6 +8,7 @@ by the shape of their divergence (`implied`), and log q of what is drawn in seve
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from nllcheck.capture import LossGraph
@@ -16,8 +17,8 @@ from nllcheck.density.divergence import of_normal
 from nllcheck.density.implied import divergence_of
 from nllcheck.density.latent import latents
 from nllcheck.density.posteriors import posteriors
-from nllcheck.density.pushed import Pushed, chains_of, pushed
-from nllcheck.density.pushed_words import divergence_by
+from nllcheck.density.pushed import Pushed, chains_of, on_target, pushed
+from nllcheck.density.pushed_words import divergence_by, sum_of
 from nllcheck.types import Divergence
 
 _One = TypeVar("_One")
@@ -35,18 +36,25 @@ def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple
         key = made.sample if made.sample is not None else -1 - made.params[0]
         if key not in found and (answer := _tried(divergence_of, graph, made, beside)):
             found[key], drawn[key] = answer, -1 if made.noise is None else made.noise
+    found = {key: _placed(graph, one) for key, one in found.items()}
     for chain in _tried(lambda *_: chains_of(graph), graph, None, beside) or ():
         if (way := _tried(pushed, graph, chain, beside)) is not None:
             found = _with(graph, found, {k for k in found if drawn.get(k) == chain.noise}, way)
     return tuple(found.values())
 
 
+def _placed(graph: LossGraph, one: Divergence) -> Divergence:
+    """At the op that puts a wrong divergence together, where it is called at one of its terms."""
+    others = _tried(lambda *_: on_target(graph), graph, None, None) if one.name != "kl" else None
+    return replace(one, node=sum_of(graph.graph, one.node, set(others))) if others else one
+
+
 def _with(graph: LossGraph, found: dict[int, Divergence], own: set[int], way: Pushed) -> dict[int, Divergence]:
     """With the answer of a chain in place of those on the same noise, `own`. One on the same number stays: it knows the
-    prior, too; unless it has seen nothing wrong where there is."""
+    prior, too; unless it has seen nothing wrong where there is, or the chain tells which part of log q is."""
     beside = {k: v for k, v in found.items() if k not in own}
     same = found.get(way.sample)
-    if same is not None and (same.name != "kl" or way.name == "sound"):
+    if same is not None and way.name != "steps" and (same.name != "kl" or way.name == "sound"):
         return beside | {way.sample: same}
     return beside | {way.sample: divergence_by(graph, way)}
 

@@ -14,6 +14,7 @@ import torch
 from nllcheck.axes import default_axes, depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import Allowance, SpentError, UndecidedError
+from nllcheck.density.chain import drawn_in
 from nllcheck.density.cut import samples_of
 from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
@@ -45,7 +46,8 @@ def measured_on(
         samples = samples_of(graph, by_rows=True, allowance=allowance, moved=moved)
     if asked is None and samples.event:
         support = as_shares(support, graph.values[target])
-    moving = [a for a in axes if a.is_boundary] or default_axes(graph)[0]
+    drawn = drawn_in(graph)  # and no parameter
+    moving = [a for a in axes if a.is_boundary and a.node not in drawn] or default_axes(graph)[0]
     found = measured(samples, thetas(samples, moving), support, base_measure)
     if found.contested and latents(graph):
         found = replace(found, is_endless=False)  # a divergence with the wrong sign may be what falls

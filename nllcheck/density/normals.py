@@ -112,5 +112,17 @@ def name_of(fit: Fit) -> Literal["kl", "reversed", "none"] | None:
         return "kl" if all(signs) else "reversed"
     if fit.left < PLAIN and pair and abs(fit.entropy) < SAME * size and abs(fit.constant + fit.square) < SAME * size:
         return "none"  # no log sigma, and yet the constant -1/2 that only a divergence has
+    if fit.left < PLAIN and abs(fit.scale) < SAME * size and _has_a_sign_turned(fit):
+        return "none"
     reads = abs(fit.square) > SAME * size or abs(fit.scale) > SAME * size
     return "none" if fit.left < PLAIN and not pair and all(signs) and reads else None
+
+
+def _has_a_sign_turned(fit: Fit) -> bool:
+    """Are the weights those of a divergence from N(0, 1), but for their signs? The constant -1/2 of one, or a prior
+    that grows outwards, tells that no other term was meant."""
+    weight = abs(fit.entropy) / 2
+    alike = all(abs(abs(v) - weight) < SAME * weight for v in (fit.square, fit.mean_square))
+    grows = fit.entropy > 0 > max(fit.square, fit.mean_square)
+    is_meant = grows or abs(abs(fit.constant) - weight) < SAME * weight
+    return alike and is_meant and len({v > 0 for v in (fit.entropy, fit.square, fit.mean_square)}) == 2

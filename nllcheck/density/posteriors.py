@@ -25,7 +25,7 @@ from nllcheck.types import Graph, Node
 
 MOST = 8
 QUANTILES = 64
-_THROUGH = ("elementwise", "view", "select", "join", "other")
+_THROUGH = ("elementwise", "clamp", "view", "select", "join", "other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,18 @@ class _Seen:
 
 
 def chains_of(graph: LossGraph) -> tuple[Chain, ...]:
-    """The ways from noise to the terms with the target. Raises UndecidedError where these cannot be told."""
+    """The ways from noise to the terms with the target; of what none of these reads, as a prior's own level, to the
+    others. Raises UndecidedError where these cannot be told."""
     tail = samples_of(graph).tail
-    terms = (origin_of(t) for t in tail.terms if tail.reads_target(t))
-    return chains(graph, tuple(k for k in terms if k is not None))
+    beside = (origin_of(t) for t in tail.terms if t.constant is None and not tail.reads_target(t))
+    return chains(graph, on_target(graph), tuple(k for k in beside if k is not None))
+
+
+def on_target(graph: LossGraph) -> tuple[int, ...]:
+    """The plain nodes of the terms with the target."""
+    tail = samples_of(graph).tail
+    found = (origin_of(t) for t in tail.terms if tail.reads_target(t))
+    return tuple(k for k in found if k is not None)
 
 
 def pushed(graph: LossGraph, chain: Chain, beside: frozenset[int] | None) -> Pushed | None:

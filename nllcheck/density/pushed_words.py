@@ -29,7 +29,13 @@ def _place(graph: Graph, found: Pushed) -> int:
     if own:
         return max(tail.beyond(tail.wholes(own, {*found.terms, *found.beside} - own)))
     wholes = tail.wholes(set(found.terms), set(found.beside))
-    return max(tail.beyond(wholes)) if _is_missing(found) else max(wholes)
+    is_beyond = _is_missing(found) or found.name == "reversed"
+    return max(tail.beyond(wholes)) if is_beyond else max(wholes)
+
+
+def sum_of(graph: Graph, term: int, others: set[int]) -> int:
+    """The last op on the way from a term to the loss that adds none of the others: what the term is a part of."""
+    return max(_Tail(graph, frozenset(_tail(graph))).wholes({term}, others))
 
 
 def _is_missing(found: Pushed) -> bool:

@@ -14,18 +14,24 @@ def by_rows(graph: Graph, noise: int, shape: tuple[int, ...], terms: dict[int, T
 
     Raises UndecidedError where a term has other rows.
     """
+    shape = _without_ones(shape)
     return {k: v if _has_rows(graph, noise, shape, k, v) else _spread(v, shape) for k, v in terms.items()}
 
 
 def _has_rows(graph: Graph, noise: int, shape: tuple[int, ...], term: int, value: Tensor) -> bool:
     """Has it numbers for each row, as what reads the noise or the data, and parameters of the noise's own shape?"""
     data = {n.index for n in graph.nodes if n.op == "input" and n.name not in graph.weights}
-    read, own = ancestors(graph, term), value.shape[1:]
+    read, own = ancestors(graph, term), _without_ones(value.shape[1:])
     if noise in read:
         return True
     if read & data and own[:1] != shape[:1]:
         raise UndecidedError("a term without target has no number for each row of what is drawn")
     return bool(read & data) or (len(own) == len(shape) and own[0] == shape[0])
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without dimensions of one number, such as a single draw has, but for the last."""
+    return (*(size for size in shape[:-1] if size != 1), *shape[-1:])
 
 
 def _spread(term: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -14,7 +14,7 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.allowance import Allowance
 from nllcheck.density.prune import live_elements, until
-from nllcheck.density.terms import Tail, Term
+from nllcheck.density.terms import Tail, Term, without_ones
 
 WIDE = torch.float64
 CACHED = 2**24  # bytes: more does not stay in a CPU's caches
@@ -176,7 +176,7 @@ def by_sample(value: torch.Tensor, shape: tuple[int, ...], repeated: bool = Fals
 
     Of two readings, one number a row or one a column (`repeated`), the first is taken unless the loss says otherwise.
     """
-    count = math.prod(shape)
+    count, value = math.prod(shape), value.reshape(_plain(tuple(value.shape), shape))
     if value.numel() % count == 0 and value.numel():
         return value.reshape(count, -1).sum(-1)
     if leads(tuple(value.shape), shape) and not repeated:
@@ -187,9 +187,16 @@ def by_sample(value: torch.Tensor, shape: tuple[int, ...], repeated: bool = Fals
     return value.sum().expand(count) / count
 
 
+def _plain(own: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A term's shape without dimensions of one number in front, and behind those of the samples."""
+    own = without_ones(own)
+    ones = next((k for k, size in enumerate(reversed(own[len(shape) :])) if size != 1), len(own[len(shape) :]))
+    return own[: len(own) - ones]
+
+
 def _is_aligned(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     """Can a term of this shape be read by sample?"""
-    count = math.prod(shape)
+    count, own = math.prod(shape), _plain(own, shape)
     whole = own[: len(shape)] == shape or (bool(own) and own[0] == count) or math.prod(own) == count
     return whole or leads(own, shape) or _spreads(own, shape)
 

@@ -24,6 +24,32 @@ WEIGHED = (
     "the loss weighs each draw of z by the density that it was drawn from, as an importance-weighted bound does: a "
     "likelihood only on average over the draws"
 )
+AVERAGED = (
+    "the loss takes the mean of log-likelihoods over classes by their probabilities, as the bound of a latent class "
+    "does: a likelihood only where the class is certain"
+)
+
+
+def averages_classes(graph: LossGraph) -> bool:
+    """Does it multiply something of the target with a softmax, and their own logarithm with the same probabilities, as
+    the entropy of a latent class is? Without that it is a mixture with its logarithm in the wrong place."""
+    nodes, data = graph.graph.nodes, depends_on(graph.graph, set(graph.graph.targets))
+    scores = {n.index: k for n in nodes if (k := _scores_of(graph.graph, n)) is not None}
+    met: dict[int, set[str]] = {}
+    for node in (n for n in nodes if n.op == "mul" and len(refs(n)) == 2):
+        for share, other in itertools.permutations(_behind(graph.graph, r) for r in refs(node)):
+            if share in scores and share not in data:
+                kinds = {"data"} if other in data else set[str]()
+                own = {"own"} if scores[share] in ancestors(graph.graph, other) else set[str]()
+                met.setdefault(scores[share], set()).update(kinds | own)
+    return any({"data", "own"} <= kinds for kinds in met.values())
+
+
+def _scores_of(graph: Graph, node: Node) -> int | None:
+    """What a node is the softmax of, be it as exp of a log-softmax: the scores alone, not what they are a part of."""
+    source = graph.nodes[_behind(graph, refs(node)[0])] if node.op == "exp" else node
+    is_softmax = source.op == ("log_softmax" if node.op == "exp" else "softmax")
+    return refs(source)[0] if is_softmax else None
 
 
 def weighs_draws(graph: LossGraph, tail: Tail) -> bool:

@@ -64,6 +64,11 @@ CASES = {
         lambda mu, raw, z: -0.5 * (1 + raw - mu**2 - half(raw)), half, "none", "sigma 0.5"),
     "mu with another weight": (
         lambda mu, raw, z: -0.5 * (1 + raw - 2 * mu**2 - torch.exp(raw)), half, "none", "sigma^2 0.5, mu^2 1"),
+    "plus mu^2": (lambda mu, raw, z: -0.5 * (1 + raw + mu**2 - torch.exp(raw)), half, "none", "mu^2 -0.5"),
+    "minus log": (lambda mu, raw, z: -0.5 * (1 - raw - mu**2 - torch.exp(raw)), half, "none", "log sigma weighs 1"),
+    "plus log p": (
+        lambda mu, raw, z: D.Normal(mu, half(raw)).log_prob(z) + D.Normal(0.0, 1.0).log_prob(z), half, "none",
+        "mu^2 -0.5"),
     "log-variance as log sigma": (closed, torch.exp, "none", "log sigma weighs -0.5"),
     "turned round": (turned_round, half, "turned", "divergence of the prior N(0.5, 2^2) from the normal posterior"),
     "a third of it, turned": (lambda *a: turned_round(*a) / 3, half, "turned", "it is 0.3333 times the divergence"),

@@ -154,6 +154,35 @@ def test_log_q_is_what_it_is(name):
     assert all(words in d.text for d in found)
 
 
+def ladder(sign):
+    """A second latent variable that no likelihood reads, drawn with what the first gives."""
+
+    def loss(mu, raw, w, decoder, y):
+        first = mu + raw.exp() * torch.randn_like(mu)
+        middle = first @ w[:WIDTH]
+        second = middle + middle.tanh().exp() * torch.randn_like(mu)
+        log_q = log_q0(first, mu, raw) + sign * log_q0(second, middle, middle.tanh())
+        return (log_q - standard(second) - standard(first - second.tanh()) + error(first, decoder, y)).mean()
+
+    return loss
+
+
+def clamped_twice(sign):
+    def loss(mu, raw, decoder, y):
+        x = mu + raw.clamp(-6.0, 6.0).exp() * torch.randn_like(mu)
+        log_q = log_q0(x, mu, raw.clamp(-6.0, 6.0)) + sign * (logsigmoid(x) + logsigmoid(-x)).sum(-1)
+        return (log_q + error(torch.sigmoid(x), decoder, y)).mean()
+
+    return loss
+
+
+@pytest.mark.parametrize(("made", "tensors"), [(ladder, {**PLAIN, "w": draw(2, N, WIDTH)}), (clamped_twice, PLAIN)])
+def test_one_sign_is_told(made, tensors):
+    right, wrong = (divergences(captured(made(sign), tensors)) for sign in ((1, -1) if made is ladder else (-1, 1)))
+    assert {d.name for d in right} == {"kl"}
+    assert any(d.name in ("reversed", "none") for d in wrong)
+
+
 def test_the_line_is_the_one_that_puts_log_q_together():
     def loss(mu, raw, w, u, decoder, y):
         z0 = mu + raw.exp() * torch.randn_like(mu)

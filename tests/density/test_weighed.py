@@ -74,9 +74,10 @@ def skip_connection(mu, log_var, eps, y):
 
 
 @pytest.mark.parametrize("loss", [importance_weighted, weighted_uniform, weighted_by_exp])
-def test_a_bound_that_weighs_its_draws_is_not_decided(loss):
+def test_a_bound_that_weighs_its_draws_is_one_on_a_likelihood(loss):
     found = answer(loss, TENSORS)
-    assert found.name == "undecided" and "importance-weighted" in found.text
+    assert found.name == "proper" and "a single one stands for all" in found.text
+    assert {d.name for d in found.divergences} <= {"kl"}
 
 
 def test_a_mean_over_draws_is_not_taken_for_such_a_bound():
@@ -123,3 +124,50 @@ def test_free_bits_are_counted():
     (found,) = divergences(captured(with_free_bits, tensors))
     assert found.name == "kl" and 0 < held < N * D
     assert f"free bits): {held} of {N * D} elements of the batch count as 0.1 nats" in found.text
+
+
+CLASSES = {"logits": torch.randn(N, K, generator=DRAW), "means": torch.randn(K, generator=DRAW), "y": TENSORS["y"]}
+
+
+def each_class(means, y):
+    return log_normal(y[:, None], means, torch.zeros(()))
+
+
+def enumerated_elbo(logits, means, y):
+    log_q = torch.log_softmax(logits, -1)
+    return (log_q.exp() * (log_q + math.log(K) - each_class(means, y))).sum(-1).mean()
+
+
+def enumerated_apart_elbo(logits, means, y):
+    log_q = torch.log_softmax(logits, -1)
+    divergence = (log_q.exp() * (log_q + math.log(K))).sum(-1)
+    return (divergence - (log_q.exp() * each_class(means, y)).sum(-1)).mean()
+
+
+def mixture_nll(logits, means, y):
+    return -torch.logsumexp(torch.log_softmax(logits, -1) + each_class(means, y), -1).mean()
+
+
+def logarithm_in_the_wrong_place_nll(logits, means, y):
+    return -(torch.softmax(logits, -1) * each_class(means, y)).sum(-1).mean()
+
+
+def of_one_output_nll(out, y):
+    """The same, scores and places being parts of one output."""
+    return logarithm_in_the_wrong_place_nll(out[:, :K], out[:, K:], y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (enumerated_elbo, "undecided"),
+        (enumerated_apart_elbo, "undecided"),
+        (mixture_nll, "proper"),
+        (logarithm_in_the_wrong_place_nll, "varies"),
+        (of_one_output_nll, "varies"),
+    ],
+)
+def test_the_bound_of_a_latent_class_is_no_alarm(loss, name):
+    out = torch.cat([CLASSES["logits"], CLASSES["means"].expand(N, K)], -1)
+    found = answer(loss, {"out": out, "y": CLASSES["y"]} if loss is of_one_output_nll else CLASSES)
+    assert found.name == name and (name != "undecided" or "latent class" in found.text), found.text
