@@ -119,7 +119,13 @@ def _counted(graph: LossGraph, steps: tuple[Step, ...]) -> Iterator[str]:
         more = f" and of {len(some) - 1} more" if len(some) > 1 else ""
         moves = max(s.moves for s in some)
         off = f"(log q is off by what moves by {moves:.3g} nats where it was tried)"
-        yield f"the log-determinant of the step to {_shown(graph, some[0].node)}{more} {_said(times)} {off}"
+        what = "logarithm of the scale" if _scales(graph.graph, some) else "log-determinant"
+        yield f"the {what} of the step to {_shown(graph, some[0].node)}{more} {_said(times)} {off}"
+
+
+def _scales(graph: Graph, steps: list[Step]) -> bool:
+    """Does each multiply what was drawn with something, and no more?"""
+    return all(graph.nodes[s.node].op == "mul" for s in steps)
 
 
 def _said(times: float) -> str:

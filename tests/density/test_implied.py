@@ -173,7 +173,7 @@ CASES = {
     "mixture": (normal(lambda m, s, z: log_q(m, s, z) - mixture().log_prob(z)), PAIR, "kl", "evaluates at the sample"),
     "mixture, wrong sign": (normal(lambda m, s, z: mixture().log_prob(z) - log_q(m, s, z)), PAIR, "reversed", "sign"),
     "mixture, no log sigma": (normal(lambda m, s, z: (-0.5 * ((z - m) / s) ** 2).sum(-1) - mixture().log_prob(z)),
-                              PAIR, "none", "lacks the logarithm"),
+                              PAIR, "none", "the logarithm of the scale of the step to s * torch.randn_like(s)"),
     "mixture, a constant left out": (normal(lambda m, s, z: log_q(m, s, z) - mixture().log_prob(z) - 9), PAIR, "kl",
                                      "a constant is left out"),
     "normal, no log sigma": (normal(lambda m, s, z: 0.5 * (m**2 + s**2 - 1).sum(-1)), PAIR, "none", "log sigma weighs"),
