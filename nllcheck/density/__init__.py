@@ -64,21 +64,30 @@ def density(
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
-    one = with_one_draw(graph)
+    one = with_one_draw(graph, memory)
 
     def asked(program: LossGraph) -> Density:
         some = one.axes(tuple(axes)) if one and program is one.graph else ways
         return _answered(program, some, support, base_measure, claims, memory, moved)
 
-    if one is not None:
-        return one.told(remarked(_with_divergences(one.graph, asked(one.graph))))
-    answer = asked(own or graph)
+    if one is not None and math.isclose((answer := asked(one.graph)).weight, 1.0):
+        return one.told(remarked(_with_divergences(one.graph, answer)))
+    answer = asked(own or graph)  # with another weight, draws are summed that should be averaged
     if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:
         answer = among(graph, answer, asked(agreed))
     return _with_divergences(graph, answer)
 
 
 def _with_divergences(graph: LossGraph, answer: Density) -> Density:
+    """What stops the check of divergences costs these alone."""
+    try:
+        return _divergences_beside(graph, answer)
+    except Exception as error:
+        raise_own(error)
+        return answer
+
+
+def _divergences_beside(graph: LossGraph, answer: Density) -> Density:
     beside = frozenset(answer.nodes) if answer.name in ("proper", "constant", "target-factor") else None
     return replace(answer, divergences=divergences(graph, beside)) if graph.graph.targets else answer
 

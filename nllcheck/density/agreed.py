@@ -44,10 +44,11 @@ def with_agreed_draws(graph: LossGraph) -> LossGraph | None:
 
 def among(graph: LossGraph, drawn: Density, agreed: Density) -> Density:
     """The answer for a loss that is no density as it is drawn, and what it is with draws that agree. A constant there
-    may be the number of draws; so may what the parameters change where draws stand behind the samples."""
+    may be the number of draws; so may what the parameters change where draws stand behind the samples. What is not
+    decided there is no fault as it is drawn."""
     if agreed.name == "proper":
         return replace(agreed, text=f"{agreed.text} {REMARK}")
-    if agreed.name in ("constant", "target-factor") or _stand_behind(graph):
+    if agreed.name in ("constant", "target-factor", "undecided", "not-samples") or _stand_behind(graph):
         return Density("undecided", UNDECIDED, claims=drawn.claims)
     return drawn
 

@@ -38,6 +38,8 @@ def samples_of(
     """
     target = _target(graph)
     moved = _edges(graph) if moved is None else moved
+    if not all(isinstance(graph.values[n], torch.Tensor) for n in moved):
+        raise UndecidedError("what would move is several results of one op")
     module = _at_home(unreduced(out_of_place(cut(graph, (*moved, target)))))
     base = tuple(_wide(graph.values[n].to(torch.get_default_device())).detach() for n in (*moved, target))
     values = _run(module, base)

@@ -49,7 +49,7 @@ def measured_on(
     drawn = drawn_in(graph)  # and no parameter
     moving = [a for a in axes if a.is_boundary and a.node not in drawn] or default_axes(graph)[0]
     found = measured(samples, thetas(samples, moving), support, base_measure)
-    if found.contested and latents(graph):
+    if found.contested and (drawn or latents(graph)):
         found = replace(found, is_endless=False)  # a divergence with the wrong sign may be what falls
     if asked is not None:
         return found
@@ -104,7 +104,10 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
 
 
 def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
-    """Rows with a single 1 may be bits that happen to exclude each other: they are if each bit's loss is normalised."""
+    """Rows with a single 1 may be bits that happen to exclude each other: they are if each bit's loss is normalised,
+    and if no probabilities are made that sum to 1 over the row."""
+    if _has_shares(graph, found.samples.target.shape[-1]):
+        return found
     moved = found.samples.moved[: found.samples.which]
     samples = samples_of(graph, allowance=found.samples.allowance, moved=moved)
     support = Support("binary", "the targets are 0 and 1, and the loss is normalised bit by bit")
@@ -115,6 +118,21 @@ def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_mea
     except UndecidedError:
         return found
     return other if verdict_of(other).name == "proper" else found
+
+
+def _has_shares(graph: LossGraph, count: int) -> bool:
+    """Does the model or the loss make rows of `count` shares, as a softmax does, by hand or not?"""
+    data = set(graph.graph.targets)
+    made = zip(graph.graph.nodes, graph.values, strict=True)
+    return any(_are_shares(v.double(), count) for n, v in made if n.index not in data and isinstance(v, torch.Tensor))
+
+
+def _are_shares(value: torch.Tensor, count: int) -> bool:
+    if value.dim() < 2 or value.shape[-1] != count or count < 2:
+        return False
+    shares = value if bool((value >= 0).all()) else value.exp()
+    mixed = bool(((shares > 0) & (shares < 1)).any())
+    return mixed and bool(((shares.sum(-1) - 1).abs() < 1e-4).all())
 
 
 def _is_none_anywhere(graph: LossGraph, found: Measured) -> bool:

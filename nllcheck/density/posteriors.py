@@ -130,14 +130,16 @@ def _behind_views(graph: Graph, index: int) -> int:
 
 
 def sources_of(graph: Graph, index: int) -> list[int]:
-    """The nodes that a parameter is a function of, element by element or by placing them: inputs and layers."""
+    """The nodes that a parameter is a function of, element by element or by placing them: inputs and layers; of an op
+    with several results, as a Cholesky factor with its status, the result that is read."""
     found, stack, seen = [], [index], set()
     while stack:
         node = graph.nodes[stack.pop()]
         if node.index in seen:
             continue
         seen.add(node.index)
-        if node.op == "input" or (row(node.op).kind not in _THROUGH and refs(node)):
+        of = graph.nodes[refs(node)[0]] if "getitem" in node.aten else node
+        if node.op == "input" or (row(of.op).kind not in _THROUGH and refs(of)):
             found.append(node.index)
         stack += [] if node.index in found else refs(node)
     return found
@@ -146,7 +148,8 @@ def sources_of(graph: Graph, index: int) -> list[int]:
 def _is_product(graph: LossGraph, made: Posterior) -> bool:
     """Is the sample really mu + L noise, with standard normal noise?"""
     assert made.sample is not None and made.noise is not None
-    if not is_normal(graph.graph.nodes[made.noise]):
+    rows, width = graph.values[made.params[1]].shape[-2:]
+    if not is_normal(graph.graph.nodes[made.noise]) or rows != width:
         return False
     z, noise = graph.values[made.sample], graph.values[made.noise]
     mean, root = made.read([graph.values[p][None] for p in made.params])

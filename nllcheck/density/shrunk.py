@@ -18,6 +18,7 @@ from nllcheck import ops
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.density.compared import compares_draws, vanishes
 from nllcheck.density.cuts import Cut, cuts_between, is_drawn, same
 from nllcheck.density.rebuilt import Rebuilt, rebuilt
 from nllcheck.density.ways import One, Way, scaled, shorter
@@ -73,6 +74,7 @@ class _Walk:
         self.runner, self.new = Runner(graph.module, WIDE), fx.Graph()
         self.made, self.back = dict[fx.Node, fx.Node](), dict[fx.Node, fx.Node]()
         self.now, self.cuts = dict[fx.Node, Any](), dict[fx.Node, Cut]()
+        self.drawn = dict(zip(graph.fx_nodes, graph.values, strict=True))
         self.sums = set[fx.Node]()  # inserted products of a sum and the number of draws
 
     def run(self) -> None:
@@ -89,8 +91,7 @@ class _Walk:
         (loss,) = (n for n in self.graph.module.graph.nodes if n.op == "output")
         if any(n in self.cuts for n in loss.all_input_nodes):
             raise ValueError("the loss has draws")
-        values = dict(zip(self.graph.fx_nodes, self.graph.values, strict=True))
-        given = {n: v for n, v in values.items() if is_drawn(n) or (n in self.starts and n.op == "placeholder")}
+        given = {n: v for n, v in self.drawn.items() if is_drawn(n) or (n in self.starts and n.op == "placeholder")}
         given = {n: self.cuts[n].one(v) if n in self.cuts else v for n, v in given.items()}
         return rebuilt(self.graph, self.new, self.back, {self.made[n]: v for n, v in given.items()})
 
@@ -115,6 +116,8 @@ class _Walk:
         self.cuts |= {} if cut is None else {node: cut}
 
     def _compute(self, node: fx.Node) -> None:
+        if compares_draws(node, self.cuts, self.old):
+            raise ValueError(f"{node} compares draws")
         for way in self._ways(node):
             try:
                 value = self._value(way)
@@ -123,6 +126,8 @@ class _Walk:
             for fitting in scaled(way, self.count):
                 own = value * fitting.times + fitting.more if fitting is not way else value
                 fits, cut = self._fitted(node, own)
+                if fits and vanishes(node, own, self.drawn[node]):
+                    raise ValueError(f"{node} is how draws differ")
                 if fits:
                     return self._place(node, fitting, own, cut)
         raise ValueError(f"{node} is not that of one draw")

@@ -24,13 +24,16 @@ from nllcheck.density.repeats import without_repeats
 from nllcheck.density.shrunk import shrunk
 from nllcheck.types import Density
 
+SHARE = 4  # of the memory: the rest is for what the ops need meanwhile
 MOST = 12  # ways to read the draws that are tried
 REMARK = "Of the several draws of one sample a single one stands for all here."
 
 
-def with_one_draw(graph: LossGraph) -> Rebuilt | None:
-    """The program with one draw where it takes several that are used alike; None where it does not."""
-    if not graph.graph.targets or not drawn_in(graph):
+def with_one_draw(graph: LossGraph, memory: int = 2**30) -> Rebuilt | None:
+    """The program with one draw where it takes several that are used alike; None where it does not, or where holding
+    its values twice in float64 takes more than a part of `memory`, in bytes."""
+    held = sum(v.numel() for v in graph.values if isinstance(v, Tensor))
+    if not graph.graph.targets or not drawn_in(graph) or 2 * 8 * held > memory // SHARE:
         return None
     found = without_repeats(graph)
     while (fewer := _fewer(found.graph if found else graph)) is not None:

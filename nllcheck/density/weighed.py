@@ -31,18 +31,34 @@ AVERAGED = (
 
 
 def averages_classes(graph: LossGraph) -> bool:
-    """Does it multiply something of the target with a softmax, and their own logarithm with the same probabilities, as
-    the entropy of a latent class is? Without that it is a mixture with its logarithm in the wrong place."""
+    """Does it multiply something of the target with a softmax, and their own logarithm with the same probabilities and
+    as much weight, as in the bound of a latent class? Else it is a mixture with its logarithm in the wrong place, be it
+    with a bonus for its entropy."""
     nodes, data = graph.graph.nodes, depends_on(graph.graph, set(graph.graph.targets))
     scores = {n.index: k for n in nodes if (k := _scores_of(graph.graph, n)) is not None}
-    met: dict[int, set[str]] = {}
+    met: dict[int, set[tuple[str, float]]] = {}
     for node in (n for n in nodes if n.op == "mul" and len(refs(n)) == 2):
         for share, other in itertools.permutations(_behind(graph.graph, r) for r in refs(node)):
             if share in scores and share not in data:
-                kinds = {"data"} if other in data else set[str]()
-                own = {"own"} if scores[share] in ancestors(graph.graph, other) else set[str]()
-                met.setdefault(scores[share], set()).update(kinds | own)
-    return any({"data", "own"} <= kinds for kinds in met.values())
+                kinds = ["data"] if other in data else []
+                kinds += ["own"] if scores[share] in ancestors(graph.graph, other) else []
+                weight = _weight(graph, node.index)
+                met.setdefault(scores[share], set()).update((kind, weight) for kind in kinds)
+    return any({("data", w), ("own", w)} <= kinds for kinds in met.values() for _, w in kinds)
+
+
+def _weight(graph: LossGraph, index: int) -> float:
+    """What the loss multiplies the elements of a node with, sign aside, as far as it only sums and weighs them."""
+    weight, size = 1.0, graph.values[index].numel()
+    while len(after := [n for n in graph.graph.nodes if index in refs(n)]) == 1:
+        node, index = after[0], after[0].index
+        plain = [abs(a) for a in node.args if isinstance(a, int | float)]
+        if node.op == "mean":
+            weight /= size / max(graph.values[index].numel(), 1)
+        elif node.op in ("mul", "div") and len(refs(node)) == 1 and plain:
+            weight *= plain[0] if node.op == "mul" else 1 / plain[0]
+        size = graph.values[index].numel()
+    return round(weight, 9)
 
 
 def _scores_of(graph: Graph, node: Node) -> int | None:

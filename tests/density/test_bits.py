@@ -62,3 +62,18 @@ def test_classes_stay_classes():
 @pytest.mark.parametrize("loss", [nll_of_logits, nll_of_bits_one_sided], ids=lambda f: f.__name__)
 def test_what_is_neither_stays_an_alarm(loss):
     assert answer(loss, TENSORS).name == "varies"
+
+
+def nll_of_shares_as_bits(x, y):
+    p = torch.softmax(x, -1)
+    return -(y * torch.log(p) + (1 - y) * torch.log1p(-p)).sum(-1).mean()
+
+
+def nll_of_shares_by_hand(x, y):
+    p = x.exp() / x.exp().sum(-1, keepdim=True)
+    return F.binary_cross_entropy(p, y)
+
+
+@pytest.mark.parametrize("loss", [nll_of_shares_as_bits, nll_of_shares_by_hand], ids=lambda f: f.__name__)
+def test_probabilities_that_exclude_each_other_are_none_of_bits(loss):
+    assert answer(loss, TENSORS).name in ("varies", "undecided")

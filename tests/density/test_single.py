@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from helpers import answer, captured
+from torch import distributions
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nllcheck.capture.interpret import Runner
@@ -192,3 +193,60 @@ def own_noise(mu, raw, decoder, y):
 @pytest.mark.parametrize("loss", [one_draw, ladder, distance, spread, own_noise])
 def test_nothing_is_taken_for_several_draws_that_is_none(loss):
     assert with_one_draw(captured(loss, BATCH)) is None
+
+
+def spread_of_draws(mu, raw, y):
+    f = mu + raw.exp() * torch.randn(4, *mu.shape)
+    v = f.var(0, unbiased=False) + 1
+    return (0.5 * (y - f.mean(0)) ** 2 / v).sum(-1).mean()
+
+
+def spread_by_hand(mu, raw, y):
+    f = mu + raw.exp() * torch.randn(4, *mu.shape)
+    v = ((f - f.mean(0)) ** 2).mean(0) + 1
+    return (0.5 * (y - f.mean(0)) ** 2 / v).sum(-1).mean()
+
+
+def best_of_draws(mu, raw, y):
+    f = mu + raw.exp() * torch.randn(4, *mu.shape)
+    return (0.5 * (y - f) ** 2 + 0.5 * math.log(2 * math.pi)).sum(-1).amin(0).mean()
+
+
+@pytest.mark.parametrize("loss", [spread_of_draws, spread_by_hand, best_of_draws], ids=lambda f: f.__name__)
+def test_draws_that_are_compared_are_not_one(loss, capfd):
+    gen = torch.Generator().manual_seed(0)
+    tensors = {name: torch.randn(10, 3, generator=gen) for name in ("mu", "raw", "y")}
+    assert with_one_draw(captured(loss, tensors)) is None
+    assert loss is best_of_draws or answer(loss, tensors).name not in ("proper", "constant")
+    assert not capfd.readouterr().err
+
+
+def elbo_of_summed_draws(mu, raw, decoder, y):
+    z = mu + raw.exp() * torch.randn(4, *mu.shape)
+    return (-likely(z, decoder, y).sum(0) + (0.5 * (mu**2 + (2 * raw).exp() - 1) - raw).sum(-1)).mean()
+
+
+def test_draws_that_are_summed_and_not_averaged_are_no_bound():
+    assert answer(elbo_of_summed_draws, BATCH).name not in ("proper", "constant")
+
+
+def full_covariance(mu, decoder):
+    return distributions.MultivariateNormal(mu, decoder @ decoder.T + torch.eye(D))
+
+
+def low_rank(mu, decoder):
+    return distributions.LowRankMultivariateNormal(mu, decoder[:, :2].expand(N, D, 2), torch.ones(N, D))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("posterior", [full_covariance, low_rank], ids=lambda f: f.__name__)
+def test_posteriors_whose_root_is_one_of_several_results_draw_no_alarm(posterior, count):
+    def elbo(mu, decoder, y):
+        q = posterior(mu, decoder)
+        z = q.rsample((count,))
+        prior = distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+        return (q.log_prob(z) - prior - likely(z, decoder, y)).mean()
+
+    found = answer(elbo, {k: v for k, v in BATCH.items() if k != "raw"})
+    assert found.name in ("proper", "constant", "undecided")
+    assert all(d.name == "kl" for d in found.divergences)
