@@ -12,7 +12,7 @@ from nllcheck.axes.boundary import Boundary, boundary
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.labels import label_of, shown
 from nllcheck.axes.masks import is_mask
-from nllcheck.axes.pieces import packed, pieces, slices
+from nllcheck.axes.pieces import alike, packed, pieces, slices
 from nllcheck.axes.raw import argument_domain
 from nllcheck.axes.selection import steering
 from nllcheck.axes.sure import sure_axes
@@ -60,9 +60,11 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
 
 def _apart(graph: View, axis: Axis) -> list[Axis]:
     """A target that packs several quantities (time and event, mean and scale), one axis for each that the loss takes:
-    what is ordinary for one of them lies far from all values of another."""
+    what is ordinary for one of them lies far from all values of another. Alike ones may all be 0 together, too."""
     own = packed(graph.graph, axis.node) if axis.role == "target" and axis.mode == "set" else ()
-    return [_piece(graph, axis, *ends) for ends in own] if 0 < len(own) <= MANY else [axis]
+    parts = [_piece(graph, axis, *ends) for ends in own] if len(own) <= MANY else []
+    same = axis.domain[0] == 0 and {part.domain for part in parts} == {axis.domain}
+    return [axis, *parts] if not parts or (same and alike([_moved(graph, part) for part in parts])) else parts
 
 
 def _piece(graph: View, whole: Axis, start: int, stop: int) -> Axis:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, permutations
 
+import torch
+
+from nllcheck.axes.masks import is_mask
 from nllcheck.graphs import refs
 from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
@@ -36,6 +39,13 @@ def packed(graph: Graph, node: int) -> tuple[tuple[int, int], ...]:
     taken = all(any(True for _ in _of(graph, n, shape[-1], len(shape) - 1)) for n in users) if len(shape) > 1 else False
     apart = all(one[1] <= other[0] for one, other in pairwise(own))
     return tuple(own) if taken and apart else ()
+
+
+def alike(values: Sequence[torch.Tensor]) -> bool:
+    """Could the pieces of a tensor, of shapes (..., width), all have one value? Not ends of intervals, of which one
+    lies beyond the other in every row, nor a mask and what it chooses."""
+    apart = any(bool((a.amax(-1) < b.amin(-1)).all()) for a, b in permutations(values, 2))
+    return len(values) > 1 and not apart and not any(is_mask(v) for v in values)
 
 
 def _of(graph: Graph, user: Node, width: int, last: int) -> Iterator[Piece]:

@@ -21,6 +21,7 @@ from nllcheck.detect.births import intervals
 from nllcheck.detect.threshold import one_by_one
 from nllcheck.eager.events import Offence, event_at, offences, refusals, state_of
 from nllcheck.eager.graph import Book
+from nllcheck.eager.pace import SECONDS, points_for, timed
 from nllcheck.eager.record import Key, Record, record
 from nllcheck.eager.refusal import placing, refusal_of, refused
 from nllcheck.errors import NllcheckError
@@ -29,10 +30,7 @@ from nllcheck.sweep.place import place
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Event, Graph, Judged, State, SweepTable
 
-POINTS = 60  # on each axis, fewer where a run is slow
-FEWEST = 16
 OF_NOTHING = "an average over no elements has no value"
-SECONDS = 20.0  # after which no further axis is begun
 _STATES: tuple[State, ...] = ("finite", "inf", "nan")
 
 
@@ -107,7 +105,7 @@ def by_hand(target: Target, batch: Batch, specs: list[Spec], seed: int, points: 
     known = {o: _event(bench, base, o, None, math.nan) for o in offences(base)}
     judged = [_on_batch(bench, base, event) for event in known.values()]
     tables, late = [], []
-    count = points or int(min(POINTS, max(FEWEST, SECONDS / 3 / max(pace * len(axes), 1e-9))))
+    count = points or points_for(len(axes), pace, lambda: timed(bench.batch))
     for axis, spec in axes:
         if time.perf_counter() - began > SECONDS and not spec:
             late.append(axis.label)

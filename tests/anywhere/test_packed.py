@@ -37,16 +37,40 @@ def read_as_a_whole_too(x, y):
     return against_a_prior(x, y) + 1e-3 * y.square().mean()
 
 
+def shares(x, y):
+    a, b = y.unbind(-1)
+    return -(a / (a + b) * x[:, 0] + b / (a + b) * x[:, 1]).mean()
+
+
+def between(x, y):
+    low, high = y.unbind(-1)
+    return ((x[:, 0] - low) ** 2 / (high - low)).mean()
+
+
+def direction(x, y):
+    e, n = y.unbind(-1)
+    return ((x[:, 0] - e / torch.sqrt(e * e + n * n)) ** 2).mean()
+
+
 def overlapping(x, y):
     return ((x - y[:, :2]) ** 2).mean() + y[:, 1].mean()
 
 
+COUNTS = torch.tensor([0.0, 2, 3, 1, 5, 0, 4, 2])
 REALS, HALF = (-math.inf, math.inf), (0.0, math.inf)
 WHOLE = {"y": (None, REALS)}
 CASES = {
     against_a_prior: (MEAN, SCALE, {"mean (y[..., 0])": ((0, 1), REALS), "scale (y[..., 1])": ((1, 2), HALF)}),
     its_scale_alone: (MEAN, SCALE, {"y[..., 1]": ((1, 2), HALF)}),
     survival: (SCALE, EVENT, {"time (y[..., 0])": ((0, 1), HALF)}),  # a mask is not swept
+    # All counts of a row can be 0, but ends of intervals are apart, and what has no end at 0 tends to another value.
+    shares: (
+        COUNTS,
+        COUNTS.flip(0),
+        {"y": (None, HALF), "a (y[..., 0])": ((0, 1), HALF), "b (y[..., 1])": ((1, 2), HALF)},
+    ),
+    between: (SCALE, SCALE + 2, {"low (y[..., 0])": ((0, 1), HALF), "high (y[..., 1])": ((1, 2), HALF)}),
+    direction: (MEAN, MEAN.flip(0), {"e (y[..., 0])": ((0, 1), REALS), "n (y[..., 1])": ((1, 2), REALS)}),
     read_as_a_whole_too: (MEAN, SCALE, WHOLE),
     overlapping: (MEAN, SCALE, WHOLE),
 }
