@@ -19,7 +19,7 @@ from torch import distributions as D
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
-from nllcheck.density.sample import Samples
+from nllcheck.density.samples.sample import Samples
 from nllcheck.target import Batch, Target
 
 N = 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,36 @@ def test_imports_go_one_way(name, path):
         parts = dotted.split(".")
         if parts[0] == "nllcheck" and len(parts) > 1 and parts[1] in RANK:
             assert RANK[parts[1]] <= RANK[name], f"{path.name} imports {dotted}"
+
+
+def test_no_module_needs_itself():
+    paths = {dotted_name(path): path for _, path in modules()}
+    TopologicalSorter({name: needed(path, set(paths)) - {name} for name, path in paths.items()}).prepare()
+
+
+@pytest.mark.parametrize("room", ["samples", "integral", "kl", "draws"])
+def test_the_rooms_of_the_density_test_share_one_only(room):
+    for path in (PACKAGE / "density" / room).glob("*.py"):
+        read = {
+            parts[2] for d in imported(path) if (parts := d.split("."))[:2] == ["nllcheck", "density"] and parts[2:]
+        }
+        assert not read & {"integral", "kl", "draws", "samples"} - {room, "samples"}, path.name
+
+
+def needed(path: Path, names: set[str]) -> set[str]:
+    """The modules whose content a file needs to be read; of a package that it takes modules from, only these."""
+    found = imported(path, top_level_only=True) & names
+    return {n for n in found if not any(m.startswith(f"{n}.") for m in found) or _takes_from(path, n, names)}
+
+
+def _takes_from(path: Path, package: str, names: set[str]) -> bool:
+    nodes = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.module == package)
+    return any(f"{package}.{alias.name}" not in names for n in nodes for alias in n.names)
+
+
+def dotted_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @pytest.mark.parametrize(("name", "path"), [m for m in modules() if m[0] in WORDS], ids=lambda v: str(v)[-20:])

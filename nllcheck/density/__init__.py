@@ -13,21 +13,21 @@ import torch
 
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
-from nllcheck.density.agreed import among, with_agreed_draws
 from nllcheck.density.allowance import UndecidedError, allowance_of
 from nllcheck.density.bend import harmless
-from nllcheck.density.chosen import without_padding
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
-from nllcheck.density.divergences import divergences
+from nllcheck.density.draws.agreed import among, with_agreed_draws
+from nllcheck.density.draws.single import remarked, with_one_draw
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
-from nllcheck.density.implied import origin_of
 from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
+from nllcheck.density.kl.divergences import divergences
+from nllcheck.density.kl.implied import origin_of
 from nllcheck.density.parts import Part, likelihood_within
-from nllcheck.density.single import remarked, with_one_draw
+from nllcheck.density.samples.chosen import without_padding
+from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import SUPPORTS, ends_of
-from nllcheck.density.terms import Term
 from nllcheck.density.verdict import Measured, verdict_of
 from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
 from nllcheck.density.words import sentence

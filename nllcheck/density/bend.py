@@ -11,7 +11,7 @@ from torch import fx
 
 from nllcheck import ops
 from nllcheck.density.allowance import UndecidedError
-from nllcheck.density.sample import Samples
+from nllcheck.density.samples.sample import Samples
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured
 

@@ -17,7 +17,7 @@ from torch import fx
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import SpentError, UndecidedError
-from nllcheck.density.sample import Samples
+from nllcheck.density.samples.sample import Samples
 from nllcheck.density.support import Support
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import ENOUGH, Measured, measured

@@ -15,9 +15,9 @@ from nllcheck.axes import default_axes, depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import Allowance, SpentError, UndecidedError
 from nllcheck.density.chain import drawn_in
-from nllcheck.density.cut import samples_of
 from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
+from nllcheck.density.samples.cut import samples_of
 from nllcheck.density.support import ROWS, Support, as_shares, is_linear_in, is_on_sphere, support_of
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of

@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from nllcheck.density.sample import Samples
-from nllcheck.density.terms import Term
+from nllcheck.density.samples.sample import Samples
+from nllcheck.density.samples.terms import Term
 from nllcheck.density.verdict import Measured, measured_once, verdict_of
 
 MOST = 4  # terms with the target that are set aside in turn; beyond, it is left at the loss as a whole

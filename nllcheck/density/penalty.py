@@ -5,8 +5,8 @@ A penalty has a lowest value; a normaliser left over from a density has none.
 
 from __future__ import annotations
 
-from nllcheck.density.sample import Samples
-from nllcheck.density.terms import Term
+from nllcheck.density.samples.sample import Samples
+from nllcheck.density.samples.terms import Term
 from nllcheck.density.theta import Theta, far_along
 
 DOUBLED = (4.0, 8.0, 16.0, 32.0)  # steps, each twice the one before

@@ -17,8 +17,8 @@ from nllcheck.axes import depends_on
 from nllcheck.axes.labels import shown
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import is_fixed
-from nllcheck.density.running import run_at
-from nllcheck.density.sample import WIDE
+from nllcheck.density.samples.running import run_at
+from nllcheck.density.samples.sample import WIDE
 from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent, row
 from nllcheck.types import Graph, Node

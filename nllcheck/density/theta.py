@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from nllcheck.axes.reach import reaches
-from nllcheck.density.sample import Samples
+from nllcheck.density.samples.sample import Samples
 from nllcheck.types import Axis
 
 STEPS = (-1.0, 1.0, -0.3, 0.3)  # of the range seen on the batch

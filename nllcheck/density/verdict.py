@@ -9,13 +9,13 @@ import torch
 
 from nllcheck.density.constancy import FEW, Constancy, as_written, constancy
 from nllcheck.density.factors import Factor, factors_for
-from nllcheck.density.line import Integrals
+from nllcheck.density.integral.line import Integrals
+from nllcheck.density.integral.total import totals
 from nllcheck.density.penalty import falls_on, without
-from nllcheck.density.sample import Samples
+from nllcheck.density.samples.sample import Samples
+from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import Support
-from nllcheck.density.terms import Term
 from nllcheck.density.theta import Theta
-from nllcheck.density.total import totals
 from nllcheck.types import Density, DensityName
 
 WIDEST = 0.06  # an error bar on log Z above this decides nothing

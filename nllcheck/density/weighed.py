@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.chain import drawn_in
-from nllcheck.density.implied import origin_of
+from nllcheck.density.kl.implied import origin_of
 from nllcheck.density.latent import noises
-from nllcheck.density.terms import Tail
+from nllcheck.density.samples.terms import Tail
 from nllcheck.graphs import ancestors, refs
 from nllcheck.ops import is_transparent
 from nllcheck.types import Graph, Node

@@ -16,8 +16,8 @@ import torch
 from nllcheck.capture import LossGraph
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.allowance import UndecidedError
-from nllcheck.density.cut import samples_of
-from nllcheck.density.sample import Samples
+from nllcheck.density.samples.cut import samples_of
+from nllcheck.density.samples.sample import Samples
 from nllcheck.density.support import ROWS
 from nllcheck.exact import certain, work_of
 from nllcheck.judge.road import ROUNDS, Road, Slope, Station, descent, road_of

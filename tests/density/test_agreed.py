@@ -11,7 +11,7 @@ from torch import nn
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
-from nllcheck.density.agreed import with_agreed_draws
+from nllcheck.density.draws.agreed import with_agreed_draws
 from nllcheck.target import Target, split_batch
 
 LOG = 0.5 * math.log(2 * math.pi)

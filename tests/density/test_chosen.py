@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
-from nllcheck.density.chosen import data_of, without_padding
+from nllcheck.density.samples.chosen import data_of, without_padding
 from nllcheck.target import Batch, Target
 
 N, T = 6, 5

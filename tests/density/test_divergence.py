@@ -8,8 +8,8 @@ from helpers import captured
 from torch import distributions as D
 
 from nllcheck.check import check_function
-from nllcheck.density.divergences import divergences
-from nllcheck.density.normals import fitted
+from nllcheck.density.kl.divergences import divergences
+from nllcheck.density.kl.normals import fitted
 
 N = 10
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nllcheck.density.peaks import peak
-from nllcheck.density.space import over_peaks
+from nllcheck.density.integral.peaks import peak
+from nllcheck.density.integral.space import over_peaks
 from nllcheck.density.verdict import WIDEST
 
 WIDE = torch.float64

@@ -10,8 +10,8 @@ from torch import distributions as D
 from torch.nn.functional import softplus
 
 from nllcheck.check import check_function
-from nllcheck.density.divergences import divergences
-from nllcheck.density.families import FAMILIES
+from nllcheck.density.kl.divergences import divergences
+from nllcheck.density.kl.families import FAMILIES
 
 N, K = 10, 2
 

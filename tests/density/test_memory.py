@@ -11,9 +11,9 @@ from torch import distributions as D
 
 from nllcheck.axes import default_axes
 from nllcheck.density.allowance import Allowance
-from nllcheck.density.cut import samples_of
-from nllcheck.density.sample import SHARE, WIDE
-from nllcheck.density.total import _shared_out
+from nllcheck.density.integral.total import _shared_out
+from nllcheck.density.samples.cut import samples_of
+from nllcheck.density.samples.sample import SHARE, WIDE
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.sweep.survey import Survey
 from nllcheck.sweep.watch import live_elements

@@ -10,7 +10,7 @@ from helpers import captured
 from torch import distributions as D
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
-from nllcheck.density.divergences import divergences
+from nllcheck.density.kl.divergences import divergences
 
 N, WIDTH = 8, 3
 
@@ -197,7 +197,7 @@ def test_the_line_is_the_one_that_puts_log_q_together():
 
 def test_the_log_determinants_are_those_of_autograd():
     """A coupling: half of the numbers scaled and moved by the other half."""
-    from nllcheck.density.jacobian import log_dets
+    from nllcheck.density.kl.jacobian import log_dets
 
     def step(eps, raw):
         kept, moved = eps.chunk(2, -1)

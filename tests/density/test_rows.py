@@ -9,8 +9,8 @@ from torch import nn
 from nllcheck import ops
 from nllcheck.capture import capture
 from nllcheck.density.allowance import UndecidedError
-from nllcheck.density.divergences import divergences
-from nllcheck.density.rows import by_rows
+from nllcheck.density.kl.divergences import divergences
+from nllcheck.density.kl.rows import by_rows
 from nllcheck.target import Target, split_batch
 
 

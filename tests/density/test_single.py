@@ -11,7 +11,7 @@ from torch import distributions
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nllcheck.capture.interpret import Runner
-from nllcheck.density.single import with_one_draw
+from nllcheck.density.draws.single import with_one_draw
 
 N, D, X = 10, 3, 4
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

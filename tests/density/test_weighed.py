@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import answer, captured
 
-from nllcheck.density.divergences import divergences
+from nllcheck.density.kl.divergences import divergences
 
 N, D, K = 12, 2, 4
 DRAW = torch.Generator().manual_seed(0)

@@ -1,0 +1,1 @@
+"""exp(-loss) integrated or summed over the targets of each sample, for many parameters at once."""
