@@ -230,6 +230,20 @@ def test_draws_that_are_summed_and_not_averaged_are_no_bound():
     assert answer(elbo_of_summed_draws, BATCH).name not in ("proper", "constant")
 
 
+def elbo_with_penalty(times):
+    def elbo(mu, raw, decoder, y):
+        z = mu + raw.exp() * torch.randn(4, *mu.shape)
+        kl = (0.5 * (mu**2 + (2 * raw).exp() - 1) - raw).sum(-1)
+        return (kl - likely(z, decoder, y)).mean() + times * (mu**2).sum(-1).mean()
+
+    return elbo
+
+
+@pytest.mark.parametrize(("times", "names"), [(0.1, []), (0.5, ["none"]), (-0.2, ["none"])])
+def test_more_of_mu_squared_is_a_penalty_unless_it_is_a_half_forgotten(times, names):
+    assert [d.name for d in answer(elbo_with_penalty(times), BATCH).divergences] == names
+
+
 def full_covariance(mu, decoder):
     return distributions.MultivariateNormal(mu, decoder @ decoder.T + torch.eye(D))
 

@@ -114,8 +114,18 @@ def name_of(fit: Fit) -> Literal["kl", "reversed", "none"] | None:
         return "none"  # no log sigma, and yet the constant -1/2 that only a divergence has
     if fit.left < PLAIN and abs(fit.scale) < SAME * size and _has_a_sign_turned(fit):
         return "none"
+    if _has_a_penalty(fit):
+        return None
     reads = abs(fit.square) > SAME * size or abs(fit.scale) > SAME * size
     return "none" if fit.left < PLAIN and not pair and all(signs) and reads else None
+
+
+def _has_a_penalty(fit: Fit) -> bool:
+    """Is it a divergence from N(0, 1) and more of mu^2, as of a penalty or of another draw's mean? Twice as much is taken
+    for the formula's 1/2 that was forgotten there."""
+    alike = abs(fit.square - fit.entropy / 2) < SAME * abs(fit.entropy) and abs(fit.scale) < SAME * abs(fit.entropy)
+    more = fit.mean_square - fit.square
+    return alike and more > SAME * abs(fit.entropy) and abs(more - fit.square) > SAME * abs(fit.entropy)
 
 
 def _has_a_sign_turned(fit: Fit) -> bool:
