@@ -121,8 +121,8 @@ def name_of(fit: Fit) -> Literal["kl", "reversed", "none"] | None:
 
 
 def _has_a_penalty(fit: Fit) -> bool:
-    """Is it a divergence from N(0, 1) and more of mu^2, as of a penalty or of another draw's mean? Twice as much is taken
-    for the formula's 1/2 that was forgotten there."""
+    """Is it a divergence from N(0, 1) and more of mu^2, as of a penalty or of another draw's mean? Twice as much is
+    taken for the formula's 1/2 that was forgotten there."""
     alike = abs(fit.square - fit.entropy / 2) < SAME * abs(fit.entropy) and abs(fit.scale) < SAME * abs(fit.entropy)
     more = fit.mean_square - fit.square
     return alike and more > SAME * abs(fit.entropy) and abs(more - fit.square) > SAME * abs(fit.entropy)
