@@ -1,7 +1,7 @@
-"""What the density test may take: memory at a time, and work in all.
+"""What the density test may take each time a program is asked: memory at a time, and work in all.
 
-Work is counted, not timed, so that an answer does not depend on the machine: an op's call is worth OP elements. On two
-cores 1e8 take 2 to 4 s.
+Work is counted, not timed, so that an answer does not depend on the machine: an op's call is worth OP elements. 1e8
+take 1 to 4 s of one core.
 """
 
 from __future__ import annotations

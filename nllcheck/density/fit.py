@@ -106,7 +106,7 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
 def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
     """Rows with a single 1 may be bits that happen to exclude each other: they are if each bit's loss is normalised,
     and if no probabilities are made that sum to 1 over the row."""
-    if _has_shares(graph, found.samples.target.shape[-1]):
+    if _has_shares(graph, found.samples.moved[found.samples.which]):
         return found
     moved = found.samples.moved[: found.samples.which]
     samples = samples_of(graph, allowance=found.samples.allowance, moved=moved)
@@ -120,16 +120,14 @@ def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_mea
     return other if verdict_of(other).name == "proper" else found
 
 
-def _has_shares(graph: LossGraph, count: int) -> bool:
-    """Does the model or the loss make rows of `count` shares, as a softmax does, by hand or not?"""
-    data = set(graph.graph.targets)
-    made = zip(graph.graph.nodes, graph.values, strict=True)
-    return any(_are_shares(v.double(), count) for n, v in made if n.index not in data and isinstance(v, torch.Tensor))
+def _has_shares(graph: LossGraph, target: int) -> bool:
+    """Does the model or the loss make shares in rows like the target's, as a softmax does, by hand or not?"""
+    data, shape = depends_on(graph.graph, {target}), graph.values[target].shape
+    made = (v for k, v in enumerate(graph.values) if k not in data and isinstance(v, torch.Tensor) and v.shape == shape)
+    return any(_are_shares(v.double()) for v in made)
 
 
-def _are_shares(value: torch.Tensor, count: int) -> bool:
-    if value.dim() < 2 or value.shape[-1] != count or count < 2:
-        return False
+def _are_shares(value: torch.Tensor) -> bool:
     shares = value if bool((value >= 0).all()) else value.exp()
     mixed = bool(((shares > 0) & (shares < 1)).any())
     return mixed and bool(((shares.sum(-1) - 1).abs() < 1e-4).all())

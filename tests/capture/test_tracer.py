@@ -76,7 +76,7 @@ def spelled(module: torch.fx.GraphModule) -> list[str]:
         value = node.meta.get("val")
         outline = (value.shape, value.stride(), value.dtype) if isinstance(value, torch.Tensor) else None
         op = str(node.target if node.op == "call_function" else "")
-        op = op.replace("aten.alias", "aten.detach")  # so make_fx spells it from torch 2.14 or 2.15 on
+        op = op.replace("aten.alias", "aten.detach")  # so make_fx spells it from torch 2.14 on
         found.append(f"{node.op} {op} {args} {outline}")
     return found
 

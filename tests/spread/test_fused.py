@@ -41,7 +41,7 @@ def odds(output, target):
 
 
 def loses_small_expm1():
-    """Does this torch compile expm1 to exp - 1? From 2.14 or 2.15 on it does not."""
+    """Does this torch compile expm1 to exp - 1? Newer ones do not."""
     return not bool(torch.compile(torch.expm1)(torch.full((16,), 1e-9)).all())
 
 
