@@ -14,6 +14,7 @@ import torch
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import UndecidedError, allowance_of
+from nllcheck.density.apart import is_apart, undecided_by_volume, with_data_apart
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
@@ -62,6 +63,10 @@ def density(
     """
     graph = without_padding(graph)
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
+    if own is None and (apart := with_data_apart(graph)) is not None:
+        stated = {"support": support, "base_measure": base_measure, "nll": nll, "memory": memory}
+        answer = density(apart.graph, apart.axes(tuple(axes)), loss_name, **stated)  # type: ignore[arg-type]
+        return apart.told(undecided_by_volume(apart, answer))
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
     one = with_one_draw(graph, memory)
@@ -94,7 +99,8 @@ def _divergences_beside(graph: LossGraph, answer: Density) -> Density:
 
 def has_question(graph: LossGraph, loss_name: str, nll: bool) -> bool:
     """Is there a target, or are there data in its place? If not, `density` says so at once."""
-    return bool(graph.graph.targets) or ((nll or says_likelihood(loss_name)) and of_inputs(graph) is not None)
+    own = (nll or says_likelihood(loss_name)) and of_inputs(graph) is not None
+    return bool(graph.graph.targets) or own or is_apart(graph)
 
 
 def _parameters(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[int, ...]]:

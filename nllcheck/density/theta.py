@@ -18,6 +18,7 @@ from nllcheck.types import Axis
 STEPS = (-1.0, 1.0, -0.3, 0.3)  # of the range seen on the batch
 FEWEST = 48  # moved samples in all, at least
 MOST_POINTS = 64
+MOST_SHARED = 6  # axes that all samples share, such as a scale of its own
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def thetas(samples: Samples, axes: Sequence[Axis]) -> Theta:
     """The settings to try."""
     usable = tuple(a for a in axes if a.mode == "set" and a.node in samples.moved[: samples.which] and _is_seen(a))
     own = [k for k, a in enumerate(usable) if _by_sample(samples, a) is not None]
-    shared = [k for k in range(len(usable)) if k not in own][:6]
+    shared = _by_turns(usable, [k for k in range(len(usable)) if k not in own])[:MOST_SHARED]
     moves = [(k, s) for s in STEPS for k in own]
+    able = torch.stack([_channel_of(samples, usable[k]) for k, _ in moves]) if moves else torch.empty(0)
     count = min(MOST_POINTS, math.ceil(max(FEWEST, len(moves)) / samples.count)) if moves else 0
     whole = [(k, s) for s in STEPS[:2] for k in shared]
     points = 1 + count + len(whole)
@@ -55,14 +57,37 @@ def thetas(samples: Samples, axes: Sequence[Axis]) -> Theta:
     axis = torch.full((points, samples.count), -1)
     value = torch.full((points, samples.count), math.nan, dtype=torch.float64)
     for p in range(count):
-        turn = (torch.arange(samples.count) + p * samples.count) % len(moves)
-        for j in turn.unique().tolist():
+        turn = _turns(able, p)
+        for j in turn[turn >= 0].unique().tolist():
             k, step = moves[j]
             _move(samples, usable, k, step, tensors, 1 + p, turn == j, axis, value)
     everyone = torch.ones(samples.count, dtype=torch.bool)
     for j, (k, step) in enumerate(whole):
         _move(samples, usable, k, step, tensors, 1 + count + j, everyone, axis, value)
     return Theta(tuple(tensors), axis, value, usable)
+
+
+def _by_turns(axes: tuple[Axis, ...], some: list[int]) -> list[int]:
+    """The first of every tensor before the second of any."""
+    before = {k: sum(axes[j].node == axes[k].node for j in some if j < k) for k in some}
+    return sorted(some, key=lambda k: (before[k], k))
+
+
+def _channel_of(samples: Samples, axis: Axis) -> torch.Tensor:
+    """(N,) which samples have elements of their own that the axis moves."""
+    base = samples.base[samples.moved.index(axis.node)]
+    return _channel(base, axis).reshape(samples.count, -1).any(-1)
+
+
+def _turns(able: torch.Tensor, point: int) -> torch.Tensor:
+    """(N,) one of the (M, N) moves for each sample, among those that are able to move it: its next at every point, and
+    another than the sample before that can be moved so; -1 where none can."""
+    number, first = able.sum(0), able.int().argmax(0)
+    alike = first == torch.arange(len(able))[:, None]
+    rank = (alike.cumsum(1) - 1).gather(0, first[None])[0]
+    nth = (rank + point * alike.sum(1)[first]) % number.clamp(min=1)
+    hit = (able.cumsum(0) == nth + 1) & able
+    return torch.where(number > 0, hit.int().argmax(0), -1)
 
 
 def far_along(samples: Samples, axes: Sequence[Axis], steps: Sequence[float]) -> Theta:

@@ -38,10 +38,12 @@ class Rebuilt:
 
 
 def rebuilt(
-    graph: LossGraph, new: fx.Graph, made: dict[fx.Node, fx.Node], given: dict[fx.Node, Tensor]
+    graph: LossGraph, new: fx.Graph, made: dict[fx.Node, fx.Node], given: dict[fx.Node, Tensor],
+    targets: tuple[int, ...] | None = None,
 ) -> Rebuilt:  # fmt: skip
     """`new` holds every placeholder of `graph`, in their order. `made`: of its nodes (not placed ones: of none) the
-    first program's; `given`: values of leaves and draws. Raises what the ops raise."""
+    first program's; `given`: values of leaves and draws; `targets`: where others than the first program's are. Raises
+    what the ops raise."""
     place = {n: i for i, n in enumerate(graph.fx_nodes)}
     new.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
     module = fx.GraphModule(graph.module, new)
@@ -51,7 +53,8 @@ def rebuilt(
     pairs = zip(graph.program.leaves, leaves, strict=True)
     program = replace(graph.program, leaves=tuple(replace(leaf, value=value) for leaf, value in pairs))
     plain = plain_graph(module, program.leaves, values)
-    plain = replace(plain, targets=graph.graph.targets, weights=graph.graph.weights, buffers=graph.graph.buffers)
+    plain = replace(plain, targets=graph.graph.targets if targets is None else targets, weights=graph.graph.weights,
+                    buffers=graph.graph.buffers)  # fmt: skip
     changed = replace(graph, graph=plain, module=module, values=values, program=program)
     return Rebuilt(changed, tuple(place[made[n]] for n in nodes))
 

@@ -1,0 +1,138 @@
+"""Data that both the model and the loss read, as a variational autoencoder's: what the loss compares with, as a target.
+
+-log p(x | z(x)) + KL is a density of the x that the decoder's output is compared with, while the encoder goes on
+reading the one that was observed (Kingma and Welling 2014, eq. 2). So the program is taken with the data twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.axes import depends_on
+from nllcheck.capture import LossGraph
+from nllcheck.capture.trace import Leaf
+from nllcheck.density.draws.rebuilt import Rebuilt, rebuilt
+from nllcheck.graphs import ancestors, refs
+from nllcheck.types import Density, Graph, Node
+
+VOLUME = (
+    "the loss adds what the model makes of the data that it is compared with, as a flow adds its log-determinant, and "
+    "the two are one only where nothing of the model reads what it predicts"
+)
+_LINEAR = ("add", "sub", "neg", "sum", "mean", "mul", "div")
+
+
+def with_data_apart(graph: LossGraph) -> Rebuilt | None:
+    """The program with a target of its own; None where the loss reads a target, or compares with no data or several."""
+    compared = _compared(graph.graph)
+    root = _root(graph.graph, set(compared))
+    return None if root is None else _divided(graph, root, compared)
+
+
+def is_apart(graph: LossGraph) -> bool:
+    """Is there data that model and loss both read, and no target?"""
+    return _root(graph.graph, set(_compared(graph.graph))) is not None
+
+
+def _root(graph: Graph, compared: set[int]) -> int | None:
+    """What stands for the target: the one value that the loss compares with, or the data that all of them are made
+    of."""
+    if len(compared) == 1:
+        return next(iter(compared))
+    made_of = {k for k in ancestors(graph, *compared) if _is_data(graph, graph.nodes[k])} if compared else set()
+    return next(iter(made_of)) if len(made_of) == 1 else None
+
+
+def undecided_by_volume(program: Rebuilt, answer: Density) -> Density:
+    """Of an answer "varies": undecided where nothing is drawn and the loss adds what the model makes of the same data.
+
+    So does a flow with its log-determinant (Rezende and Mohamed 2015, eq. 5), where the data that the model reads move
+    with those that are compared, which this test leaves where they are.
+    """
+    graph = program.graph.graph
+    if answer.name != "varies" or _draws(graph, ancestors(graph, graph.loss)) or not _adds_given(graph):
+        return answer
+    return Density("undecided", f"Not decided: {VOLUME}.", claims=answer.claims)
+
+
+def _adds_given(graph: Graph) -> bool:
+    """Is a term of the loss made of the data by the model, without the target?"""
+    compared = depends_on(graph, set(graph.targets))
+    given = depends_on(graph, {n.index for n in graph.nodes if _is_data(graph, n)})
+    terms, stack = set[int](), [graph.loss]
+    while stack:
+        node = graph.nodes[stack.pop()]
+        linear = node.op in _LINEAR or ops.is_transparent(node.op)
+        stack += refs(node) if linear else ()
+        terms |= set() if linear else {node.index}
+    return bool(terms & given - compared)
+
+
+def _compared(graph: Graph) -> dict[int, set[int]]:
+    """What is made of the data alone, as the model gets it, and read by the loss, too: with the ops that do so."""
+    reads = ancestors(graph, graph.loss)
+    if not graph.weights or reads & set(graph.targets):
+        return {}
+    alone = _of_data_alone(graph)
+    inside = ancestors(graph, *_layers(graph, alone)) & reads
+    outside = [graph.nodes[k] for k in sorted(reads - inside)]
+    pairs = [(source, n) for n in outside for source in set(refs(n)) & alone & inside]
+    in_loss = [(source, n) for source, n in pairs if n.zone == "loss"]
+    found: dict[int, set[int]] = {}
+    for source, node in in_loss or (pairs if _draws(graph, reads) else []):  # a model may return its bound
+        found.setdefault(source, set()).add(node.index)
+    return found
+
+
+def _of_data_alone(graph: Graph) -> set[int]:
+    """Nodes that are made of what the model is given, and of nothing that training or chance can change."""
+    data = {n.index for n in graph.nodes if _is_data(graph, n)}
+    drawn = {n.index for n in graph.nodes if ops.row(n.op).kind == "random"}
+    other = drawn | {n.index for n in graph.nodes if n.op == "input" and n.name in graph.weights}
+    return depends_on(graph, data) - depends_on(graph, other)
+
+
+def _draws(graph: Graph, reads: set[int]) -> bool:
+    return any(ops.row(graph.nodes[k].op).kind == "random" for k in reads)
+
+
+def _is_data(graph: Graph, node: Node) -> bool:
+    held = node.index in graph.buffers or node.index in graph.targets
+    return node.op == "input" and not held and node.name not in graph.weights
+
+
+def _layers(graph: Graph, alone: set[int]) -> list[int]:
+    """Where the data meet parameters: a layer, or a table of them that the data select from."""
+    weights = {n.index for n in graph.nodes if n.op == "input" and n.name in graph.weights}
+    trained = depends_on(graph, weights)
+    fed = depends_on(graph, alone)
+    return [n.index for n in graph.nodes if _is_layer(n) and set(refs(n)) & trained - fed and set(refs(n)) & fed]
+
+
+def _is_layer(node: Node) -> bool:
+    return ops.row(node.op).kind in ("linear", "norm") or node.op in ("embedding", "index", "gather")
+
+
+def _divided(graph: LossGraph, root: int, compared: dict[int, set[int]]) -> Rebuilt:
+    """The program with a further leaf with the value of `root`, which is the target: of it those nodes of `compared`
+    are made once more that the loss reads at the ops beside them."""
+    new, copies, target = fx.Graph(), dict[fx.Node, fx.Node](), None
+    nodes, leaves = graph.fx_nodes, graph.program.leaves
+    again: dict[fx.Node, fx.Node] = {}
+    way = ancestors(graph.graph, *compared) & depends_on(graph.graph, {root})
+    for place, old in enumerate(graph.module.graph.nodes):
+        if place == len(leaves):
+            target = again[nodes[root]] = new.placeholder("compared")
+        swapped = {nodes[k]: again[nodes[k]] for k, readers in compared.items() if place in readers}
+        copies[old] = new.node_copy(old, lambda n, swapped=swapped: swapped.get(n, copies[n]))  # type: ignore[misc]
+        if place in way and place != root:
+            again[old] = new.node_copy(old, lambda n: again.get(n, copies[n]))
+    assert target is not None  # there is a loss behind the leaves
+    value = graph.values[root]
+    leaf = Leaf(graph.graph.nodes[root].name or "data", "target", value)
+    given = replace(graph, program=replace(graph.program, leaves=(*leaves, leaf)))
+    made = {new: old for old, new in [*copies.items(), *again.items()]}
+    return rebuilt(given, new, made, {target: value}, targets=(len(leaves),))
