@@ -154,7 +154,7 @@ def test_a_wrong_sign_is_one_warning_and_a_right_term_a_remark():
     assert any(note.startswith("KL term: The terms without target are the KL") for note in right.notes)
 
 
-@pytest.mark.parametrize(("power", "name"), [(2, "kl"), (1, "none")])
+@pytest.mark.parametrize(("power", "name"), [(2, "kl"), (1, "none"), (4, "none")])
 def test_noise_may_be_an_argument(power, name):
     def loss(mu, raw, noise, y):
         z = mu + torch.exp(raw) * noise

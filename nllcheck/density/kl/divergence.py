@@ -17,7 +17,7 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.kl.implied import origin_of
-from nllcheck.density.kl.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, turned
+from nllcheck.density.kl.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, taken_for_variance, turned
 from nllcheck.density.latent import Latent
 from nllcheck.density.samples.cut import samples_of
 from nllcheck.density.samples.prune import until
@@ -56,7 +56,8 @@ def of_normal(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -
     fit = fitted(*few)
     name = name_of(fit)
     if name is None:
-        return None
+        wrong = taken_for_variance(*few)
+        return Divergence("none", _told_power(graph, latent, wrong), node) if wrong else None
     return Divergence(name, _told(graph, samples, latent, terms, fit, name, draws), node)
 
 
@@ -178,6 +179,16 @@ def _told_turned(graph: LossGraph, latent: Latent, other: Turned) -> str:
         f"{_prior(other.prior)} "
         f"from {_drawn(graph, latent)}. The bound on the likelihood takes that of the posterior from the prior; this "
         "one makes the posterior cover the prior, wherever the data are."
+    )
+
+
+def _told_power(graph: LossGraph, latent: Latent, weights: tuple[float, ...]) -> str:
+    log, fourth, square = weights
+    drawn = _drawn(graph, latent)
+    return (
+        f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
+        f"{log:.4g}, sigma^4 {fourth:.4g}, mu^2 {square:.4g}. A divergence has sigma^2 there: what is squared is a "
+        "variance already."
     )
 
 

@@ -86,6 +86,16 @@ def turned(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Turn
     return Turned(log, _shared(middles, squares)) if float(squares.median()) > 0 else None
 
 
+def taken_for_variance(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> tuple[float, ...] | None:
+    """The weights of log sigma, sigma^4 and mu^2 where they are a divergence's but for the power: a variance is squared
+    as if it were the standard deviation. None where they are not."""
+    columns = [torch.log(scale), scale**4, mean**2, mean, torch.ones_like(mean)]
+    each, left = _solved(columns, value)
+    log, fourth, square, *_ = each.median(0).values.tolist()
+    is_one = left < PLAIN and log < 0 < fourth and abs(square - fourth) < SAME * fourth
+    return (log, fourth, square) if is_one else None
+
+
 def _solved(columns: list[torch.Tensor], value: torch.Tensor) -> tuple[torch.Tensor, float]:
     """Least squares of (S, n) values, every element of mu on its own: a prior may differ from element to element. The
     (n, C) coefficients, and the median over elements of the largest residual as a share of the term's range.
