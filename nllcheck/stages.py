@@ -17,7 +17,8 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import guarded_branches
 from nllcheck.capture.rows import on_some_rows
 from nllcheck.compiled import as_compiled
-from nllcheck.density import density, has_question
+from nllcheck.density import density, has_question, target_of
+from nllcheck.density.apart import compared_with
 from nllcheck.density.words import told, untold
 from nllcheck.detect import detect, floor_of
 from nllcheck.detect.breaks import breaks
@@ -187,7 +188,7 @@ def _density(
     target: Target, part: Excerpt, axes: tuple[Axis, ...], options: Options
 ) -> tuple[Density, tuple[str, ...]]:
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
-    count, fewer = len(part.rows), rows_tested(part)
+    count, fewer = len(part.rows), rows_tested(part, compared_with(part.graph))
     asked = has_question(part.graph, target.loss_name, options.nll)
     some = on_some_rows(target, part.batch, part.graph, fewer) if asked and fewer < count else None
     answer = density(some or part.graph, tuple(a for a in axes if a.role != "hidden"), target.loss_name,
@@ -196,8 +197,8 @@ def _density(
     tested, remarks = fewer if some else count, []
     if asked and tested < part.count:
         remarks.append(f"density test: made on {tested} of the batch's {part.count:,} samples")
-    if not part.graph.graph.targets and answer.name != "undecided":
-        remarks.append("density test: the loss has no target, so it is read as a density of what the model is given")
+    if answer.name != "undecided" and (stood_for := target_of(part.graph)):
+        remarks.append(f"density test: the loss {stood_for}")
     return answer, tuple(remarks)
 
 

@@ -74,13 +74,14 @@ def pair_of(target: Target, part: Excerpt) -> Pair:
     return functools.cache(lambda: None if few else on_rows(target, part.batch, part.graph, PAIR))
 
 
-def rows_tested(part: Excerpt) -> int:
+def rows_tested(part: Excerpt, compared: int | None) -> int:
     """How many rows the density test is made on: of long rows few, since each of their numbers may be a sample; where
-    there is no target all rows ask about one density."""
+    there is no target, nor a node that is `compared` in its place, all rows ask about one density."""
     count = len(part.rows)
-    if not part.graph.graph.targets:
+    targets = part.graph.graph.targets if compared is None else (compared,)
+    if not targets:
         return min(count, ALIKE)
-    numbers = max((part.graph.values[n].numel() for n in part.graph.graph.targets), default=0)
+    numbers = max(part.graph.values[n].numel() for n in targets)
     rows = max(FEWEST, count * WIDE // numbers) if numbers > 2 * WIDE else count
     return min(rows, TESTED if count > MANY else count)
 

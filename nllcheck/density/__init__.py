@@ -14,7 +14,7 @@ import torch
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import UndecidedError, allowance_of
-from nllcheck.density.apart import is_apart, undecided_by_volume, with_data_apart
+from nllcheck.density.apart import compared_with, undecided_by_volume, with_data_apart
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
@@ -35,7 +35,7 @@ from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
-__all__ = ["check_options", "density", "has_question"]
+__all__ = ["check_options", "density", "has_question", "target_of"]
 
 
 def check_options(support: str | None, base_measure: str | None) -> None:
@@ -100,7 +100,14 @@ def _divergences_beside(graph: LossGraph, answer: Density) -> Density:
 def has_question(graph: LossGraph, loss_name: str, nll: bool) -> bool:
     """Is there a target, or are there data in its place? If not, `density` says so at once."""
     own = (nll or says_likelihood(loss_name)) and of_inputs(graph) is not None
-    return bool(graph.graph.targets) or own or is_apart(graph)
+    return bool(graph.graph.targets) or own or compared_with(graph) is not None
+
+
+def target_of(graph: LossGraph) -> str:
+    """What stands for the target of a loss that has none, in words; empty where it has one."""
+    if compared_with(graph) is not None:
+        return "reads no target, so the data that it compares with stand for one"
+    return "" if graph.graph.targets else "has no target, so it is read as a density of what the model is given"
 
 
 def _parameters(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[int, ...]]:

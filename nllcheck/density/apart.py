@@ -32,14 +32,13 @@ def with_data_apart(graph: LossGraph) -> Rebuilt | None:
     return None if root is None else _divided(graph, root, compared)
 
 
-def is_apart(graph: LossGraph) -> bool:
-    """Is there data that model and loss both read, and no target?"""
-    return _root(graph.graph, set(_compared(graph.graph))) is not None
+def compared_with(graph: LossGraph) -> int | None:
+    """The node of the data that model and loss both read, where the loss reads no target."""
+    return _root(graph.graph, set(_compared(graph.graph)))
 
 
 def _root(graph: Graph, compared: set[int]) -> int | None:
-    """What stands for the target: the one value that the loss compares with, or the data that all of them are made
-    of."""
+    """The one value that the loss compares with, or the data that all of them are made of."""
     if len(compared) == 1:
         return next(iter(compared))
     made_of = {k for k in ancestors(graph, *compared) if _is_data(graph, graph.nodes[k])} if compared else set()

@@ -1,4 +1,4 @@
-"""Losses that compare the data which their model reads: autoencoders, bounds and next steps, with a label nobody reads."""
+"""Losses that compare the data which their model reads: autoencoders, bounds, next steps; with a label nobody reads."""
 
 from __future__ import annotations
 
