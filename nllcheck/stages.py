@@ -17,7 +17,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.attempt import guarded_branches
 from nllcheck.capture.rows import on_some_rows
 from nllcheck.compiled import as_compiled
-from nllcheck.density import density, has_question, target_of
+from nllcheck.density import density, has_question
 from nllcheck.density.apart import compared_with
 from nllcheck.density.words import told, untold
 from nllcheck.detect import detect, floor_of
@@ -197,8 +197,6 @@ def _density(
     tested, remarks = fewer if some else count, []
     if asked and tested < part.count:
         remarks.append(f"density test: made on {tested} of the batch's {part.count:,} samples")
-    if answer.name != "undecided" and (stood_for := target_of(part.graph)):
-        remarks.append(f"density test: the loss {stood_for}")
     return answer, tuple(remarks)
 
 

@@ -19,7 +19,7 @@ from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
 from nllcheck.density.draws.agreed import among, with_agreed_draws
-from nllcheck.density.draws.single import remarked, with_one_draw
+from nllcheck.density.draws.single import ONE_DRAW, with_one_draw
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
 from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
@@ -35,7 +35,10 @@ from nllcheck.density.words import sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
-__all__ = ["check_options", "density", "has_question", "target_of"]
+GIVEN = "The loss has no target, so it is read as a density of what the model is given."
+COMPARED = "The loss reads no target, so the data that it compares with stand for one."
+
+__all__ = ["check_options", "density", "has_question"]
 
 
 def check_options(support: str | None, base_measure: str | None) -> None:
@@ -63,10 +66,12 @@ def density(
     """
     graph = without_padding(graph)
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
-    if own is None and (apart := with_data_apart(graph)) is not None:
+    if (apart := with_data_apart(graph)) is not None:
         stated = {"support": support, "base_measure": base_measure, "nll": nll, "memory": memory}
         answer = density(apart.graph, apart.axes(tuple(axes)), loss_name, **stated)  # type: ignore[arg-type]
-        return apart.told(undecided_by_volume(apart, answer))
+        answer = apart.told(undecided_by_volume(apart, answer))
+        if own is None or answer.name != "undecided":
+            return remarked(answer, COMPARED)
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
     one = with_one_draw(graph, memory)
@@ -76,11 +81,17 @@ def density(
         return _answered(program, some, support, base_measure, claims, memory, moved)
 
     if one is not None and math.isclose((answer := asked(one.graph)).weight, 1.0):
-        return one.told(remarked(_with_divergences(one.graph, answer)))
+        return one.told(remarked(_with_divergences(one.graph, answer), ONE_DRAW))
     answer = asked(own or graph)  # with another weight, draws are summed that should be averaged
     if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:
         answer = among(graph, answer, asked(agreed))
-    return _with_divergences(graph, answer)
+    answer = _with_divergences(graph, answer)
+    return remarked(answer, GIVEN) if own else answer
+
+
+def remarked(answer: Density, remark: str) -> Density:
+    """With a sentence more on how it was found; nothing is said of what was not."""
+    return replace(answer, text=f"{answer.text} {remark}") if answer.name != "undecided" else answer
 
 
 def _with_divergences(graph: LossGraph, answer: Density) -> Density:
@@ -101,13 +112,6 @@ def has_question(graph: LossGraph, loss_name: str, nll: bool) -> bool:
     """Is there a target, or are there data in its place? If not, `density` says so at once."""
     own = (nll or says_likelihood(loss_name)) and of_inputs(graph) is not None
     return bool(graph.graph.targets) or own or compared_with(graph) is not None
-
-
-def target_of(graph: LossGraph) -> str:
-    """What stands for the target of a loss that has none, in words; empty where it has one."""
-    if compared_with(graph) is not None:
-        return "reads no target, so the data that it compares with stand for one"
-    return "" if graph.graph.targets else "has no target, so it is read as a density of what the model is given"
 
 
 def _parameters(graph: LossGraph) -> tuple[tuple[Axis, ...], tuple[int, ...]]:

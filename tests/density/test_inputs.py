@@ -63,7 +63,7 @@ def test_a_flow_is_a_proper_likelihood_and_that_is_told():
     report = of(nll)
     assert density_rules(report) == []
     assert any("A proper likelihood: Z" in note for note in report.notes)
-    assert any("no target, so it is read as a density of what the model is given" in note for note in report.notes)
+    assert any("no target, so it is read as a density of what the model is given." in note for note in report.notes)
 
 
 def test_a_flow_with_the_wrong_sign_of_its_determinant_is_none():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, fx
@@ -22,11 +21,10 @@ from nllcheck.density.draws.cuts import Cut, is_drawn
 from nllcheck.density.draws.rebuilt import Rebuilt
 from nllcheck.density.draws.repeats import without_repeats
 from nllcheck.density.draws.shrunk import shrunk
-from nllcheck.types import Density
 
 SHARE = 4  # of the memory: the rest is for what the ops need meanwhile
 MOST = 12  # ways to read the draws that are tried
-REMARK = "Of the several draws of one sample a single one stands for all here."
+ONE_DRAW = "Of the several draws of one sample a single one stands for all here."
 
 
 def with_one_draw(graph: LossGraph, memory: int = 2**30) -> Rebuilt | None:
@@ -39,11 +37,6 @@ def with_one_draw(graph: LossGraph, memory: int = 2**30) -> Rebuilt | None:
     while (fewer := _fewer(found.graph if found else graph)) is not None:
         found = fewer.after(found) if found else fewer
     return found
-
-
-def remarked(answer: Density) -> Density:
-    """With the remark that one draw stood for all."""
-    return replace(answer, text=f"{answer.text} {REMARK}")
 
 
 def _fewer(graph: LossGraph) -> Rebuilt | None:
