@@ -38,16 +38,20 @@ class Boundary:
 
 
 def boundary(graph: Graph) -> Boundary:
-    """Walk back from the loss. A model output that is a plain view of its raw head is moved itself."""
+    """Walk back from the loss. A model output that is a plain view of its raw head is moved itself.
+
+    What the loss reads beside a model is data, wherever the batch has it: an autoencoder's input is also its target.
+    """
     heads: list[int] = []
     for node in _walk(graph, graph.loss, through_model=False):
         heads += [node] if graph.nodes[node].zone == "loss" else _heads(graph, node)
     heads = list(dict.fromkeys(heads))
     leaves = [n for n in heads if graph.nodes[n].op == "input" and n not in graph.buffers]
     outputs = tuple(_taken_apart(graph, n) for n in heads if graph.nodes[n].op != "input")
-    targets = tuple(n for n in leaves if n in graph.targets)
-    weights = tuple(n for n in leaves if n not in targets and _is_weight(graph, n))
-    inputs = tuple(n for n in leaves if n not in targets and n not in weights)
+    weights = tuple(n for n in leaves if n not in graph.targets and _is_weight(graph, n))
+    given = tuple(n for n in leaves if n not in weights)
+    targets = given if graph.weights else tuple(n for n in given if n in graph.targets)
+    inputs = tuple(n for n in given if n not in targets)
     domains = {n: value_bounds(graph, n) for n in outputs}
     return Boundary(outputs, weights, inputs, targets, domains)
 

@@ -77,22 +77,15 @@ def _finite_and_wrong(graph: LossGraph, swept: Swept, floor: float) -> list[Loca
     if not swept.joints or not math.isfinite(float(graph.loss)):
         return []
     joint, names = swept.joints[0], swept.names[0]
-    data = _data(graph.graph)
-    events = [*batch_precision(graph, joint, names, floor, data), *dead_on_batch(graph, joint, names)]
+    events = [*batch_precision(graph, joint, names, floor), *dead_on_batch(graph, joint, names)]
     found: list[Located] = [(e, 0) for e in events]
     for part in swept.parts:
         axis, cut = part.trace.axis, swept.joints[part.joint]
         if part.wide is None or axis.role == "target" or axis.mode == "toward":
             continue
-        lost = precision_events(graph, cut, part.trace, part.wide, floor)
-        found += [(e, part.joint) for e in lost if axis.node not in data or e.phase == "forward"]
-        found += [(e, part.joint) for e in dead_events(graph, cut, part.trace, part.wide) if axis.node not in data]
+        found += [(e, part.joint) for e in precision_events(graph, cut, part.trace, part.wide, floor)]
+        found += [(e, part.joint) for e in dead_events(graph, cut, part.trace, part.wide)]
     return found
-
-
-def _data(graph: Graph) -> frozenset[int]:
-    """What a model reads: nobody follows its gradient."""
-    return frozenset(boundary(graph).inputs if graph.weights else ())
 
 
 def _far_note(graph: Graph, far: dict[int, str], told: set[int]) -> list[str]:

@@ -40,22 +40,19 @@ def precision_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace, 
     return list(found.values())
 
 
-def batch_precision(
-    graph: LossGraph, joint: Joint, names: tuple[str, ...], floor: float, data: frozenset[int] = frozenset()
-) -> list[Event]:
+def batch_precision(graph: LossGraph, joint: Joint, names: tuple[str, ...], floor: float) -> list[Event]:
     """What the batch itself loses: each moved tensor scaled by factors around 1, so that no coincidence counts.
 
-    The gradient of `data` does not count. The axis tells whose slope it is; the verdict, which compares it, takes it
-    away.
+    Data are left alone. The axis tells whose slope it is; the verdict, which compares it, takes it away.
     """
     found: dict[int, Event] = {}
-    for node, base in zip(joint.moved, joint.base, strict=True):
+    for node, base, trained in zip(joint.moved, joint.base, joint.trained, strict=True):
         axis = Axis("batch", node, "output", mode="scale", observed=(1.0, 1.0))
-        if node in graph.graph.targets or not base.is_floating_point():
+        if not trained:
             continue
         kept = beside(joint, axis, 1.0, base.dtype)
         for phase, bits in _by_phase(kept):
-            if mostly(bits, floor) and (phase == "forward" or node not in data):
+            if mostly(bits, floor):
                 event = _told(graph, joint, axis, 1.0, phase, bits.numpy(), names)
                 found.setdefault(event.node, replace(event, on_batch=True)) if event else None
     return list(found.values())

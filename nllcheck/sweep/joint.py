@@ -18,6 +18,7 @@ from torch.fx._lazy_graph_module import _LazyGraphModule
 
 from nllcheck.autocast import MixedStep, mixed
 from nllcheck.axes import depends_on
+from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
@@ -94,7 +95,7 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
         found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
         return (loss, *(next(found) if t.requires_grad else torch.zeros(()) for t in tensors))
 
-    data = set(graph.graph.targets)  # nobody trains a target: its gradient does not count
+    data = {*graph.graph.targets, *boundary(graph.graph).targets}  # nobody trains data: its gradient does not count
     starts = [t.detach().clone().requires_grad_(_trains(t, i in data)) for i, t in zip(moved, base, strict=True)]
     with quiet_numerics(seed), fx_traceback.preserve_node_meta(), torch.enable_grad():
         module = traced(loss_and_gradients, *starts)
