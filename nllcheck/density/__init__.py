@@ -18,7 +18,7 @@ from nllcheck.density.apart import compared_with, undecided_by_volume, with_data
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
-from nllcheck.density.draws.agreed import among, with_agreed_draws
+from nllcheck.density.draws.agreed import among, with_agreed_draws, with_centred_draws
 from nllcheck.density.draws.single import ONE_DRAW, with_one_draw
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
@@ -76,15 +76,17 @@ def density(
     ways, moved = _parameters(own) if own else (axes, None)
     one = with_one_draw(graph, memory)
 
-    def asked(program: LossGraph) -> Density:
-        some = one.axes(tuple(axes)) if one and program is one.graph else ways
+    def asked(program: LossGraph, some: Sequence[Axis] = ways) -> Density:
         return _answered(program, some, support, base_measure, claims, memory, moved)
 
-    if one is not None and math.isclose((answer := asked(one.graph)).weight, 1.0):
+    if one is not None and math.isclose((answer := asked(one.graph, some := one.axes(tuple(axes)))).weight, 1.0):
+        if answer.name == "varies" and (agreed := with_centred_draws(one.graph)) is not None:
+            answer = among(one.graph, answer, asked(agreed, some))
         return one.told(remarked(_with_divergences(one.graph, answer), ONE_DRAW))
     answer = asked(own or graph)  # with another weight, draws are summed that should be averaged
-    if answer.name == "varies" and (agreed := with_agreed_draws(own or graph)) is not None:
-        answer = among(graph, answer, asked(agreed))
+    if answer.name == "varies":
+        agreed = with_centred_draws(own or graph) or with_agreed_draws(own or graph)
+        answer = answer if agreed is None else among(graph, answer, asked(agreed))
     answer = _with_divergences(graph, answer)
     return remarked(answer, GIVEN) if own else answer
 

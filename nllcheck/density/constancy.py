@@ -13,7 +13,7 @@ NAMED = 2e-3  # of log Z: how near to a constant other than 1 it must be to be c
 FEW = 0.02  # share of settings that may stand out before Z is said to vary
 HUGE = 60.0  # of log Z: no likelihood is off by so much; the formula overflows where the density ends
 MOST_TERMS = 8
-MOST_FIXED = 5
+MOST_FIXED = 8
 
 CONSTANTS = {
     "1": 0.0, "sqrt(2 pi)": 0.5 * math.log(2 * math.pi), "2 pi": math.log(2 * math.pi), "pi": math.log(math.pi),
@@ -45,23 +45,23 @@ def name_of(level: float, tolerance: float) -> str:
 
 
 def constancy(
-    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[float, ...], decided: torch.Tensor
-) -> Constancy:
+    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[float, ...], decided: torch.Tensor,
+    has_penalties: bool = False,
+) -> Constancy:  # fmt: skip
     """The best reading: Z = 1 before a known constant before any constant, with as few terms left out as possible.
 
     `log_z`, `error`, `decided` (P, N); `free` (P, N, J) the terms without target; `fixed` the plain numbers.
     A loss is read with all of its terms first; only if that gives no Z = 1 is a term without target taken for a
-    penalty (a KL term, a weight decay).
+    penalty (a KL term, a weight decay). `has_penalties`: some of the loss is none of a sample's in the first place.
+    Plain numbers go with what is left out: of a KL's 0.5 * (... - 1) the last.
     """
     everything = as_written(log_z, error, free, fixed, decided)
-    if everything.constant == "1" or free.shape[-1] == 0 or free.shape[-1] > MOST_TERMS:
+    if everything.constant == "1" or free.shape[-1] > MOST_TERMS:
         return everything
     found = [everything]
     for kept in itertools.product((True, False), repeat=free.shape[-1]):
-        if all(kept):
-            continue
         whole = _read(log_z, error, free, fixed, decided, kept, (True,) * len(fixed))
-        if whole.is_constant:
+        if whole.is_constant and (has_penalties or not all(kept)):
             found.append(whole)
             choices = itertools.product((True, False), repeat=len(fixed)) if len(fixed) <= MOST_FIXED else ()
             found += [_read(log_z, error, free, fixed, decided, kept, some) for some in choices]

@@ -70,7 +70,7 @@ def measured_once(
     decided = (found.error < WIDEST) & ~found.diverges & torch.isfinite(found.log_z) & samples.counted
     fixed = tuple(value for _, value in samples.fixed)
     seen = (found.log_z, found.error.clamp(max=WIDEST), free, fixed, decided)
-    reading = constancy(*seen)
+    reading = constancy(*seen, has_penalties=bool(samples.penalties))
     left = without(samples, reading.kept)
     made = Measured(samples, theta, support, found, decided, free, reading, factor)
     if not (reading.is_constant and left and falls_on(samples, theta, left)):

@@ -37,8 +37,8 @@ SIGNS = Builtin(
     "A gradient changes sign wherever a parameter passes its optimum, and from sample to sample because each sample "
     "has an optimum of its own. That is how training works. It is a fault only where the computed sign differs from "
     "the sign of the exact slope.",
-    "Where the sign is wrong, digits are lost to cancellation: rewrite the expression at the line, or compute it in "
-    "a wider type.",
+    "Where the sign is wrong, digits are lost to cancellation, or to a number too small for a float: rewrite the "
+    "expression at the line, or compute it in a wider type.",
 )
 DATA = Builtin(
     "NLL003",

@@ -48,6 +48,18 @@ def behind(model, mu, raw, y, half):
     return error(model, drawn, y[:, None], half).mean(1)
 
 
+def antithetic(model, mu, raw, y, half):
+    """Each draw with its mirror image (Hammersley and Morton 1956)."""
+    parts = [(noise, -noise) for noise in (torch.randn_like(mu), torch.randn_like(mu))]
+    return sum(error(model, mu + raw.exp() * n, y, half) for pair in parts for n in pair) / 4
+
+
+def stacked_antithetic(model, mu, raw, y, half):
+    half_of_it = torch.rand(1, *mu.shape)
+    noise = torch.special.ndtri(torch.cat([half_of_it, 1 - half_of_it]))
+    return error(model, mu + raw.exp() * noise, y, half).mean(0)
+
+
 def elbo(reconstruction, half):
     def loss(model, batch):
         x, y = batch
@@ -61,6 +73,7 @@ def elbo(reconstruction, half):
 CASES = {
     (one, 0.5): ("proper",), (one_by_one, 0.5): ("proper",), (together, 0.5): ("proper",),
     (behind, 0.5): ("proper",), (one, 1.0): ("constant",), (one_by_one, 1.0): ("constant",),
+    (antithetic, 0.5): ("proper",), (stacked_antithetic, 0.5): ("proper",),
 }  # fmt: skip
 
 
@@ -78,10 +91,17 @@ def without_scale(model, mu, raw, y, half):
     return sum((half * ((y - m[:, :3]) * torch.exp(-m[:, 3:])) ** 2).sum(-1) for m in means) / DRAWS
 
 
-def test_a_forgotten_scale_is_one_still():
+def mirrored_without_scale(model, mu, raw, y, half):
+    noise = torch.randn_like(mu)
+    means = (model.decoder(mu + raw.exp() * n) for n in (noise, -noise))
+    return sum((half * ((y - m[:, :3]) * torch.exp(-m[:, 3:])) ** 2).sum(-1) for m in means) / 2
+
+
+@pytest.mark.parametrize("reconstruction", [without_scale, mirrored_without_scale])
+def test_a_forgotten_scale_is_one_still(reconstruction):
     made = torch.Generator().manual_seed(1)
     batch = split_batch((torch.randn(6, 3, generator=made), torch.randn(6, 3, generator=made)))
-    graph = capture(Target("t", elbo(without_scale, 0.5), "elbo", Autoencoder(), (batch,), "model"), batch)
+    graph = capture(Target("t", elbo(reconstruction, 0.5), "elbo", Autoencoder(), (batch,), "model"), batch)
     assert density(graph, default_axes(graph)[0], "elbo").name == "varies"
 
 

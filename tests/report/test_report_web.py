@@ -227,3 +227,12 @@ def test_a_browser_opens_sorts_and_filters_it(browser: Browser, tmp_path: Path) 
     messages = [json.loads(entry["message"])["message"] for entry in browser.post("/se/log", type="performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert asked == [path.as_uri()]
+
+
+@pytest.mark.parametrize("level", [0.0, math.log(2.5066)])
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-6])
+def test_a_level_line_of_z_has_a_different_name_at_each_height(level, noise):
+    heights = tuple(level + noise * math.sin(3.0 * k) for k in range(16))
+    curve = replace(BENT, values=tuple(float(k) for k in range(16)), log_z=heights, error=(1e-9,) * 16)
+    names = re.findall(r'text-anchor="end"[^>]*>([^<]+)<', str(density.chart(curve)))
+    assert len(names) == len(set(names)) > 1

@@ -29,8 +29,10 @@ def test_swept_values_lie_inside_their_bounds(case):
     axes = [a for a in default_axes(graph)[0] if a.is_boundary and a.mode != "toward"]
     ranges: dict[int, tuple[float, float]] = {}
     for axis in axes:
-        wide = axis.mode == "scale" or ranges.get(axis.node) == REAL  # a factor may overflow the tensor itself
-        ranges[axis.node] = REAL if wide else (max(axis.domain[0], -LARGEST), min(axis.domain[1], LARGEST))
+        own = (max(axis.domain[0], -LARGEST), min(axis.domain[1], LARGEST))
+        low, high = ranges.get(axis.node, own)  # of other columns, which may live elsewhere
+        wide = axis.mode == "scale"  # a factor may overflow the tensor itself
+        ranges[axis.node] = REAL if wide else (min(low, own[0]), max(high, own[1]))
     known = bounds(graph, ranges)
     for node, (low, high) in sweep(graph, axes, {}, count=40).seen.items():
         written_over = graph.graph.nodes[node].aten.split(".")[1].endswith("_")  # its range holds the old value, too

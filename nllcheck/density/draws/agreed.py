@@ -15,8 +15,10 @@ from nllcheck.axes.noise import noise_of
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.density.draws.cuts import loss_with, same
 from nllcheck.types import Density
 
+CENTRES = (0.0, 0.5)  # of normal and of uniform numbers
 REMARK = "The draws of which it takes the average for a sample are made to agree for this."
 UNDECIDED = "Not decided: the loss takes the average over several draws of one sample."
 
@@ -32,6 +34,22 @@ def with_agreed_draws(graph: LossGraph) -> LossGraph | None:
         given[graph.fx_nodes[i].name] = one.to(value.dtype).expand(value.shape) if one.numel() else value
     if all(graph.values[i].numel() < 2 for i in noise_of(graph)) and len(given) < 2:
         return None
+    return _with(graph, given)
+
+
+def with_centred_draws(graph: LossGraph) -> LossGraph | None:
+    """The same loss with noise that it takes together with its mirror image (antithetic draws) put where both agree;
+    None where it takes none so, or does not run so."""
+    given: dict[str, torch.Tensor] = {}
+    for i in noise_of(graph):
+        name, value = graph.fx_nodes[i].name, graph.values[i]
+        mirrored = (c for c in CENTRES if same(loss_with(graph, {}), loss_with(graph, {name: 2 * c - value})))
+        if (centre := next(mirrored, None)) is not None:
+            given[name] = torch.full_like(value, centre)
+    return _with(graph, given) if given else None
+
+
+def _with(graph: LossGraph, given: dict[str, torch.Tensor]) -> LossGraph | None:
     runner = Runner(graph.module, given=given)
     try:
         with quiet_numerics(graph.seed), torch.no_grad():

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nllcheck.capture.interpret import is_fixed
+from nllcheck.capture import LossGraph
+from nllcheck.capture.interpret import Runner, is_fixed
+from nllcheck.capture.numerics import quiet_numerics
 
 NEAR, LITTLE = 1e-9, 1e-12  # of the same numbers in another order of float64's operations
 
@@ -69,3 +71,12 @@ def same(one: Any, other: Any) -> bool:
 def is_drawn(node: fx.Node) -> bool:
     """Is it computed of nothing, as fresh noise is?"""
     return node.op == "call_function" and is_fixed(node)
+
+
+def loss_with(graph: LossGraph, given: dict[str, Tensor]) -> Tensor:
+    """The loss in float64 with some draws given, by their nodes' names, and all others as they were."""
+    values = dict(zip(graph.fx_nodes, graph.values, strict=True))
+    own = {n.name: v for n, v in values.items() if is_drawn(n) and isinstance(v, Tensor)}
+    leaves = [v.to(torch.float64) if v.is_floating_point() else v for n, v in values.items() if n.op == "placeholder"]
+    with quiet_numerics(graph.seed), torch.no_grad():
+        return Runner(graph.module, torch.float64, given={**own, **given}).run(*leaves)  # type: ignore[no-any-return]

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from nllcheck.capture import LossGraph
-from nllcheck.capture.interpret import Runner, is_fixed
-from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.interpret import is_fixed
 from nllcheck.capture.plain import mark_of, op_of
 from nllcheck.density.chain import drawn_in
-from nllcheck.density.draws.cuts import is_drawn, same
+from nllcheck.density.draws.cuts import loss_with, same
 from nllcheck.density.draws.rebuilt import Rebuilt, rebuilt
-from nllcheck.density.samples.sample import WIDE
 
 MEETS = ("add", "stack", "cat")  # ops in which several draws come together, to be averaged
 
@@ -53,14 +50,7 @@ def _is_symmetric(graph: LossGraph, stands: dict[fx.Node, fx.Node]) -> bool:
     drawn = [*dict.fromkeys(stands.values()), *stands]
     groups = ([k for k in drawn if stands.get(k, k) is one] for one in dict.fromkeys(stands.values()))
     turned = {k.name: values[other] for g in groups for k, other in zip(g, [*g[1:], g[0]], strict=True)}
-    own = {k.name: values[k] for k in graph.fx_nodes if k.name not in turned and is_drawn(k)}
-    leaves = [values[n].to(WIDE) if values[n].is_floating_point() else values[n]
-              for n in graph.fx_nodes if n.op == "placeholder"]  # fmt: skip
-    losses = []
-    for given in ({k.name: values[k] for k in drawn}, turned):
-        with quiet_numerics(graph.seed), torch.no_grad():
-            losses.append(Runner(graph.module, WIDE, given={**own, **given}).run(*leaves))
-    return same(*losses)
+    return same(loss_with(graph, {}), loss_with(graph, turned))
 
 
 def _firsts(graph: LossGraph, stands: dict[fx.Node, fx.Node]) -> dict[fx.Node, fx.Node]:

@@ -178,9 +178,10 @@ class _Walk:
     def _place(self, node: fx.Node, way: Way, value: Any, cut: Cut | None) -> None:
         args, kwargs = fx.node.map_aggregate((way.args, way.kwargs), lambda a: self._node(a))  # type: ignore[misc]
         target = self._linear(node, way.target)
-        made = self._insert(node, target, self._folded(target, tuple(args)), dict(kwargs))
-        if way.times != 1.0:
-            made = self._insert(node, aten.mul.Tensor, (made, way.times))
+        args, times = self._outwards(target, self._folded(target, tuple(args)), way.times)
+        made = self._insert(node, target, args, dict(kwargs))
+        if times != 1.0:
+            made = self._insert(node, aten.mul.Tensor, (made, times))
             self.sums.add(made)
         if way.more:
             made = self._insert(node, aten.add.Tensor, (made, way.more))
@@ -196,6 +197,12 @@ class _Walk:
         """Of a sum over draws and samples, divided by the number of both, that of the samples is left."""
         is_mean = ops.packet(str(target)) == "div" and args[0] in self.sums and isinstance(args[1], int | float)
         return (args[0].args[0], args[1] / args[0].args[1]) if is_mean else args
+
+    def _outwards(self, target: Any, args: tuple[Any, ...], times: float) -> tuple[tuple[Any, ...], float]:
+        """A sum of what is multiplied by the number of draws is the product of a sum: a division further on may be by
+        that number, and is none by the number of anything else that is as large."""
+        is_sum = ops.packet(str(target)) in ("sum", "mean") and args[0] in self.sums
+        return ((args[0].args[0], *args[1:]), times * args[0].args[1]) if is_sum else (args, times)
 
     def _node(self, arg: Any) -> Any:
         if not isinstance(arg, One):

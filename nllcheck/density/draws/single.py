@@ -68,11 +68,13 @@ def _stacked(graph: LossGraph, node: fx.Node) -> Cut | None:
 
 
 def _cuts_of(graph: LossGraph, drawn: Tensor) -> list[Cut]:
-    """Any dimension that is not the samples' own, and the first where it is several times as long."""
+    """Any dimension that is not the samples' own, the first where it is several times as long, and at last the first
+    where there are as many draws as samples."""
     samples = {graph.values[k].shape[0] for k in graph.graph.targets if graph.values[k].dim()}
     alone = [Cut(d, size) for d, size in enumerate(drawn.shape) if size > 1 and (d or size not in samples)]
     times = [drawn.shape[0] // n for n in samples if n and drawn.dim() and not drawn.shape[0] % n]
-    return [*alone, *(Cut(0, k, whole) for k in times if k > 1 for whole in (True, False))]
+    as_many = [Cut(0, size) for size in drawn.shape[:1] if size > 1 and size in samples and drawn.dim() > 1]
+    return [*alone, *(Cut(0, k, whole) for k in times if k > 1 for whole in (True, False)), *as_many]
 
 
 def _is_free(drawn: fx.Node, cut: Cut, values: dict[fx.Node, Any]) -> bool:

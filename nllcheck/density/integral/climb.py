@@ -29,6 +29,18 @@ def climb(
     return (centre, height), _width(x[: len(offsets)], value[: len(offsets)], centre, height, unit)
 
 
+def widths_at(log_density: LogDensity, places: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+    """(K, M) how far from each place the density has fallen to a half: a peak's width where there is a peak.
+
+    `unit` (M,): a first guess, any order of magnitude. Infinite where it falls nowhere.
+    """
+    steps = torch.logspace(-7, 4, 23, dtype=places.dtype)
+    offsets = torch.cat([-steps.flip(0), steps])
+    x = places + offsets[:, None, None] * unit
+    value, height = _evaluated(log_density, x), _evaluated(log_density, places[None])[0]
+    return _width(x, value, places, height, torch.full_like(unit, math.inf))
+
+
 def _width(
     x: torch.Tensor, value: torch.Tensor, centre: torch.Tensor, height: torch.Tensor, unit: torch.Tensor
 ) -> torch.Tensor:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from nllcheck.density.integral.climb import LogDensity, climb
+from nllcheck.density.integral.climb import LogDensity, climb, widths_at
+from nllcheck.density.integral.peaks import finite
 
 # Gauss-Kronrod 7-15 (Piessens et al. 1983, QUADPACK): nodes from the end to the centre, weights of both rules.
 _NODES = (0.991455371120812639, 0.949107912342758525, 0.864864423359769073, 0.741531185599394440,
@@ -25,6 +26,8 @@ LOOKED = 40  # points a side where an infinite density is looked for
 NOTHING = 25.0  # nats below Z
 MOST_GUESSED = 0.1  # share of an integral that may be extrapolated
 GOOD = 1e-6  # relative error at which an integral is left alone
+MARKS = 48  # places of possible peaks that get panels of their own
+AWAY = (2.0, 8.0, 80.0, 800.0)  # widths of a mark, at which panels around it end
 CHUNK = 1 << 20  # numbers at which the density is asked for at a time
 
 
@@ -53,13 +56,21 @@ def integrate(log_density: LogDensity, starts: torch.Tensor, unit: torch.Tensor,
     best = tops[1].argmax(0)
     centre, scale = (t.gather(0, best[None])[0] for t in (tops[0], widths))
     line = _Line(log_density, centre, scale, tops[1].amax(0))
-    edges = _edges(line, tops[0], widths, marks, low, high)
+    blurred, around = _is_blurred(centre, scale), tops[0]
+    if marks is not None:
+        around, more = _around(log_density, marks, widths.amin(0))
+        blurred = blurred | more
+    edges = _edges(line, tops[0], widths, around, low, high)
     panels = _refined(line, edges)
     whole = _closed(panels) if is_closed else _with_tails(line, panels, low, high)
-    blurred = scale < 1e-11 * centre.abs()  # the peak is narrower than the floats around it can show
     grows = ((centre == low) | (centre == high)) & torch.isfinite(line.height) & torch.tensor(not is_closed)
     grows = grows | _rises_to_infinity(line, whole.log_z, low, high)
     return replace(whole, error=torch.where(blurred, math.inf, whole.error), diverges=whole.diverges | grows)
+
+
+def _is_blurred(place: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
+    """Is a peak narrower than the floats around it can show?"""
+    return width < 1e-11 * place.abs()
 
 
 def _rises_to_infinity(line: _Line, log_z: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -86,8 +97,7 @@ class _Line:
     def __call__(self, u: torch.Tensor) -> torch.Tensor:
         """(Q, M) -> log of the integrand, dx/du included, less the height."""
         value = self.log_density(self.centre + self.scale * torch.sinh(u))
-        value = torch.where(torch.isnan(value) | (value == math.inf), -math.inf, value)
-        return value - self.height + self.log_stretch(u)
+        return finite(value) - self.height + self.log_stretch(u)
 
     def log_stretch(self, u: torch.Tensor) -> torch.Tensor:
         """log dx/du."""
@@ -96,19 +106,30 @@ class _Line:
 
 
 def _edges(
-    line: _Line, tops: torch.Tensor, widths: torch.Tensor, marks: torch.Tensor | None, low: float, high: float
+    line: _Line, tops: torch.Tensor, widths: torch.Tensor, around: torch.Tensor, low: float, high: float
 ) -> torch.Tensor:
-    """(E, M) panel edges: a core around the main peak, the tails, the other peaks with their surroundings, and marks
-    with surroundings of the narrowest peak's width."""
+    """(E, M) panel edges: a core around the main peak, the tails, the other peaks with their surroundings, and those
+    `around` what else there may be."""
     ends = [torch.asinh((t - line.centre) / line.scale) for t in (low, high)]
     share = torch.linspace(0, 1, 7, dtype=tops.dtype)[1:, None]
     core = torch.linspace(-8, 8, 15, dtype=tops.dtype)[:, None].expand(-1, tops.shape[1])
     parts = [core, -8 + share * (ends[0] + 8), 8 + share * (ends[1] - 8)]
     parts += [torch.asinh((tops + k * widths - line.centre) / line.scale) for k in (-8, -2, 0, 2, 8)]
-    if marks is not None:
-        parts += [torch.asinh((marks + k * widths.amin(0) - line.centre) / line.scale) for k in (-8, 0, 8)]
+    parts.append(torch.asinh((around - line.centre) / line.scale))
     edges = torch.cat(parts).clamp(ends[0], ends[1])
     return edges.sort(0).values
+
+
+def _around(log_density: LogDensity, marks: torch.Tensor, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(E, M) edges around those of the marks (J, M) that may hold most, at growing distances: beside a narrow peak
+    there may stand a wide one, and a panel that begins at the one must not step over the other. And (M,): is one of
+    them blurred?"""
+    widths = widths_at(log_density, marks, unit)
+    mass = finite(log_density(marks)) + torch.log(widths)
+    best = mass.topk(min(MARKS, len(marks)), 0)
+    place, width = marks.gather(0, best.indices), widths.gather(0, best.indices)
+    edges = torch.cat([place + k * width for k in (0, *AWAY, *(-k for k in AWAY))])
+    return edges, (_is_blurred(place, width) & (best.values > best.values[0] - NOTHING)).any(0)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nllcheck.density.integral.climb import climb
+from nllcheck.density.integral.climb import LogDensity, climb, widths_at
 
 Density = Callable[[torch.Tensor], torch.Tensor]  # (Q, M, d) -> (Q, M) log density
 STEPS = 12
@@ -56,19 +56,34 @@ def peak(log_density: Density, start: torch.Tensor, low: float, high: float) -> 
     return Peaks(place, finite(log_density(place[None]))[0], _spread(curve, widths))
 
 
+def touching(log_density: Density, place: torch.Tensor) -> Peaks:
+    """The Gaussian that touches the density at `place` (M, d) itself, which may be a peak beside far higher ones."""
+    unit = torch.ones_like(place[:, 0])
+    widths = torch.stack(
+        [widths_at(_along(log_density, place, k), place[None, :, k], unit)[0] for k in range(place.shape[1])], -1
+    )
+    _, curve = _derivatives(log_density, place, widths)
+    return Peaks(place, finite(log_density(place[None]))[0], _spread(curve, widths))
+
+
+def _along(log_density: Density, place: torch.Tensor, k: int) -> LogDensity:
+    """The density on the line through `place` on which coordinate `k` moves."""
+
+    def along(x: torch.Tensor) -> torch.Tensor:
+        full = place.expand(len(x), *place.shape).clone()
+        full[..., k] = x
+        return log_density(full)
+
+    return along
+
+
 def _by_coordinate(
     log_density: Density, start: torch.Tensor, low: float, high: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     place, widths = start.clone(), torch.ones_like(start)
     unit = torch.ones_like(start[:, 0])
     for k in range(start.shape[1]):
-
-        def along(x: torch.Tensor, k: int = k) -> torch.Tensor:
-            full = place.expand(len(x), *place.shape).clone()
-            full[..., k] = x
-            return log_density(full)
-
-        (top, _), width = climb(along, place[None, :, k], unit, low, high, rounds=3)
+        (top, _), width = climb(_along(log_density, place, k), place[None, :, k], unit, low, high, rounds=3)
         place[:, k], widths[:, k] = top[0], width[0]
     return place, widths
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 import torch
 
 from nllcheck.density.allowance import UndecidedError
+from nllcheck.density.integral.centres import centres
 from nllcheck.density.integral.chart import FAR, Chart
 from nllcheck.density.integral.drawn import drawn
 from nllcheck.density.integral.integrand import LogFactor, log_density
 from nllcheck.density.integral.line import Integrals
-from nllcheck.density.integral.peaks import Density, Peaks, finite, log_volume, peak
+from nllcheck.density.integral.peaks import Density, Peaks, finite, log_volume, peak, touching
 from nllcheck.density.samples.cut import MOST_WIDE
 from nllcheck.density.samples.sample import WIDE, Samples
 from nllcheck.density.theta import Theta
@@ -25,6 +26,7 @@ SIDE = 73  # grid points an axis, odd: every other one is a grid of its own
 ROWS = 8  # of the grid at a time: of 128 integrals all of them took 71 MiB, eight take one
 REACH = 6.0  # of the grid in u: sinh(6) is 200 scales
 STARTS = 3  # from which peaks are looked for
+PARTS = 24  # peaks that points are drawn around
 ENOUGH = 0.9  # share of integrals that the grid must decide; else all are drawn
 MOST_WORK = 4e8  # target elements in all
 
@@ -41,6 +43,7 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     starts += _given(samples, theta, chart, width)
     peaks = [peak(at, s.expand(points, *seen.shape).reshape(count, -1), chart.low, chart.high)
              if s.dim() == 2 else peak(at, s.reshape(count, -1), chart.low, chart.high) for s in starts]  # fmt: skip
+    peaks += [touching(at, place) for place in _centres(samples, theta, chart)]
     found = over_peaks(at, peaks, chart.low, chart.high)
     grows = _grows(at, seen.repeat(points, 1)) if chart.name == "real" else found.diverges
     return replace(found, diverges=found.diverges | grows).shaped(points, samples.count)
@@ -67,9 +70,15 @@ def _given(samples: Samples, theta: Theta, chart: Chart, width: int) -> list[tor
     return []
 
 
+def _centres(samples: Samples, theta: Theta, chart: Chart) -> list[torch.Tensor]:
+    """(M, d) each: the centres of a mixture's components."""
+    read = centres(samples, theta, chart) if samples.event and chart.name == "real" else None
+    return [] if read is None else list(read)
+
+
 def over_peaks(at: Density, peaks: list[Peaks], low: float, high: float) -> Integrals:
     """M integrals, given peaks of each. The grid serves where one peak holds all the mass that was found."""
-    peaks = _distinct(peaks)
+    peaks = _largest(_distinct(peaks))
     mass = torch.stack([p.log_mass() for p in peaks])
     lead = mass.argmax(0)
     main = Peaks(*(_picked(torch.stack([getattr(p, f) for p in peaks]), lead) for f in ("place", "height", "spread")))
@@ -96,6 +105,16 @@ def _distinct(peaks: list[Peaks]) -> list[Peaks]:
         if not any(bool(_is_same(one, other).all()) for other in found):
             found.append(one)
     return found
+
+
+def _largest(peaks: list[Peaks]) -> list[Peaks]:
+    """The PARTS peaks of each density that seem to hold most."""
+    if len(peaks) <= PARTS:
+        return peaks
+    best = torch.stack([p.log_mass() for p in peaks]).topk(PARTS, 0).indices
+    fields = (torch.stack([getattr(p, f) for p in peaks]) for f in ("place", "height", "spread"))
+    taken = [[_picked(field, row) for row in best] for field in fields]
+    return [Peaks(*parts) for parts in zip(*taken, strict=True)]
 
 
 def _picked(stacked: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 
 from nllcheck.density.allowance import UndecidedError
+from nllcheck.density.integral.centres import SEEDS, centres, given
 from nllcheck.density.integral.chart import CHARTS, Chart, between
 from nllcheck.density.integral.count import counted
 from nllcheck.density.integral.integrand import LogFactor, log_density
@@ -21,8 +22,6 @@ from nllcheck.density.theta import Theta
 
 MOST_CLASSES = 20_000
 MOST_WORK = 3e8  # elements of targets tried in all
-SEEDS = 6  # of the numbers that a model gives for a sample: peaks are climbed from the highest of them
-GIVEN = 96  # that are tried as places of peaks at all: a mixture's components
 
 
 def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor | None = None) -> Integrals:
@@ -109,37 +108,22 @@ def _shared_out(total: int, parts: int) -> torch.Tensor:
     return edges.diff(dim=1) - 1
 
 
-def starts(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:
-    """(K, M, d) where peaks may be: the observed target, and the numbers that the model gives for the sample."""
-    points, count = len(theta.axis), samples.count
-    seen = chart.from_target(samples.rows)
-    first = seen.expand(points, count, -1).reshape(points * count, -1)
-    found = [first]
-    for tensor in theta.tensors[: samples.which]:
-        width = tensor[0].numel()
-        if tensor.dim() > 1 and width % count == 0 and (tensor.shape[1] == count or len(samples.shape) > 1):
-            rows = tensor.reshape(points * count, -1)
-            found += [rows[:, k : k + 1].expand_as(first) for k in range(min(rows.shape[1], GIVEN))]
-        elif width <= SEEDS:
-            each = tensor.reshape(points, 1, -1).expand(points, count, width).reshape(points * count, -1)
-            found += [each[:, k : k + 1].expand_as(first) for k in range(width)]
-    return torch.stack(found[: 1 + GIVEN])
-
-
 def _on_a_line(samples: Samples, theta: Theta, chart: Chart, factor: LogFactor | None) -> Integrals:
     at = log_density(samples, theta, chart, factor)
-    given = starts(samples, theta, chart)[..., 0]
-    first = _highest(at, given)
+    read = centres(samples, theta, chart)
+    all_given = given(samples, theta, chart)[..., 0]
+    places = all_given if read is None else torch.cat([all_given[:1], read[..., 0]])
+    first = _highest(at, places)
     spread = first[0].std() if chart.name == "real" and first.shape[1] > 1 else torch.tensor(1.0, dtype=WIDE)
     unit = torch.where(spread > 0, spread, 1.0).to(WIDE).expand(first.shape[1])
-    marks = given if len(given) > len(first) else None
+    marks = places if read is not None or len(places) > len(first) else None
     whole = integrate(lambda x: at(x[..., None]), first, unit, chart.low, chart.high, chart.is_closed, marks)
     return whole.shaped(len(theta.axis), samples.count)
 
 
-def _highest(at: Density, given: torch.Tensor) -> torch.Tensor:
+def _highest(at: Density, places: torch.Tensor) -> torch.Tensor:
     """(K, M) -> (1 + SEEDS, M) the observed target and the places where the density is highest: narrow peaks."""
-    if len(given) <= 1 + SEEDS:
-        return given
-    top = finite(at(given[1:, :, None])).topk(SEEDS, 0).indices
-    return torch.cat([given[:1], given[1:].gather(0, top)])
+    if len(places) <= 1 + SEEDS:
+        return places
+    top = finite(at(places[1:, :, None])).topk(SEEDS, 0).indices
+    return torch.cat([places[:1], places[1:].gather(0, top)])

@@ -21,18 +21,19 @@ def until(module: fx.GraphModule, wanted: Sequence[fx.Node]) -> fx.GraphModule:
 def live_elements(wanted: Sequence[fx.Node], moving: frozenset[fx.Node], values: Mapping[fx.Node, Any]) -> int:
     """The most elements of `moving` nodes that are held at a time on the way to `wanted`; a value goes when the last
     op that reads it has run. `values`: every node's value at one setting."""
-    needed = _needed(wanted) & moving
-    nodes = [n for n in next(iter(wanted)).graph.nodes if n in needed] if wanted else []
+    held_for = needed(wanted) & moving
+    nodes = [n for n in next(iter(wanted)).graph.nodes if n in held_for] if wanted else []
     last = {source: n for n in nodes for source in n.all_input_nodes}
     held = most = 0
     for n in nodes:
         held += _numel(values.get(n))
         most = max(most, held)
-        held -= sum(_numel(values.get(s)) for s in n.all_input_nodes if s in needed and last[s] is n)
+        held -= sum(_numel(values.get(s)) for s in n.all_input_nodes if s in held_for and last[s] is n)
     return max(1, most)
 
 
-def _needed(wanted: Sequence[fx.Node]) -> set[fx.Node]:
+def needed(wanted: Sequence[fx.Node]) -> set[fx.Node]:
+    """`wanted` and all that they are computed from."""
     found, stack = set(wanted), list(wanted)
     while stack:
         new = set(stack.pop().all_input_nodes) - found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -113,7 +114,7 @@ class Samples:
         queries, points = target.shape[:2]
         full = target.reshape(queries, points, *self.base[self.which].shape)
         rows = self.at_once(points)
-        _, short, elements = self._by_target
+        _, short, elements = self.by_target
         self.allowance.spend(len(short.graph.nodes), queries * points * elements)
         with torch.no_grad(), plain_kernels():
             parts = [self._dependent(full[k : k + rows], theta) for k in range(0, queries, rows)]
@@ -121,7 +122,7 @@ class Samples:
 
     def at_once(self, points: int) -> int:
         """How many targets of each sample are tried at a time, at so many settings."""
-        return max(1, min(CACHED, self.allowance.memory // SHARE) // (WIDE.itemsize * points * self._by_target[2]))
+        return max(1, min(CACHED, self.allowance.memory // SHARE) // (WIDE.itemsize * points * self.by_target[2]))
 
     def free_terms(self, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """(P, N, J) the `free` terms of each sample."""
@@ -131,28 +132,31 @@ class Samples:
             return torch.func.vmap(lambda *t: torch.stack(self._terms(t, self.free), -1))(*theta)
 
     @cached_property
-    def _by_target(self) -> tuple[tuple[Term, ...], fx.GraphModule, int]:
+    def by_target(self) -> tuple[tuple[Term, ...], fx.GraphModule, int]:
         """The terms that read the target, the module as far as they need it, and what it holds for one target."""
         wanted = tuple(t for t in self.tail.terms if self.tail.reads_target(t))
         nodes = [t.node for t in wanted]
         return wanted, until(self.module, nodes), live_elements(nodes, self.tail.on_target, self.values)
 
     def _dependent(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        wanted, short, _ = self._by_target
+        wanted, short, _ = self.by_target
 
         def at(y: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
             values = Runner(short, WIDE, keep=False).run(*rest[: self.which], y, *rest[self.which + 1 :])
             return sum(self._by_sample(t, v) for t, v in zip(wanted, values, strict=True))  # type: ignore[return-value]
 
+        return self.over_targets(at, target, theta)  # type: ignore[no-any-return]
+
+    def over_targets(self, at: Callable[..., Any], target: torch.Tensor, theta: tuple[torch.Tensor, ...]) -> Any:
+        """`at(target, *theta)` of one setting, for all targets (Q, P, ...) of all settings: (Q, P, ...) each."""
         fixed = tuple(None for _ in theta)
-        if self._has_layers:  # each setting by itself: batched weights would be copied for every target
+        if self.has_layers:  # each setting by itself: batched weights would be copied for every target
             over = torch.func.vmap(at, in_dims=(0, *fixed))
             return torch.stack([over(target[:, p], *(t[p] for t in theta)) for p in range(target.shape[1])], 1)
-        over_queries = torch.func.vmap(torch.func.vmap(at), in_dims=(0, *fixed))
-        return over_queries(target, *theta)  # type: ignore[no-any-return]
+        return torch.func.vmap(torch.func.vmap(at), in_dims=(0, *fixed))(target, *theta)
 
     @cached_property
-    def _has_layers(self) -> bool:
+    def has_layers(self) -> bool:
         """Are there many numbers beside the target that all samples share, as a network's parameters are?"""
         shared = [b for b in self.base[: self.which] if b.shape[: len(self.shape)] != self.shape]
         return sum(b.numel() for b in shared) > LAYERS

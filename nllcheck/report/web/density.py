@@ -18,6 +18,7 @@ from nllcheck.types import ZCurve
 
 TOP, BOTTOM = 22, 150
 DECADES = 2.0  # spread of Z in decades from which its logarithm is drawn
+FLAT = 0.005  # of Z on both sides of 1 is shown at least: what only rounding moves is a level line
 NEAR = 0.1  # decades from 1 within which that is drawn as it is
 COLOUR = "#8a5cc7"
 COLUMNS = ("value", "Z", "error bar of log Z")
@@ -30,7 +31,8 @@ def chart(curve: ZCurve) -> Safe | None:
         return None
     height, name, unit = _heights([z for _, z, _ in settings])
     ends = [height(z + side * e) for _, z, e in settings for side in (-1, 1)]
-    up = replace(fitted([*ends, height(0.0)], BOTTOM, TOP), unit=unit)
+    least = [] if unit else [1 - FLAT, 1 + FLAT]
+    up = replace(fitted([*ends, height(0.0), *least], BOTTOM, TOP), unit=unit)
     across = fitted(curve.values, LEFT, WIDTH - RIGHT)
     level = up(height(0.0))
     one = line(LEFT, level, WIDTH - RIGHT, level, stroke="currentColor", stroke_dasharray="5 3")
