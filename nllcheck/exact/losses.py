@@ -42,7 +42,10 @@ def _log_from(p: Ball) -> Ball:
     floor = arb(-100)
 
     def value(a: arb) -> arb:
-        return floor if a.is_zero() or not decided(bool(a.log() > floor), bool(a.log() <= floor)) else a.log()
+        if a.is_zero():
+            return floor
+        log = a.log()
+        return log if decided(bool(log > floor), bool(log <= floor)) else floor
 
     return unary(p, value, lambda a, y: 1 / a)
 

@@ -30,7 +30,8 @@ def falls(graph: LossGraph, joint: Joint, wide: Trace, loss: float, answer: Dens
 
     `wide` is the axis' sweep in float64, `loss` the batch's. Bounded domains have no such end.
     """
-    if wide.axis.role == "input" and graph.program.model is not None:
+    given = wide.axis.role == "target" and wide.axis.node not in graph.graph.targets
+    if given and graph.program.model is not None:
         return []  # data: nobody trains it
     found = []
     for way in (1.0, -1.0):
