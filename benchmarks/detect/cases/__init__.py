@@ -13,6 +13,7 @@ from benchmarks.detect.cases import (
     categorical,
     counting,
     draws,
+    fourth_losses,
     fresh_defects,
     fresh_density,
     fresh_layers,
@@ -161,5 +162,6 @@ FAMILIES = (
     strange_sound,
     third_losses,
     third_sound,
+    fourth_losses,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
