@@ -41,7 +41,7 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
         return False
     if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
-    if _is_held(graph) or _is_partial(graph) or _is_modulated(graph):
+    if _is_held(graph) or _is_partial(graph) or _is_modulated(graph) or _is_of_events(graph):
         return False
     said = {m.group(2).lower() for n in (*names, *inner) for m in _YES.finditer(n)}
     if _is_of_posterior(graph):
@@ -124,7 +124,27 @@ def _is_partial(graph: Graph) -> bool:
     return bool(met) and all(n.op == "mul" and set(refs(n)) & running for n in met)
 
 
+def _is_of_events(graph: Graph) -> bool:
+    """Does the target only say which rows end in an event, each with the logarithm of its hazard, against terms that
+    are not computed from that hazard? So a likelihood of times is written, log f = d log h - H, whose integral runs
+    over the times, and they are no target. A Poisson loss takes away the very rate that its logarithm is of."""
+    data, moved = depends_on(graph, set(graph.targets)), depends_on(graph, set(_moving(graph)))
+    said = {r for r in data - moved if _unscaled(graph, r) in graph.targets}
+    met = [n for n in graph.nodes if set(refs(n)) & data - moved and set(refs(n)) & moved]
+    logs = [graph.nodes[_unscaled(graph, r)] for n in met for r in refs(n) if r in moved]
+    if not met or any(n.op != "mul" or not set(refs(n)) & said for n in met) or any(n.op != "log" for n in logs):
+        return False
+    hazards = {_unfloored(graph, refs(n)[0]) for n in logs}
+    if any(graph.nodes[h].op in ("sigmoid", "softmax") for h in hazards):  # a probability is no hazard
+        return False
+    told = depends_on(graph, {n.index for n in met})
+    sums = [n for n in graph.nodes if n.op in ("add", "sub") and set(refs(n)) & told]
+    rest = [r for n in sums for r in refs(n) if r in moved - data]
+    return bool(rest) and not hazards & ancestors(graph, *rest)
+
+
 _SCALED = ("mul", "div", "neg", "view", "select")
+_FLOORED = ("clamp", "add", "view")
 
 
 def _is_score(graph: Graph) -> bool:
@@ -146,6 +166,13 @@ def _unscaled(graph: Graph, index: int) -> int:
     """The node that a value is a multiple of."""
     *_, last = _scalings(graph, index)
     return last
+
+
+def _unfloored(graph: Graph, index: int) -> int:
+    """The node that a value is, but for a floor under it."""
+    while (node := graph.nodes[index]).op in _FLOORED and len(refs(node)) == 1:
+        index = refs(node)[0]
+    return index
 
 
 def _scalings(graph: Graph, index: int) -> Iterator[int]:

@@ -17,7 +17,8 @@ from nllcheck.density.allowance import Allowance, SpentError, UndecidedError
 from nllcheck.density.chain import drawn_in
 from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
-from nllcheck.density.samples.cut import samples_of
+from nllcheck.density.samples.cut import MOST_WIDE, samples_of
+from nllcheck.density.samples.terms import without_ones
 from nllcheck.density.support import ROWS, Support, as_shares, is_linear_in, is_on_sphere, support_of
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
@@ -61,6 +62,8 @@ def measured_on(
         return between
     if found.support.name == "one-hot" and verdict_of(found).name == "varies":
         found = _as_bits(graph, found, moving, base_measure)
+    if _shares_a_row(found) and verdict_of(found).name == "varies":
+        found = _over_rows(graph, found, moving, base_measure)
     if is_on_sphere(graph.values[target]):
         found = _on_sphere(graph, found, moving, base_measure)
     if found.support.name == "count" and verdict_of(found).name == "varies" and not _is_none_anywhere(graph, found):
@@ -89,6 +92,26 @@ def _point_mass(graph: LossGraph, found: Measured) -> float:
 def _is_whole(found: Measured) -> bool:
     """Is Z = 1 with every term of the loss?"""
     return found.reading.constant == "1" and not found.contested and all(found.reading.kept)
+
+
+def _shares_a_row(found: Measured) -> bool:
+    """Is a term of the model's one number for a whole row of targets, as log(s1 * s2) of two scales?"""
+    shape = found.samples.shape
+    rows = [without_ones(tuple(found.samples.shares[t].shape)) for t in found.samples.free]
+    return len(shape) > 1 and shape[-1] <= MOST_WIDE and shape[:-1] in rows
+
+
+def _over_rows(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
+    """What belongs to a row cannot be divided among its numbers: then a sample is the row."""
+    moved = found.samples.moved[: found.samples.which]
+    samples = samples_of(graph, by_rows=True, allowance=found.samples.allowance, moved=moved)
+    try:
+        other = measured(samples, thetas(samples, moving), found.support, base_measure)
+    except SpentError:
+        raise
+    except UndecidedError:
+        return found
+    return found if verdict_of(other).name == "undecided" else other
 
 
 def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:

@@ -38,7 +38,7 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     axis = batch_axis(joint)
     share = _zero_share(joint)
     weights = frozenset(i for i in joint.moved if graph.graph.nodes[i].name in graph.graph.weights)
-    held = stuck(joint, axis, 1.0, "all" if share == 1 else "some", weights) if share else []
+    held = stuck(joint, axis, 1.0, "all" if share == 1 else "some", weights)
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())
     return [

@@ -61,7 +61,6 @@ def stuck(
         found = _gradients(loss, [*free, *inner])
         zero = [g == 0 for g in found[: len(free)]]
         owned = [i in weights for i, trained in zip(joint.moved, joint.trained, strict=True) if trained]
-        idle = [z.all().expand_as(z) if own else _samples(z) for z, own in zip(zero, owned, strict=True)]
         held = [_held_elements(runner, n, b, g) for (n, b), g in zip(gates, found[len(free) :], strict=True)]
         caught = [(n, h) for (n, _), h in zip(gates, held, strict=True) if h is not None]
         if dead != "some":
@@ -69,8 +68,39 @@ def stuck(
         return [
             _stuck(runner, n, h)
             for n, h in caught
-            if _feeds_dead(runner.env[n.args[0]], h, free, idle if _is_relu(n) and _has_features(h) else zero)
+            if _is_whole(n, h) or _feeds_dead(runner.env[n.args[0]], h, free, _asked(runner, n, h, zero, owned))
         ]
+
+
+def _asked(
+    runner: Runner, gate: fx.Node, held: torch.Tensor, zero: list[torch.Tensor], owned: list[bool]
+) -> list[torch.Tensor]:
+    """What must be without a gradient for a gate to be stuck: any element; of a relu's features whole weights and
+    whole rows; of a hidden layer's units whole weights, since other rows train them."""
+    if not (_is_relu(gate) and _has_features(held)):
+        return zero
+    rests = torch.zeros_like if _is_hidden(runner, gate) else _samples
+    return [z.all().expand_as(z) if own else rests(z) for z, own in zip(zero, owned, strict=True)]
+
+
+def _is_hidden(runner: Runner, gate: fx.Node) -> bool:
+    """Does what comes out of the gate go on into a layer whose weights move?"""
+    after = {gate}
+    for node in gate.graph.nodes:
+        read = [n for n in node.all_input_nodes if n not in after]
+        if len(read) == len(node.all_input_nodes):
+            continue
+        if ops.row(ops.rule_name(str(node.target))).kind == "linear" and any(
+            _has_gradient(runner.env[n]) for n in read
+        ):
+            return True
+        after.add(node)
+    return False
+
+
+def _is_whole(gate: fx.Node, held: torch.Tensor) -> bool:
+    """A clamp that holds all of several values: whatever else has a gradient, what is behind this one has none."""
+    return "clamp" in ops.packet(str(gate.target)) and held.numel() > 1 and bool(held.all())
 
 
 def _depends(joint: Joint, axis: Axis, gate: fx.Node) -> bool:

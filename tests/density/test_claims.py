@@ -52,17 +52,33 @@ def running_rate_nll(risk, y):
     return (2 * rate - y * torch.log(rate)).mean()
 
 
+def log_likelihood_of_times(risk, y):
+    hazard, survived = F.softplus(risk[:, 0]), F.softplus(risk[:, 1])
+    return (survived - y * torch.log(hazard.clamp(min=1e-8))).mean()
+
+
+def half_a_log_likelihood(risk, y):
+    return (F.softplus(risk[:, 1]) - y * torch.log(torch.sigmoid(risk[:, 0]) + 1e-8)).mean()
+
+
+def faulty_log_likelihood_of_counts(risk, y):
+    rate = F.softplus(risk[:, 0])
+    return (2 * rate + F.softplus(risk[:, 1]) - y * torch.log(rate + 1e-8)).mean()
+
+
 WIDE = torch.randn(6, 3, generator=torch.Generator().manual_seed(4))
 
 
 @pytest.mark.parametrize(
     ("fn", "moved", "count"),
     [(em_nll, WIDE, 0), (soft_min_nll, WIDE, 1), (partial_likelihood, WIDE[:, 0], 0),
-     (one_sided_likelihood, WIDE[:, 0], 1), (running_rate_nll, WIDE[:, 0], 1)],
+     (one_sided_likelihood, WIDE[:, 0], 1), (running_rate_nll, WIDE[:, 0], 1),
+     (log_likelihood_of_times, WIDE, 0), (half_a_log_likelihood, WIDE, 1), (faulty_log_likelihood_of_counts, WIDE, 1)],
     ids=lambda v: getattr(v, "__name__", None),
 )  # fmt: skip
 def test_what_is_no_likelihood_by_design_claims_none(fn, moved, count):
-    """A weight whose gradient is held back (EM), and a target that only says who counts against those at risk (Cox)."""
+    """A weight whose gradient is held back (EM), and a target that only says who counts against those at risk (Cox), or
+    whose time ends in an event."""
     tensors = {"mu" if "mu" in fn.__code__.co_varnames else "risk": moved}
     observed = torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0, 1.0]) if "risk" in tensors else 0.5 * WIDE[:, 1]
     report = check_function(fn, {**tensors, "y": observed}, target="y", points=40)

@@ -163,6 +163,36 @@ def test_units_that_rest_on_a_batch_are_what_a_layer_is_for_and_a_layer_that_res
     assert [f.op for f in dead] == ["relu"] * rests
 
 
+class Sampled(torch.nn.Module):
+    """Layers of drawn weights, as a Bayesian network's, so that what moves is the weights and, as data, the input."""
+
+    def __init__(self, top: float):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.outer = (torch.nn.Parameter(0.3 * torch.randn(*size)) for size in ((3, 5), (2, 3)))
+        self.raw, self.top = torch.nn.Parameter(torch.full((3, 5), -4.0)), top
+
+    def drawn(self, x):
+        noise, spread = torch.randn(3, 5), torch.nn.functional.softplus(self.raw)
+        density = torch.exp(-(noise**2) / 2) / (2.5066 * spread)
+        log_q = torch.log(torch.clamp(density, 1e-10, self.top)).sum()
+        hidden = torch.relu(torch.nn.functional.linear(x, self.inner + spread * noise) - 0.6)
+        return torch.nn.functional.linear(hidden, self.outer + 0.02 * torch.randn(2, 3)), log_q + self.raw.mean()
+
+
+def cost_of_sampled(model, batch):
+    out, log_q = model.drawn(batch[0])
+    return ((out - batch[1]) ** 2).sum() + 0.1 * log_q
+
+
+@pytest.mark.parametrize(("top", "stuck"), [(1e6, []), (1.0, [("clamp", "15 of 15")])])
+def test_rows_at_rest_in_a_hidden_layer_are_none_and_a_clamp_that_holds_everything_is_one(top, stuck):
+    batch = (torch.randn(12, 5, generator=torch.Generator().manual_seed(1)), torch.ones(12, 2))
+    report = nllcheck.check(cost_of_sampled, model=Sampled(top), batch=batch, effort="quick")
+    dead = [f for f in report.findings if f.on_batch and f.kind == "dead-gradient" and f.severity != "note"]
+    assert [(f.op, f.message[:8]) for f in dead] == stuck
+
+
 def test_a_gradient_that_dies_in_one_column_is_laid_to_its_gate():
     draw = torch.Generator().manual_seed(0)
     y, x = torch.rand(4, 2, 4, generator=draw) * 2 - 1, torch.randn(4, 2, 4, generator=draw)

@@ -14,6 +14,7 @@ from benchmarks.detect.cases import (
     compared,
     counting,
     draws,
+    fourth_losses,
     fresh_defects,
     fresh_density,
     fresh_layers,
@@ -163,5 +164,6 @@ FAMILIES = (
     strange_sound,
     third_losses,
     third_sound,
+    fourth_losses,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
