@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import answer
 
-from nllcheck.density.draws.single import REMARK
+from nllcheck.density.draws.single import ONE_DRAW
 
 N, LOG = 8, 0.5 * math.log(2 * math.pi)
 
@@ -50,4 +50,4 @@ def batch(width):
 def test_the_answer(draws, width, reduction, half, name):
     found = answer(bayes(reduction, draws, half), batch(width))
     assert found.name == name, found.text
-    assert REMARK in found.text
+    assert ONE_DRAW in found.text
