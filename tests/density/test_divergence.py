@@ -167,6 +167,25 @@ def test_noise_may_be_an_argument(power, name):
     assert [d.name for d in found] == [name]
 
 
+@pytest.mark.parametrize(
+    ("square", "said"),
+    [
+        (lambda raw: (2 * raw, torch.exp(4 * raw)), "variance already"),
+        (lambda raw: (2 * raw, raw**2), "the exp of log sigma is missing"),
+        (lambda raw: (torch.log(raw**2), raw**2), "the exp of log sigma is missing"),
+    ],
+)
+def test_another_function_of_sigma_is_told_by_name(square, said):
+    def loss(mu, raw, y):
+        z = mu + torch.exp(raw) * torch.randn_like(raw)
+        log, own = square(raw)
+        return (0.5 * (y - z) ** 2).sum(-1).mean() - 0.5 * (1 + log - mu**2 - own).sum(-1).mean()
+
+    (found,) = divergences(captured(loss, BATCH))
+    assert found.name == "none"
+    assert said in found.text
+
+
 def test_a_sample_that_the_loss_does_not_read_has_no_term():
     def loss(mu, raw, y):
         z = mu + half(raw) * torch.randn_like(raw)

@@ -17,7 +17,7 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.kl.implied import origin_of
-from nllcheck.density.kl.normals import PLAIN, SAME, Fit, Turned, fitted, name_of, taken_for_variance, turned
+from nllcheck.density.kl.normals import PLAIN, SAME, Fit, Mistaken, Turned, fitted, mistaken, name_of, turned
 from nllcheck.density.latent import Latent
 from nllcheck.density.samples.cut import samples_of
 from nllcheck.density.samples.prune import until
@@ -56,8 +56,8 @@ def of_normal(graph: LossGraph, latent: Latent, beside: frozenset[int] | None) -
     fit = fitted(*few)
     name = name_of(fit)
     if name is None:
-        wrong = taken_for_variance(*few)
-        return Divergence("none", _told_power(graph, latent, wrong), node) if wrong else None
+        wrong = mistaken(*few)
+        return Divergence("none", _told_mistaken(graph, latent, wrong), node) if wrong else None
     return Divergence(name, _told(graph, samples, latent, terms, fit, name, draws), node)
 
 
@@ -182,13 +182,11 @@ def _told_turned(graph: LossGraph, latent: Latent, other: Turned) -> str:
     )
 
 
-def _told_power(graph: LossGraph, latent: Latent, weights: tuple[float, ...]) -> str:
-    log, fourth, square = weights
-    drawn = _drawn(graph, latent)
+def _told_mistaken(graph: LossGraph, latent: Latent, wrong: Mistaken) -> str:
     return (
-        f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
-        f"{log:.4g}, sigma^4 {fourth:.4g}, mu^2 {square:.4g}. A divergence has sigma^2 there: what is squared is a "
-        "variance already."
+        f"The terms without target are no KL divergence of {_drawn(graph, latent)} from a normal prior: mu^2 weighs "
+        f"{wrong.mean_square:.4g} and {wrong.square} {wrong.weight:.4g}. A divergence has sigma^2 beside mu^2: "
+        f"{wrong.cause}."
     )
 
 

@@ -86,14 +86,29 @@ def turned(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Turn
     return Turned(log, _shared(middles, squares)) if float(squares.median()) > 0 else None
 
 
-def taken_for_variance(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> tuple[float, ...] | None:
-    """The weights of log sigma, sigma^4 and mu^2 where they are a divergence's but for the power: a variance is squared
-    as if it were the standard deviation. None where they are not."""
-    columns = [torch.log(scale), scale**4, mean**2, mean, torch.ones_like(mean)]
-    each, left = _solved(columns, value)
-    log, fourth, square, *_ = each.median(0).values.tolist()
-    is_one = left < PLAIN and log < 0 < fourth and abs(square - fourth) < SAME * fourth
-    return (log, fourth, square) if is_one else None
+@dataclass(frozen=True)
+class Mistaken:
+    """A divergence's terms, with another function of sigma where sigma^2 belongs: its name, both weights, the cause."""
+
+    square: str
+    weight: float
+    mean_square: float
+    cause: str
+
+
+def mistaken(mean: torch.Tensor, scale: torch.Tensor, value: torch.Tensor) -> Mistaken | None:
+    """Whether a variance is squared as if it were the standard deviation, or the logarithm that sigma is the exp of."""
+    log = torch.log(scale)
+    readings = (
+        ("sigma^4", [scale**4, log], "what is squared there is a variance already"),
+        ("(log sigma)^2", [log**2, log, torch.log(log.abs())], "the exp of log sigma is missing there"),
+    )
+    for square, columns, cause in readings:
+        each, left = _solved([mean**2, *columns, mean, torch.ones_like(mean)], value)
+        mean_square, weight, *logs = each.median(0).values.tolist()[: len(columns) + 1]
+        if left < PLAIN and weight > 0 > min(logs) and abs(weight - mean_square) < SAME * weight:
+            return Mistaken(square, weight, mean_square, cause)
+    return None
 
 
 def _solved(columns: list[torch.Tensor], value: torch.Tensor) -> tuple[torch.Tensor, float]:
