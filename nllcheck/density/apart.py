@@ -22,6 +22,7 @@ VOLUME = (
     "the loss adds what the model makes of the data that it is compared with, as a flow adds its log-determinant, and "
     "the two are one only where nothing of the model reads what it predicts"
 )
+_TABLES = ("embedding", "index", "gather")  # of parameters as they are
 _LINEAR = ("add", "sub", "neg", "sum", "mean", "mul", "div")
 
 
@@ -72,13 +73,9 @@ def _adds_given(graph: Graph) -> bool:
 
 def _compared(graph: Graph) -> dict[int, set[int]]:
     """What is made of the data alone, as the model gets it, and read by the loss, too: with the ops that do so."""
-    reads = ancestors(graph, graph.loss)
-    if not graph.weights or reads & set(graph.targets):
+    reads, pairs = ancestors(graph, graph.loss), _met(graph)
+    if not graph.weights or reads & set(graph.targets) - conditions(graph):
         return {}
-    alone = _of_data_alone(graph)
-    inside = ancestors(graph, *_layers(graph, alone)) & reads
-    outside = [graph.nodes[k] for k in sorted(reads - inside)]
-    pairs = [(source, n) for n in outside for source in set(refs(n)) & alone & inside]
     in_loss = [(source, n) for source, n in pairs if n.zone == "loss"]
     found: dict[int, set[int]] = {}
     for source, node in in_loss or (pairs if _draws(graph, reads) else []):  # a model may return its bound
@@ -86,8 +83,25 @@ def _compared(graph: Graph) -> dict[int, set[int]]:
     return found
 
 
+def conditions(graph: Graph) -> frozenset[int]:
+    """Targets that the loss reads by way of the model's layers alone, as a conditional model does the labels."""
+    reads, alone = ancestors(graph, graph.loss), _of_data_alone(graph)
+    given = set(graph.targets) & ancestors(graph, *_layers(graph, alone)) & reads
+    return frozenset(given - ancestors(graph, *(source for source, _ in _met(graph))) if given else ())
+
+
+def _met(graph: Graph) -> list[tuple[int, Node]]:
+    """What the layers are fed with, or the loss alone reads, and each op behind the layers that reads it."""
+    reads, alone = ancestors(graph, graph.loss), _of_data_alone(graph)
+    inside = ancestors(graph, *_layers(graph, alone)) & reads
+    outside = [graph.nodes[k] for k in sorted(reads - inside)]
+    leaves = {n.index for n in graph.nodes if _is_data(graph, n)} - set(graph.targets)
+    starts = alone & (inside | leaves)
+    return [(source, n) for n in outside for source in sorted(set(refs(n)) & starts)]
+
+
 def _of_data_alone(graph: Graph) -> set[int]:
-    """Nodes that are made of what the model is given, and of nothing that training or chance can change."""
+    """Nodes that are made of the batch, and of nothing that training or chance can change."""
     data = {n.index for n in graph.nodes if _is_data(graph, n)}
     drawn = {n.index for n in graph.nodes if ops.row(n.op).kind == "random"}
     other = drawn | {n.index for n in graph.nodes if n.op == "input" and n.name in graph.weights}
@@ -99,20 +113,17 @@ def _draws(graph: Graph, reads: set[int]) -> bool:
 
 
 def _is_data(graph: Graph, node: Node) -> bool:
-    held = node.index in graph.buffers or node.index in graph.targets
-    return node.op == "input" and not held and node.name not in graph.weights
+    return node.op == "input" and node.index not in graph.buffers and node.name not in graph.weights
 
 
 def _layers(graph: Graph, alone: set[int]) -> list[int]:
     """Where the data meet parameters: a layer, or a table of them that the data select from."""
     weights = {n.index for n in graph.nodes if n.op == "input" and n.name in graph.weights}
-    trained = depends_on(graph, weights)
     fed = depends_on(graph, alone)
-    return [n.index for n in graph.nodes if _is_layer(n) and set(refs(n)) & trained - fed and set(refs(n)) & fed]
-
-
-def _is_layer(node: Node) -> bool:
-    return ops.row(node.op).kind in ("linear", "norm") or node.op in ("embedding", "index", "gather")
+    trained = depends_on(graph, weights) - fed
+    layers = [(n, trained) for n in graph.nodes if ops.row(n.op).kind in ("linear", "norm")]
+    layers += [(n, weights) for n in graph.nodes if n.op in _TABLES]
+    return [n.index for n, own in layers if set(refs(n)) & own and set(refs(n)) & fed]
 
 
 def _divided(graph: LossGraph, root: int, compared: dict[int, set[int]]) -> Rebuilt:

@@ -11,6 +11,7 @@ import torch
 from nllcheck.axes import depends_on
 from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
+from nllcheck.density.apart import conditions
 from nllcheck.detect.events import batch_axis
 from nllcheck.detect.threshold import Question, Single, bisect
 from nllcheck.graphs import refs
@@ -29,10 +30,11 @@ def is_discrete(graph: LossGraph) -> str:
     Data of both signs beside the labels (an advantage, a return), or made from them, makes a weighted objective, not a
     likelihood.
     """
-    targets = [graph.values[index] for index in graph.graph.targets]
+    compared = [index for index in graph.graph.targets if index not in conditions(graph.graph)]
+    targets = [graph.values[index] for index in compared]
     if any(t.is_floating_point() and bool((t < 0).any()) for t in targets) or _is_weighted(graph):
         return ""
-    for index, value in zip(graph.graph.targets, targets, strict=True):
+    for index, value in zip(compared, targets, strict=True):
         if not value.is_floating_point() and value.dtype != torch.bool and _is_label(graph.graph, index):
             return "class"
         if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1 and _is_one_hot(value):

@@ -12,7 +12,8 @@ from torch import nn
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
-from nllcheck.density.apart import compared_with, with_data_apart
+from nllcheck.density.apart import compared_with, conditions, with_data_apart
+from nllcheck.judge.signs import is_discrete
 from nllcheck.target import Target, split_batch
 
 N, WIDTH = 8, 4
@@ -159,3 +160,44 @@ def test_a_loss_that_reads_its_target_keeps_it():
     graph = capture(Target("t", loss, "loss", Plain(), (one,), style="model"), one)
     assert compared_with(graph) is None
     assert with_data_apart(graph) is None
+
+
+class Conditional(nn.Module):
+    def __init__(self, reads_data):
+        super().__init__()
+        self.reads_data, self.layer = reads_data, nn.Linear(3 + WIDTH * reads_data, 2 * WIDTH)
+        self.log_sigma = nn.Parameter(torch.full((WIDTH,), -3.0))
+
+    def forward(self, x, labels):
+        given = F.one_hot(labels, 3).float()
+        return self.layer(torch.cat([given, x], 1) if self.reads_data else given)
+
+
+def conditional_nll(model, batch):
+    out = model(*batch)[:, :WIDTH]
+    return (0.5 * ((batch[0] - out) / model.log_sigma.exp()) ** 2 + model.log_sigma + HALF_LOG_2PI).sum(-1).mean()
+
+
+@pytest.mark.parametrize("reads_data", [True, False])
+def test_labels_that_only_the_model_reads_are_conditions_and_bound_no_density(reads_data):
+    torch.manual_seed(0)
+    model, labels = Conditional(reads_data), torch.arange(N) % 3
+    model.layer.weight.data[:, 3:] = 0.0
+    batch = split_batch((model(REAL, labels)[:, :WIDTH].detach(), labels))  # near what the model expects
+    graph = capture(Target("t", conditional_nll, "conditional_nll", model, (batch,), style="model"), batch)
+    assert float(graph.loss) < 0
+    assert conditions(graph.graph) == set(graph.graph.targets)
+    assert is_discrete(graph) == ""
+    assert density(graph, default_axes(graph)[0], "conditional_nll").name == "proper"
+
+
+def test_a_label_that_is_also_compared_is_a_target():
+    torch.manual_seed(0)
+
+    def loss(model, batch):
+        return F.cross_entropy(model(*batch)[:, :3], batch[1])
+
+    batch = split_batch((REAL, torch.arange(N) % 3))
+    graph = capture(Target("t", loss, "loss", Conditional(True), (batch,), style="model"), batch)
+    assert conditions(graph.graph) == frozenset()
+    assert is_discrete(graph) == "class"
