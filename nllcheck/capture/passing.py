@@ -43,7 +43,7 @@ def _registered() -> torch.library.Library:
 
 def _binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: int = MEAN) -> Tensor:
     bad = torch.zeros_like(input, dtype=torch.bool) if _state["checks"] else torch.isnan(input)
-    each = torch.empty_like(input)
+    each = input.new_empty(torch.broadcast_shapes(input.shape, target.shape))  # many targets against one input
     torch.ops.aten.binary_cross_entropy.out(input.masked_fill(bad, 0.5), target, weight, 0, out=each)
-    each = each.masked_fill(bad, torch.nan)
+    each = torch.where(bad, torch.nan, each)
     return each.mean() if reduction == MEAN else each.sum() if reduction == SUM else each

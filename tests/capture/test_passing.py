@@ -40,6 +40,15 @@ def test_nan_passes_with_its_slope_and_by_vmap():
     assert p.grad.isnan().tolist() == [[False, True], [False, False]]
 
 
+def test_one_prediction_meets_many_targets_without_a_word_of_the_library(capfd):
+    p, many = torch.tensor([0.2, NAN]), draw(3, 4, 2)
+    with nan_passes():
+        losses = torch.func.vmap(lambda y: binary_cross_entropy(p, y, reduction="none"))(many)
+    assert losses.isnan().tolist() == [[False, True]] * 4
+    assert torch.equal(losses[:, 0], binary_cross_entropy(p[:1].expand(4), many[:, 0], reduction="none"))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("bad", [1.5, -0.1])
 def test_what_is_no_probability_raises_as_ever(bad):
     with nan_passes(), pytest.raises(RuntimeError, match="between 0 and 1"):
