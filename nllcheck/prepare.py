@@ -71,7 +71,7 @@ def _dtype_of_model(model: torch.nn.Module | None) -> torch.dtype | None:
 def _moved(batch: Batch, device: torch.device, dtype: torch.dtype | None) -> Batch:
     def move(value: torch.Tensor) -> torch.Tensor:
         wanted = dtype if value.is_floating_point() and dtype else value.dtype
-        return value.detach().to(device=device, dtype=wanted)
+        return value.detach().to(device=device, dtype=wanted).requires_grad_(value.requires_grad)
 
     return _changed(batch, move)
 

@@ -41,7 +41,7 @@ def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
     untouched.
     """
     validate = torch.distributions.Distribution._validate_args
-    with torch.random.fork_rng(), plain_kernels(), nan_passes(checks=validates), sdpa_kernel(SDPBackend.MATH):
+    with torch.random.fork_rng(), plain_kernels(), nan_passes(validates), sdpa_kernel(SDPBackend.MATH):
         _seed(seed)
         torch.distributions.Distribution.set_default_validate_args(validate and validates)
         try:

@@ -134,7 +134,14 @@ def _leaf(target: Target, path: Any, value: torch.Tensor) -> Leaf:
         return Leaf(".".join(inner), "input", value.detach())
     head = "target" if part == 2 else "input"
     inner = inner[1:] if part == 0 and inner == ["0"] else inner
-    return Leaf(".".join([head, *inner]), head, value.detach())
+    role = "weight" if _is_trained(target, value) else head
+    return Leaf(".".join([head, *inner]), role, value.detach())
+
+
+def _is_trained(target: Target, value: torch.Tensor) -> bool:
+    """Is it what an optimiser moves in front of a frozen model, as in style transfer?"""
+    frozen = target.model is not None and not any(p.requires_grad for p in target.model.parameters())
+    return frozen and value.requires_grad
 
 
 def _distinct(leaves: list[Leaf]) -> list[Leaf]:

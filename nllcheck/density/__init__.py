@@ -14,7 +14,7 @@ import torch
 from nllcheck.axes import label_of
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import UndecidedError, allowance_of
-from nllcheck.density.apart import compared_with, undecided_by_volume, with_data_apart
+from nllcheck.density.apart import compared_with, undecided_by_volume, with_data_apart, with_questions_held
 from nllcheck.density.bend import harmless
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.curves import curves
@@ -36,7 +36,11 @@ from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
 GIVEN = "The loss has no target, so it is read as a density of what the model is given."
-COMPARED = "The loss reads no target, so the data that it compares with stand for one."
+HELD = "Labels that the loss asks about, as a mask does, are as observed there."
+COMPARED = (
+    "The loss reads no target, so the data that it compares with stand for one, while what the model reads of them is "
+    "held: a density given that."
+)
 
 __all__ = ["check_options", "density", "has_question"]
 
@@ -68,7 +72,7 @@ def density(
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
     if (apart := with_data_apart(graph)) is not None:
         stated = {"support": support, "base_measure": base_measure, "nll": nll, "memory": memory}
-        answer = density(apart.graph, apart.axes(tuple(axes)), loss_name, **stated)  # type: ignore[arg-type]
+        answer = density(apart.graph, apart.axes(_trained(axes)), loss_name, **stated)  # type: ignore[arg-type]
         answer = apart.told(undecided_by_volume(apart, answer))
         if own is None or answer.name != "undecided":
             return remarked(answer, COMPARED)
@@ -87,8 +91,16 @@ def density(
     if answer.name == "varies":
         agreed = with_centred_draws(own or graph) or with_agreed_draws(own or graph)
         answer = answer if agreed is None else among(graph, answer, asked(agreed))
+    if answer.name == "varies" and own is None and (held := with_questions_held(graph)) is not None:
+        other = asked(held.graph, held.axes(_trained(axes)))
+        answer = remarked(held.told(other), HELD) if other.name in ("proper", "constant") else answer
     answer = _with_divergences(graph, answer)
     return remarked(answer, GIVEN) if own else answer
+
+
+def _trained(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Without those of data, which stay as observed beside a target that was made of them."""
+    return tuple(a for a in axes if a.role != "target")
 
 
 def remarked(answer: Density, remark: str) -> Density:

@@ -23,6 +23,7 @@ VOLUME = (
     "the two are one only where nothing of the model reads what it predicts"
 )
 _TABLES = ("embedding", "index", "gather")  # of parameters as they are
+_PARTS = ("select", "view")
 _LINEAR = ("add", "sub", "neg", "sum", "mean", "mul", "div")
 
 
@@ -68,7 +69,8 @@ def _adds_given(graph: Graph) -> bool:
         linear = node.op in _LINEAR or ops.is_transparent(node.op)
         stack += refs(node) if linear else ()
         terms |= set() if linear else {node.index}
-    return bool(terms & given - compared)
+    trained = depends_on(graph, {n.index for n in graph.nodes if n.op == "input" and n.name in graph.weights})
+    return bool(terms & given & trained - compared)
 
 
 def _compared(graph: Graph) -> dict[int, set[int]]:
@@ -80,6 +82,18 @@ def _compared(graph: Graph) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
     for source, node in in_loss or (pairs if _draws(graph, reads) else []):  # a model may return its bound
         found.setdefault(source, set()).add(node.index)
+    return _narrowed(graph, found, reads)
+
+
+def _narrowed(graph: Graph, found: dict[int, set[int]], reads: set[int]) -> dict[int, set[int]]:
+    """Where all that the loss compares with is one part of a value, that part."""
+    while len(found) == 1:
+        ((source, readers),) = found.items()
+        part = graph.nodes[min(readers)]
+        if len(readers) > 1 or refs(part) != (source,) or not (ops.is_transparent(part.op) or part.op in _PARTS):
+            break
+        users = [n for n in graph.nodes if part.index in refs(n) and n.index in reads]
+        found = {part.index: {n.index for n in users if not _asks(graph, part.index, n)}}
     return found
 
 
@@ -91,13 +105,32 @@ def conditions(graph: Graph) -> frozenset[int]:
 
 
 def _met(graph: Graph) -> list[tuple[int, Node]]:
-    """What the layers are fed with, or the loss alone reads, and each op behind the layers that reads it."""
+    """What the layers are fed with, or the loss alone reads, and each op behind the layers that reads it.
+
+    A question about labels, such as which of them only fill up a row, is asked of those observed.
+    """
     reads, alone = ancestors(graph, graph.loss), _of_data_alone(graph)
     inside = ancestors(graph, *_layers(graph, alone)) & reads
     outside = [graph.nodes[k] for k in sorted(reads - inside)]
     leaves = {n.index for n in graph.nodes if _is_data(graph, n)} - set(graph.targets)
     starts = alone & (inside | leaves)
-    return [(source, n) for n in outside for source in sorted(set(refs(n)) & starts)]
+    pairs = [(source, n) for n in outside for source in sorted(set(refs(n)) & starts)]
+    return [(source, n) for source, n in pairs if not _asks(graph, source, n)]
+
+
+def _asks(graph: Graph, source: int, node: Node) -> bool:
+    """Is it a question about labels, with a plain number beside them?"""
+    return node.dtype == "bool" and refs(node) == (source,) and "float" not in graph.nodes[source].dtype
+
+
+def with_questions_held(graph: LossGraph) -> Rebuilt | None:
+    """The program whose questions about its labels, such as which of them only fill up a row, are asked of those
+    observed; None where there are none."""
+    plain = graph.graph
+    users = {t: [n for n in plain.nodes if t in refs(n)] for t in plain.targets}
+    asked = {t: {n.index for n in ns if not _asks(plain, t, n)} for t, ns in users.items() if ns}
+    one = [t for t, others in asked.items() if 0 < len(others) < len(users[t])]
+    return _divided(graph, one[0], {one[0]: asked[one[0]]}) if len(one) == 1 else None
 
 
 def _of_data_alone(graph: Graph) -> set[int]:

@@ -118,7 +118,8 @@ def _name(found: Measured) -> DensityName:
     decided, diverges = found.decided, found.integrals.diverges & found.samples.counted
     if _share(diverges[:1]) > ENOUGH or _share(diverges) > ENOUGH:
         return "diverges"
-    if _share(decided[:1] | ~found.samples.counted) < ENOUGH or _share(decided) < ENOUGH:
+    own = decided[:, found.samples.counted]  # what a mask leaves out was never asked about
+    if own.numel() == 0 or _share(own[:1]) < ENOUGH or _share(own) < ENOUGH:
         return "undecided"
     if found.contested and not found.is_endless:
         return "undecided"

@@ -89,7 +89,18 @@ def dead_events(graph: LossGraph, joint: Joint, trace: Trace, wide: Trace) -> li
 
 
 def _dead(trace: Trace) -> torch.Tensor:
-    return (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
+    dead = (trace.magnitude == 0) & torch.isfinite(trace.loss) & (trace.points != 0)
+    return dead & ~_in_a_valley(trace, dead)
+
+
+def _in_a_valley(trace: Trace, dead: torch.Tensor) -> torch.Tensor:
+    """Points between a falling and a rising slope: a minimum that is as flat as the dtype has it is no dead end."""
+    sign = torch.sign(trace.slope).nan_to_num(0.0)
+    alive = torch.where(dead, 0, torch.arange(len(dead)) + 1)
+    before = alive.cummax(0).values
+    after = torch.where(dead, len(dead) + 1, alive).flip(0).cummin(0).values.flip(0)
+    padded = torch.cat([sign.new_zeros(1), sign, sign.new_zeros(1)])
+    return dead & (padded[before] < 0) & (padded[after] > 0)
 
 
 def _side(axis: Axis, value: float) -> int:

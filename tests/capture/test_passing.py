@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -28,6 +30,38 @@ def test_what_is_finite_is_torchs_own_to_the_last_bit(dtype, weighted, shape, re
     with nan_passes():
         passed = binary_cross_entropy(p, y, w if weighted else None, reduction=reduction)
     assert torch.equal(plain.nan_to_num(-1.0), passed.nan_to_num(-1.0))
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_other_layouts_in_memory_are_kept_and_added_up_in_their_order(reduction):
+    p, y = draw(0, 33, 5).t(), draw(1, 33, 5).t()
+    plain = binary_cross_entropy(p, y, reduction=reduction)
+    with nan_passes():
+        passed = binary_cross_entropy(p, y, reduction=reduction)
+    assert torch.equal(plain, passed)
+    assert plain.stride() == passed.stride()
+
+
+def test_threads_that_overlap_leave_nothing_behind():
+    entered, left = threading.Event(), threading.Event()
+    seen = []
+
+    def longer():
+        with nan_passes():
+            entered.set()
+            left.wait(10)
+            seen.append(bool(binary_cross_entropy(torch.tensor([NAN]), torch.tensor([1.0])).isnan()))
+
+    with nan_passes():
+        other = threading.Thread(target=longer)
+        other.start()
+        entered.wait(10)
+    left.set()
+    other.join()
+    assert seen == [True]
+    assert raises()
+    with nan_passes():
+        assert binary_cross_entropy(torch.tensor([NAN]), torch.tensor([1.0])).isnan()
 
 
 def test_nan_passes_with_its_slope_and_by_vmap():

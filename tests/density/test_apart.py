@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import nllcheck
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
@@ -103,6 +104,16 @@ def next_token_by_probabilities(model, x):
     return F.nll_loss(probs.flatten(0, 1), tokens[:, 1:].flatten())
 
 
+def _masked(scores, tokens):
+    each = F.cross_entropy(scores.transpose(1, 2), tokens, reduction="none")
+    return (each * (tokens != 0)).sum(1).mean()
+
+
+def next_token_but_padding(model, x):
+    tokens = (x > 0).long() + (x > 0.5).long()
+    return _masked(model(tokens[:, :-1]), tokens[:, 1:])
+
+
 def given_the_first(model, x):
     """A density of all columns: the first as it is, the others by what the first leads to."""
     out = model(torch.cat([x[:, :1]] * WIDTH, 1))
@@ -128,6 +139,7 @@ CASES = {
     "flow": (residual_flow, Plain, REAL, "undecided", []),
     "tokens": (next_token, Steps, REAL, "proper", []),
     "probabilities": (next_token_by_probabilities, Steps, REAL, "varies", []),
+    "padding": (next_token_but_padding, Steps, REAL, "proper", []),
     "pieces": (given_the_first, Plain, REAL, "proper", []),
 }
 
@@ -201,3 +213,26 @@ def test_a_label_that_is_also_compared_is_a_target():
     graph = capture(Target("t", loss, "loss", Conditional(True), (batch,), style="model"), batch)
     assert conditions(graph.graph) == frozenset()
     assert is_discrete(graph) == "class"
+
+
+def test_a_mask_made_of_the_labels_is_the_observed_labels_mask():
+    torch.manual_seed(0)
+    tokens = (REAL > 0).long() + (REAL > 0.5).long()
+    batch = split_batch((tokens[:, :-1], tokens[:, 1:]))
+    graph = capture(Target("t", _masked, "masked_nll", Steps(), (batch,), style="output"), batch)
+    answer = density(graph, default_axes(graph)[0], "masked_nll")
+    assert answer.name == "proper"
+    assert "as observed" in answer.text
+
+
+def test_what_is_optimised_before_a_frozen_model_is_no_data():
+    torch.manual_seed(0)
+    model = Plain().requires_grad_(False)
+    picture = REAL.clone().requires_grad_()
+
+    def loss(model, batch):
+        x, y = batch
+        return ((model(x) - y) ** 2).mean() + 0.1 * torch.sqrt((x[:, 1:] - x[:, :-1]) ** 2).sum()
+
+    found = nllcheck.check(loss, model=model, batch=(picture, BITS), effort="quick", points=33).findings
+    assert [f.rule for f in found if f.op == "sqrt" and f.severity != "note"] == ["NLL401"]

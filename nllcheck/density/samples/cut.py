@@ -93,7 +93,8 @@ def _by_step(
 
 def _edges(graph: LossGraph) -> tuple[int, ...]:
     edges = boundary(graph.graph)
-    return tuple(n for n in edges.all if n not in graph.graph.targets and "float" in graph.graph.nodes[n].dtype)
+    moving = (*edges.outputs, *edges.weights, *edges.inputs)
+    return tuple(n for n in moving if "float" in graph.graph.nodes[n].dtype)
 
 
 def _at_home(module: fx.GraphModule) -> fx.GraphModule:
