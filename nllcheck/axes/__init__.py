@@ -40,7 +40,9 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
         axes += _weight_axes(graph, node)
     for node in edges.inputs:
         axes += _channel_axes(graph, node, "input", edges)
-    axes += [whole_axis(graph, n, "target") for n in edges.targets if _is_float(graph.graph.nodes[n])]
+    for node in (n for n in edges.targets if _is_float(graph.graph.nodes[n])):
+        is_given = node not in graph.graph.targets  # to the model, too: its columns mean different things
+        axes += _channel_axes(graph, node, "target", edges) if is_given else [whole_axis(graph, node, "target")]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
     axes = [part for a in axes for part in _apart(graph, a)]
     axes = [a for a in axes if a.role != "target" or not is_mask(_moved(graph, a))]
@@ -107,7 +109,8 @@ def _channel_axes(graph: View, node: int, role: str, edges: Boundary) -> list[Ax
     if not _is_float(plain) or math.prod(plain.shape) == 0:
         return []
     width = plain.shape[-1] if plain.shape else 1
-    whole = replace(whole_axis(graph, node, role), domain=edges.domains.get(node, _REAL))
+    whole = whole_axis(graph, node, role)
+    whole = whole if role == "target" else replace(whole, domain=edges.domains.get(node, _REAL))
     own = _input_domain(graph, node, whole.observed) if role == "input" else _REAL
     whole = replace(whole, domain=_meet(whole.domain, own, whole.observed))
     if role == "input" and _is_structured(graph.values[node]):

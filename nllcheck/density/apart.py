@@ -113,7 +113,7 @@ def _met(graph: Graph) -> list[tuple[int, Node]]:
     inside = ancestors(graph, *_layers(graph, alone)) & reads
     outside = [graph.nodes[k] for k in sorted(reads - inside)]
     leaves = {n.index for n in graph.nodes if _is_data(graph, n)} - set(graph.targets)
-    starts = alone & (inside | leaves)
+    starts = {k for k in alone & (inside | leaves) if graph.nodes[k].dtype}  # no list of pieces
     pairs = [(source, n) for n in outside for source in sorted(set(refs(n)) & starts)]
     return [(source, n) for source, n in pairs if not _asks(graph, source, n)]
 

@@ -151,7 +151,7 @@ CASES = (
     sound(of_drawn, SETUP[Drawn], WEIGHTS),
     bug(times_nll_of_densities, COMING, "div log sigmoid mul", TIMES, put(raw=-120.0)),
     sound(times_nll, COMING, TIMES, put(raw=30.0)),
-    bug(scaled_action, ACTION, "log", SQUASHED, fill(mean=1.0)),
+    bug(scaled_action, ACTION, "log", SQUASHED, fill(mean=1.0), verdict="limit"),
     sound(scaled_action_by_softplus, ACTION, SQUASHED, fill(mean=30.0)),
     bug(segment, PIXELS, "exp log", SEGMENT, put(out=95.0)),
     sound(segment_by_softplus, PIXELS, SEGMENT, put(out=95.0)),
