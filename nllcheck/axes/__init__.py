@@ -22,6 +22,7 @@ from nllcheck.graphs import refs
 from nllcheck.names import domain_of_name, is_parameter_name
 from nllcheck.types import Axis, Graph, Node, Ref
 
+_REAL = (-math.inf, math.inf)
 MANY = 8  # more channels than this are moved in groups
 MOST_WEIGHTS = 6  # parameter tensors that reach the loss directly; the rest is listed as skipped
 
@@ -156,9 +157,6 @@ def _input_domain(graph: View, node: int, seen: tuple[float, float]) -> tuple[fl
     if value.numel() >= MANY_COUNTS and counted(value) == (0.0, seen[1]):
         return 0.0, math.inf
     return argument_domain(graph.graph, plain, seen) if len(plain.shape) <= 2 else _REAL
-
-
-_REAL = (-math.inf, math.inf)
 
 
 def _meet(bounds: tuple[float, float], named: tuple[float, float], seen: tuple[float, float]) -> tuple[float, float]:
