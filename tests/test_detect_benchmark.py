@@ -71,7 +71,15 @@ def clamps_that_let_slopes_through():
         yield
 
 
-DRAWN = ("elbo", "draws/", "latent_bounds/", "latent_flows/", "latent_posteriors/")  # float64 draws other noise
+DRAWN = (
+    "[Autoencoder]",
+    "compared/denoised",
+    "elbo",
+    "draws/",
+    "latent_bounds/",
+    "latent_flows/",
+    "latent_posteriors/",
+)  # float64 draws other noise
 
 
 @pytest.mark.parametrize("case", **named(SOUND))
