@@ -39,7 +39,7 @@ def custom_functions() -> Iterator[list[str]]:
 
 def mark_in_backward() -> Mark | None:
     """The mark of the op being dispatched now, if a `backward` that somebody wrote runs it; None for torch's own."""
-    frame: FrameType | None = sys._getframe(2)
+    frame = sys._getframe(1).f_back  # none in a thread of the autograd engine, where a GPU runs its backward
     own: list[Frame] = []
     while frame is not None and frame.f_code is not _APPLY:
         own += [freeze(frame)] if is_own(frame) else []

@@ -87,7 +87,7 @@ def _depth_hooks(mode: SiteMode, model: torch.nn.Module) -> list[Any]:
 
 def mark_here(in_model: bool) -> Mark:
     """The mark of the op being dispatched now: call it from inside a `__torch_dispatch__`."""
-    frames, inplace, inside = _walk(sys._getframe(2))
+    frames, inplace, inside = _walk(sys._getframe(1).f_back)
     wanted = own_forward[-1] if own_forward else torch.is_grad_enabled()
     return Mark(frames, in_model, wanted, inplace, inside=inside)
 

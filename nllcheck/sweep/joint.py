@@ -93,7 +93,7 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
         if not loss.requires_grad:
             return (loss, *(torch.zeros_like(t) for t in tensors))
         found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
-        return (loss, *(next(found) if t.requires_grad else torch.zeros(()) for t in tensors))
+        return (loss, *(next(found) if t.requires_grad else torch.zeros((), device=t.device) for t in tensors))
 
     data = {*graph.graph.targets, *boundary(graph.graph).targets}  # nobody trains data: its gradient does not count
     starts = [t.detach().clone().requires_grad_(_trains(t, i in data)) for i, t in zip(moved, base, strict=True)]

@@ -91,15 +91,11 @@ def observed(
     along = [torch.where(d == 0, 0, g * d) for g, d in moving] or [loss * 0]  # what stays adds no 0 * inf
     along = [torch.where(*kept, 0) for kept in zip(moves, along, strict=True)] if moves else along
     low, high = extent(tuple(gradients)) or (loss * 0, loss * 0)
-    ends = ([_in(loss.dtype, pair[end]) for pair in found] for end in (0, 1))
+    ends = ([pair[end].to(loss) for pair in found] for end in (0, 1))  # some hold a number that stayed on the CPU
     # stacked here: vmap handles each tensor that it returns in Python
     lows, highs = (torch.stack(some) if some else loss.new_empty(0) for some in ends)
     slope, size = (sum(part.sum() for part in parts) for parts in (along, [a.abs() for a in along]))
     return loss, slope, size, low, high, lows, highs
-
-
-def _in(dtype: torch.dtype, value: torch.Tensor) -> torch.Tensor:
-    return value if value.dtype == dtype else value.to(dtype)
 
 
 def floats_of(value: Any) -> list[torch.Tensor]:
@@ -134,7 +130,7 @@ def extremes(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         tensor = tensor.select(dim, 0) if tensor.stride(dim) == 0 else tensor
     if tensor.dim() == 0:
         return tensor, tensor
-    if tensor.is_cuda:
+    if not tensor.is_cpu:
         return tuple(torch.aminmax(tensor.reshape(-1), dim=0))  # type: ignore[return-value]
     near = tensor if tensor.is_contiguous() else tensor.contiguous()
     return near.amin(), near.amax()

@@ -65,7 +65,7 @@ def run_points(
     at = torch.func.vmap(pointwise(joint, axis, dtype, names), randomness="same")
     chunk = chunk_size(joint, memory, dtype)
     found, start = Gathering(points.numel()), 0
-    waiting = Waiting(found, axis, names, memory // WAITING if points.is_cuda else 0)
+    waiting = Waiting(found, axis, names, 0 if points.is_cpu else memory // WAITING)
     with torch.no_grad(), plain_kernels():
         while start < points.numel():
             some = points[start : start + chunk]
@@ -121,7 +121,7 @@ def chunk_size(joint: Joint, memory: int, dtype: torch.dtype | None) -> int:
     """
     item = torch.empty((), dtype=dtype or joint.base[0].dtype).element_size()
     fitting = memory // (SHARE * item * live_elements(joint))
-    return max(1, fitting if joint.base[0].is_cuda else min(fitting, CACHED // elements(joint)))
+    return max(1, min(fitting, CACHED // elements(joint)) if joint.base[0].is_cpu else fitting)
 
 
 def live_elements(joint: Joint) -> int:

@@ -16,7 +16,7 @@ def nll_of_log_softmax(output, target):
 
 
 def masked_cross_entropy(output, target):
-    logits = output.masked_fill(torch.tensor([False, False, True]), -math.inf)
+    logits = output.masked_fill(torch.tensor([False, False, True], device=output.device), -math.inf)
     return F.cross_entropy(logits, target.clamp(max=1))
 
 
@@ -72,6 +72,6 @@ def correlation_safe(output, target):
 
 def mixture_logsumexp(output, target):
     log_pi = F.log_softmax(output, dim=-1)
-    mu = torch.tensor([-1.0, 0.0, 1.0])
+    mu = torch.tensor([-1.0, 0.0, 1.0], device=output.device)
     log_p = -0.5 * (target[:, None] - mu) ** 2
     return -torch.logsumexp(log_pi + log_p, dim=-1).mean()
