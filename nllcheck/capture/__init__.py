@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,6 +65,20 @@ def replayed(target: Target, batch: Batch, graph: LossGraph) -> LossGraph:
     """The captured program on another batch of the same shapes. It holds there if it reads no value (`branches`)."""
     prog = program(target, batch)
     return replace(graph, values=_values(graph.module, prog, graph.seed), program=prog)
+
+
+def on_device(graph: LossGraph, device: torch.device) -> LossGraph:
+    """The captured program as it computes on another device: with its numbers, and its draws of noise."""
+    if graph.loss.device == device:
+        return graph
+    module = copy.deepcopy(graph.module)
+    for node in module.graph.nodes:
+        if isinstance(node.kwargs.get("device"), torch.device):
+            node.kwargs = {**node.kwargs, "device": device}
+    module.to(device).recompile()
+    leaves = tuple(replace(leaf, value=leaf.value.to(device)) for leaf in graph.program.leaves)
+    prog = replace(graph.program, leaves=leaves)
+    return replace(graph, module=module, values=_values(module, prog, graph.seed), program=prog)
 
 
 def _values(module: fx.GraphModule, prog: Program, seed: int) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from nllcheck.axes import label_of
-from nllcheck.capture import LossGraph
+from nllcheck.capture import LossGraph, on_device
 from nllcheck.density.allowance import UndecidedError, allowance_of
 from nllcheck.density.apart import compared_with, undecided_by_volume, with_data_apart, with_questions_held
 from nllcheck.density.bend import harmless
@@ -66,9 +66,9 @@ def density(
     """The answer. Never raises for a loss that it cannot decide: that is the answer 'undecided', with the cause.
 
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
-    `memory`: bytes that evaluating the loss at many targets may take.
+    `memory`: bytes that it may take at many targets, on torch's default device: few GPUs gain anything in float64.
     """
-    graph = without_padding(graph)
+    graph = without_padding(on_device(graph, torch.get_default_device()))
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
     if (apart := with_data_apart(graph)) is not None:
         stated = {"support": support, "base_measure": base_measure, "nll": nll, "memory": memory}

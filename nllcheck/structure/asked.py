@@ -63,7 +63,8 @@ def asked_about(leaves: Sequence[Leaf], questions: Mapping[int, Sequence[Questio
             continue
         for name, number in questions.get(i, ()):
             other = number + _STEPS[name]
-            value = leaf.value.flatten().index_fill(0, torch.zeros(1, dtype=torch.long), other)
+            flat = leaf.value.flatten()
+            value = torch.cat([flat.new_full((1,), other), flat[1:]])
             answers = _answers(name, value, number)
             if bool((answers[1:] != answers[0]).all()):
                 yield Variant(f"{leaf.name}{_first(leaf.value)} = {other:g}", i, value.reshape(leaf.value.shape))

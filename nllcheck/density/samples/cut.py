@@ -40,8 +40,8 @@ def samples_of(
     moved = _edges(graph) if moved is None else moved
     if not all(isinstance(graph.values[n], torch.Tensor) for n in moved):
         raise UndecidedError("what would move is several results of one op")
-    module = _at_home(unreduced(out_of_place(cut(graph, (*moved, target)))))
-    base = tuple(_wide(graph.values[n].to(torch.get_default_device())).detach() for n in (*moved, target))
+    module = unreduced(out_of_place(cut(graph, (*moved, target))))
+    base = tuple(_wide(graph.values[n]).detach() for n in (*moved, target))
     values = _run(module, base)
     tail = tail_of(module, f"moved_{target}", values)
     dependent = [t for t in tail.terms if tail.reads_target(t)]
@@ -95,17 +95,6 @@ def _edges(graph: LossGraph) -> tuple[int, ...]:
     edges = boundary(graph.graph)
     moving = (*edges.outputs, *edges.weights, *edges.inputs)
     return tuple(n for n in moving if "float" in graph.graph.nodes[n].dtype)
-
-
-def _at_home(module: fx.GraphModule) -> fx.GraphModule:
-    """On torch's default device wherever the model lives. That is the CPU unless somebody set another: the same bytes
-    everywhere, and most GPUs gain little in float64."""
-    home = torch.get_default_device()
-    for node in module.graph.nodes:
-        if isinstance(node.kwargs.get("device"), torch.device):
-            node.kwargs = {**node.kwargs, "device": home}
-    module.recompile()
-    return module.to(home)
 
 
 def _target(graph: LossGraph) -> int:
