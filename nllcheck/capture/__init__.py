@@ -71,7 +71,7 @@ def on_device(graph: LossGraph, device: torch.device) -> LossGraph:
     """The captured program as it computes on another device: with its numbers, and its draws of noise."""
     if graph.loss.device == device:
         return graph
-    module = copy.deepcopy(graph.module)
+    module = fx.GraphModule(graph.module, copy.deepcopy(graph.module.graph))
     for node in module.graph.nodes:
         if isinstance(node.kwargs.get("device"), torch.device):
             node.kwargs = {**node.kwargs, "device": device}
