@@ -141,9 +141,10 @@ def _told(
 ) -> str:
     drawn = _drawn(graph, latent)
     if name == "none":
+        found = {"log sigma weighs": -fit.entropy, "sigma^2": fit.square, "mu^2": fit.mean_square, "sigma": fit.scale}
+        weights = ", ".join(f"{of} {round(weight, 6) + 0:.4g}" for of, weight in found.items())  # no -3e-16
         return (
-            f"The terms without target are no KL divergence of {drawn} from a normal prior: log sigma weighs "
-            f"{-fit.entropy:.4g}, sigma^2 {fit.square:.4g}, mu^2 {fit.mean_square:.4g}, sigma {fit.scale:.2g}. A "
+            f"The terms without target are no KL divergence of {drawn} from a normal prior: {weights}. A "
             "divergence has the same weight above 0 at sigma^2 and mu^2, one below 0 at log sigma, and none at sigma."
         )
     weight = abs(fit.entropy)
