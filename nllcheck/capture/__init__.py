@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from nllcheck.capture.interpret import run_all
+from nllcheck.capture.interpret import constants_of, put_on, run_all
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import plain_graph, terms_in
 from nllcheck.capture.trace import Program, forward_graph, program
@@ -71,11 +71,7 @@ def on_device(graph: LossGraph, device: torch.device) -> LossGraph:
     """The captured program as it computes on another device: with its numbers, and its draws of noise."""
     if graph.loss.device == device:
         return graph
-    module = fx.GraphModule(graph.module, copy.deepcopy(graph.module.graph))
-    for node in module.graph.nodes:
-        if isinstance(node.kwargs.get("device"), torch.device):
-            node.kwargs = {**node.kwargs, "device": device}
-    module.to(device).recompile()
+    module = put_on(copy.deepcopy(graph.module.graph), constants_of(graph.module), device)
     leaves = tuple(replace(leaf, value=leaf.value.to(device)) for leaf in graph.program.leaves)
     prog = replace(graph.program, leaves=leaves)
     return replace(graph, module=module, values=_values(module, prog, graph.seed), program=prog)

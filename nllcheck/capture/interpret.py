@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,6 +96,20 @@ def promoted(value: Any, dtype: torch.dtype | None) -> Any:
     if dtype is None or not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return value
     return value.to(dtype)
+
+
+def put_on(graph: fx.Graph, constants: Mapping[str, torch.Tensor], device: torch.device) -> fx.GraphModule:
+    """A module of the graph with its constants, and what its ops make or move, on `device`. Changes the graph."""
+    for node in graph.nodes:
+        if isinstance(node.kwargs.get("device"), torch.device):
+            node.kwargs = {**node.kwargs, "device": device}
+    return fx.GraphModule({name: value.detach().to(device) for name, value in constants.items()}, graph)
+
+
+def constants_of(source: fx.GraphModule) -> dict[str, Any]:
+    """What the graph reads of its module, by name."""
+    names = [str(n.target) for n in source.graph.nodes if n.op == "get_attr"]
+    return {name: operator.attrgetter(name)(source) for name in names}
 
 
 def run_all(module: fx.GraphModule, tensors: Sequence[torch.Tensor], dtype: torch.dtype | None = None) -> list[Any]:

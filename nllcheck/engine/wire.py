@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from nllcheck.capture.interpret import constants_of, put_on
 from nllcheck.sweep.factor import FAILING
 from nllcheck.sweep.joint import Joint
 
@@ -52,9 +53,7 @@ class Packed:
 def packed(joint: Joint) -> Packed:
     """The joint as plain values."""
     nodes = list(joint.module.graph.nodes)
-    names = [str(n.target) for n in nodes if n.op == "get_attr"]
-    constants = {name: operator.attrgetter(name)(joint.module) for name in names}
-    return Packed(tuple(map(_step, nodes)), constants, joint.moved, joint.base, joint.trained)
+    return Packed(tuple(map(_step, nodes)), constants_of(joint.module), joint.moved, joint.base, joint.trained)
 
 
 def _step(node: fx.Node) -> Step:
@@ -92,15 +91,13 @@ def _found(text: str) -> Callable[..., Any]:
 
 def unpacked(sent: Packed, device: torch.device) -> Joint:
     """The joint on `device`. Its nodes have the names, and its sweeps the bytes, of the one that was packed."""
-    root = torch.nn.Module()
-    for name, value in sent.constants.items():
-        root.register_buffer(name, value.to(device))
     graph = fx.Graph()
     made: dict[str, fx.Node] = {}
     for step in sent.steps:
         made[step.name] = _node(graph, step, made)
     base = tuple(b.to(device) for b in sent.base)
-    return Joint(fx.GraphModule(root, graph), sent.moved, base, {}, sent.trained, fx.GraphModule(root, fx.Graph()))
+    module = put_on(graph, sent.constants, device)
+    return Joint(module, sent.moved, base, {}, sent.trained, fx.GraphModule({}, fx.Graph()))
 
 
 def _node(graph: fx.Graph, step: Step, made: dict[str, fx.Node]) -> fx.Node:

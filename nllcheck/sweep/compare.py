@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from nllcheck.capture.interpret import promoted
+from nllcheck.capture.interpret import constants_of, promoted
 from nllcheck.sweep.joint import Joint
-from nllcheck.sweep.program import constants_of, copied, extremes, floats_of
+from nllcheck.sweep.program import copied, extremes, floats_of
 
 _WIDE = "wide_"
 

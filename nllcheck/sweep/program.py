@@ -6,7 +6,6 @@ of times. The code that `fx` generates has none of that, and frees each value af
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import fx
 
-from nllcheck.capture.interpret import HALVES, promoted
+from nllcheck.capture.interpret import HALVES, constants_of, promoted
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.trace import Row
@@ -50,11 +49,6 @@ def _built(source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | 
             same = ranges.get(node.all_input_nodes[0].name) if _is_rearranged(node) else None
             ranges[node.name] = same or graph.call_function(extent, (copies[node],))
     return fx.GraphModule({name: promoted(value, dtype) for name, value in constants_of(source).items()}, graph)
-
-
-def constants_of(source: fx.GraphModule) -> dict[str, Any]:
-    names = [str(n.target) for n in source.graph.nodes if n.op == "get_attr"]
-    return {name: operator.attrgetter(name)(source) for name in names}
 
 
 def copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node], dtype: torch.dtype | None) -> fx.Node:
