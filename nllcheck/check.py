@@ -25,7 +25,7 @@ from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.memo import forget
 from nllcheck.options import Clock, Options, effort_of, options_of, settings_of
-from nllcheck.prepare import device_of, dtype_of, first_look, prepared, quiet, with_terms
+from nllcheck.prepare import device_of, dtype_of, first_look, left_as_it_is, prepared, quiet, with_terms
 from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
@@ -45,14 +45,14 @@ def run(target: Target, options: Options | None = None) -> Report:
     specs = [parse(text) for text in options.sweep]
     check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
-    target, batch = _ready(target, options)
-
-    try:
-        with quiet():
-            report = _checked(target, batch, options, specs, rules, clock)
-    finally:
-        forget()
-    step = replayed(target, batch, options.seed)
+    with left_as_it_is(target.model):
+        target, batch = _ready(target, options)
+        try:
+            with quiet():
+                report = _checked(target, batch, options, specs, rules, clock)
+        finally:
+            forget()
+        step = replayed(target, batch, options.seed)
     return replace(report, findings=(*report.findings, step)) if step else report
 
 

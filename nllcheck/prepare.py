@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
+from torch.nn.parameter import is_lazy
 
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.target import Batch, Target, called_as, evaluate, term_names
@@ -61,6 +62,26 @@ def prepared(target: Target, device: torch.device, dtype: torch.dtype | None) ->
         model = model.to(device=device, dtype=dtype) if dtype else model.to(device)
     _refuse_empty(batches)
     return replace(target, model=model, batches=batches)
+
+
+@contextmanager
+def left_as_it_is(model: torch.nn.Module | None) -> Iterator[None]:
+    """Moves of the model, in place as torch's are, are taken back: it gets the numbers that it had, not these cast."""
+    had = {} if model is None else {name: t.data for name, t in _tensors(model).items()} | dict(model.named_buffers())
+    try:
+        yield
+    finally:
+        pairs = [(t, had[name]) for name, t in _tensors(model).items() if name in had] if model is not None else []
+        if model is not None and any((t.device, t.dtype) != (was.device, was.dtype) for t, was in pairs):
+            own = {id(t): was for t, was in pairs}
+            model._apply(lambda t: own.get(id(t), t))
+
+
+def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights, buffers and their gradients, by name; what a lazy module has yet to make is none."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    own = {name: t for name, t in named if not is_lazy(t)}
+    return own | {f"{name}, gradient": t.grad for name, t in own.items() if t.is_leaf and t.grad is not None}
 
 
 def _dtype_of_model(model: torch.nn.Module | None) -> torch.dtype | None:
