@@ -77,6 +77,18 @@ def left_as_it_is(model: torch.nn.Module | None) -> Iterator[None]:
             model._apply(lambda t: own.get(id(t), t))
 
 
+@contextmanager
+def buffers_kept(model: torch.nn.Module | None) -> Iterator[None]:
+    """What a forward pass in train mode counts, as batch norm does, is taken back: objects and numbers."""
+    own = [] if model is None else [m._buffers for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    had = [(held, name, t, t.clone()) for held in own for name, t in held.items() if t is not None]
+    try:
+        yield
+    finally:
+        for held, name, t, value in had:
+            held[name] = t if torch.equal(t, value) else t.copy_(value)
+
+
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Weights, buffers and their gradients, by name; what a lazy module has yet to make is none."""
     named = (*model.named_parameters(), *model.named_buffers())
@@ -158,7 +170,7 @@ def _refuse_constant(target: Target, batch: Batch) -> None:
 def with_terms(target: Target, seed: int) -> Target:
     """The target with the terms named that its loss returns on the first batch; as it is where that raises."""
     free = _wanting_gradients(target, _changed(target.batches[0], torch.Tensor.clone))
-    with torch.random.fork_rng(), torch.enable_grad(), contextlib.suppress(Exception):
+    with torch.random.fork_rng(), torch.enable_grad(), contextlib.suppress(Exception), buffers_kept(target.model):
         torch.manual_seed(seed)
         return replace(target, terms=term_names(target, free))
     return target  # the first look says what is wrong
@@ -174,7 +186,8 @@ def _called(target: Target, batch: Batch) -> Callable[[], torch.Tensor]:
 
     def call() -> torch.Tensor:
         try:
-            return evaluate(target, target.model, free)
+            with buffers_kept(target.model):
+                return evaluate(target, target.model, free)
         except NllcheckError:
             raise
         except Exception as error:

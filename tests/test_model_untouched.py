@@ -1,4 +1,4 @@
-"""A check may move its model to another dtype; afterwards it is what it was: numbers, objects and gradients."""
+"""A check moves a model and runs it in train mode; afterwards it is what it was: numbers, objects and gradients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("dtype", [None, "float16", "float64"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_left_as_it_is(name, dtype):
     torch.manual_seed(0)
