@@ -20,12 +20,13 @@ from nllcheck.calls import batch_of, called_data, look_at, named_tensors
 from nllcheck.capture.attempt import captured
 from nllcheck.density import check_options
 from nllcheck.density.inputs import says_likelihood
+from nllcheck.devices import answering, device_of
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.memo import forget
 from nllcheck.options import Clock, Options, effort_of, options_of, settings_of
-from nllcheck.prepare import device_of, dtype_of, first_look, left_as_it_is, prepared, quiet, with_terms
+from nllcheck.prepare import dtype_of, first_look, left_as_it_is, prepared, quiet, with_terms
 from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
@@ -45,7 +46,7 @@ def run(target: Target, options: Options | None = None) -> Report:
     specs = [parse(text) for text in options.sweep]
     check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
-    with left_as_it_is(target.model):
+    with left_as_it_is(target.model), answering(device_of(options.device)):
         target, batch = _ready(target, options)
         try:
             with quiet():

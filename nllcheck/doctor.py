@@ -74,7 +74,7 @@ def _torch() -> tuple[Facts, list[str]]:
 
 
 def _device(name: str, device: object, about: str) -> tuple[tuple[str, str], str]:
-    from nllcheck.prepare import flushes_denormals
+    from nllcheck.devices import flushes_denormals
 
     try:
         flushed = flushes_denormals(device)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch.nn.parameter import is_lazy
 
+from nllcheck.devices import noise_kept
 from nllcheck.errors import NllcheckError, did_you_mean
 from nllcheck.target import Batch, Target, called_as, evaluate, term_names
 
@@ -31,19 +32,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         switches._set_vmap_fallback_warning_enabled(True)  # as torch has it; nothing tells how it was
-
-
-def device_of(name: str) -> torch.device:
-    """'auto', 'cpu', 'cuda' or 'cuda:n'. Raises NllcheckError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise NllcheckError(f"unknown device '{name}'", hint="use auto, cpu, cuda or cuda:0") from None
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise NllcheckError(f"there is no device '{name}' here", hint="use --device cpu, or see nllcheck doctor")
-    return device
 
 
 def dtype_of(name: str | None) -> torch.dtype | None:
@@ -148,7 +136,7 @@ def first_look(target: Target, batch: Batch, seed: int) -> torch.Tensor:
     It gets a copy: some losses write into their arguments.
     """
     call = _called(target, _changed(batch, torch.Tensor.clone))
-    with torch.random.fork_rng(), torch.enable_grad():
+    with noise_kept(), torch.enable_grad():
         torch.manual_seed(seed)
         loss = call()
     if not loss.requires_grad:
@@ -170,7 +158,7 @@ def _refuse_constant(target: Target, batch: Batch) -> None:
 def with_terms(target: Target, seed: int) -> Target:
     """The target with the terms named that its loss returns on the first batch; as it is where that raises."""
     free = _wanting_gradients(target, _changed(target.batches[0], torch.Tensor.clone))
-    with torch.random.fork_rng(), torch.enable_grad(), contextlib.suppress(Exception), buffers_kept(target.model):
+    with noise_kept(), torch.enable_grad(), contextlib.suppress(Exception), buffers_kept(target.model):
         torch.manual_seed(seed)
         return replace(target, terms=term_names(target, free))
     return target  # the first look says what is wrong
@@ -222,23 +210,3 @@ def _told(target: Target, error: Exception) -> NllcheckError:
 def is_finite(loss: torch.Tensor) -> bool:
     """Is the 0-d loss a finite number?"""
     return math.isfinite(float(loss))
-
-
-def flushes_denormals(device: torch.device) -> bool:
-    """Are subnormal numbers treated as zero on this device? (That moves every -104 edge to -87.4.)"""
-    tiny = torch.tensor(1e-40, dtype=torch.float32, device=device)
-    return bool((tiny * 1.0 == 0).item())
-
-
-def shortened(device: torch.device, product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
-    """Does `product(a, identity)` of float32 matrices (64, 64) give back fewer bits than `a` has, as TF32 does?
-
-    Measured, because several switches of torch decide it, and the kernel that is chosen.
-    """
-    a = torch.full((64, 64), 1 + 2.0**-20, device=device)
-    return not torch.equal(product(a, torch.eye(64, device=device)), a)
-
-
-def convolved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The product of two matrices as a convolution of width 1."""
-    return torch.nn.functional.conv2d(a.T[None, :, :, None], b.T[:, :, None, None])[0, :, :, 0].T

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from nllcheck.devices import convolved, flushes_denormals, shortened
 from nllcheck.ops import packet
-from nllcheck.prepare import convolved, flushes_denormals, shortened
 from nllcheck.sweep import Part
 from nllcheck.target import Target
 from nllcheck.types import Facts, Graph, Site, State, SweepTable

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nllcheck.capture.passing import nan_passes
+from nllcheck.devices import noise_kept
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def _seed(seed: int) -> None:
     """`torch.manual_seed` for the devices that are there; itself it also takes three stack traces, one for each kind of
     device that might come, which is most of the time that a small graph takes (torch 2.10 to 2.13)."""
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
 
 
@@ -41,7 +42,7 @@ def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
     untouched.
     """
     validate = torch.distributions.Distribution._validate_args
-    with torch.random.fork_rng(), plain_kernels(), nan_passes(validates), sdpa_kernel(SDPBackend.MATH):
+    with noise_kept(), plain_kernels(), nan_passes(validates), sdpa_kernel(SDPBackend.MATH):
         _seed(seed)
         torch.distributions.Distribution.set_default_validate_args(validate and validates)
         try:

@@ -7,9 +7,9 @@ import hashlib
 import torch
 
 from nllcheck import __version__
+from nllcheck.devices import convolved, flushes_denormals, shortened
 from nllcheck.engine.piecefile import add_tensor
 from nllcheck.engine.wire import packed
-from nllcheck.prepare import convolved, flushes_denormals, shortened
 from nllcheck.sweep.plan import Plan
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from nllcheck.devices import noise_kept
 from nllcheck.errors import NllcheckError
 from nllcheck.load.imports import resolve, told
 
@@ -31,7 +32,7 @@ def model_from(spec: str, base: Path, kwargs: Mapping[str, Any] | None = None) -
 
 def _seeded(spec: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
     try:
-        with torch.random.fork_rng():
+        with noise_kept():
             torch.manual_seed(0)
             return factory(**kwargs)
     except (Exception, SystemExit) as error:

@@ -8,7 +8,8 @@ import torch
 from nllcheck.axes import default_axes
 from nllcheck.capture.attempt import captured
 from nllcheck.detect import breaks
-from nllcheck.prepare import convolved, shortened
+from nllcheck.devices import answering, convolved, noise_kept, shortened
+from nllcheck.errors import NllcheckError
 from nllcheck.report import margins
 from nllcheck.sweep import planned
 from nllcheck.target import Batch, Target
@@ -71,3 +72,26 @@ def test_products_of_fewer_bits_are_noticed(product, is_short):
 def test_a_convolution_of_width_one_is_a_product():
     a, b = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(convolved(a, b), a @ b)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_device_that_answers_no_more_is_one_clear_error(fails):
+    """Torch's device without numbers stands in for a GPU that an assertion has stopped."""
+    with pytest.raises(NllcheckError, match="stopped the device meta") as told, answering(torch.device("meta")):
+        if fails:
+            raise ValueError("what came of it")
+    assert "--device cpu" in told.value.hint and isinstance(told.value.__cause__, ValueError) == fails
+
+
+def test_an_error_on_a_device_that_answers_stays_what_it_is():
+    with pytest.raises(ValueError, match="of the user"), answering(CPU):
+        raise ValueError("of the user")
+
+
+def test_noise_comes_back_and_wakes_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: pytest.fail("a GPU was woken"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    state = torch.get_rng_state()
+    with noise_kept():
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), state)
