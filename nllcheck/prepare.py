@@ -46,7 +46,9 @@ def prepared(target: Target, device: torch.device, dtype: torch.dtype | None) ->
     model = target.model
     wanted = dtype or _dtype_of_model(model)
     batches = tuple(_moved(batch, device, wanted) for batch in target.batches)
-    if model is not None and not isinstance(model, torch.jit.ScriptModule):
+    if isinstance(model, torch.jit.ScriptModule):
+        model = model.to(device)  # its code may name its dtypes
+    elif model is not None:
         model = model.to(device=device, dtype=dtype) if dtype else model.to(device)
     _refuse_empty(batches)
     return replace(target, model=model, batches=batches)
