@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nllcheck.errors import NllcheckError, did_you_mean
-from nllcheck.exact import seconds_spent
+from nllcheck.exact.meter import seconds_spent
 from nllcheck.sweep.plan import Engine, local
 from nllcheck.types import EFFORTS, Effort
 

@@ -8,9 +8,6 @@ jets through it, so that a singular backward formula cannot spoil the reference.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -18,7 +15,8 @@ from flint import arb, ctx
 from torch import fx
 
 from nllcheck.exact.ball import STILL, Ball, SingularError, UndecidedError, as_array, ball_of, beside, lift
-from nllcheck.exact.run import Exact, reads_no_value
+from nllcheck.exact.meter import Meter
+from nllcheck.exact.run import Exact, Still, reads_no_value
 from nllcheck.memo import remembered
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placements
@@ -66,10 +64,12 @@ def evaluate(
     The derivative is along the axis; with `everywhere` along a fixed generic direction over all moved
     values, which is finite only if every element of the gradient is. Raises UndecidedError.
     """
-    runner = Exact(joint.forward)
+    starts = _starts(joint, axis, point, everywhere, step)
+    moving = frozenset(k for k, s in enumerate(starts) if s.slope is not None)
+    runner = Exact(joint.forward, _still(joint, moving, ctx.prec))
     token = beside.set(step is not None)
     try:
-        loss = runner.run(*_starts(joint, axis, point, everywhere, step))
+        loss = runner.run(*starts)
     except UndecidedError:
         if runner.singular and reads_no_value(runner.reading):
             raise SingularError(runner.singular) from None
@@ -79,6 +79,12 @@ def evaluate(
     if runner.singular and not loss.value.item().is_finite():
         raise SingularError(runner.singular)
     return loss.value.item(), STILL if loss.slope is None else loss.slope.item()
+
+
+@remembered(8)
+def _still(joint: Joint, moving: frozenset[int], bits: int) -> Still:
+    """What stays at `bits` of precision where only some of the inputs move."""
+    return Still(joint.forward, moving)
 
 
 def _starts(joint: Joint, axis: Axis, point: float, everywhere: bool, step: arb | None) -> list[Ball]:
@@ -108,26 +114,6 @@ def _generic(value: torch.Tensor, seed: int) -> torch.Tensor:
     return torch.rand(value.shape, generator=generator, dtype=torch.float64) + 0.5
 
 
-class _Meter:
-    """Seconds that the process has spent in exact arithmetic, for `--timings`."""
-
-    seconds = 0.0
-
-    @classmethod
-    @contextmanager
-    def running(cls) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            cls.seconds += time.perf_counter() - start
-
-
-def seconds_spent() -> float:
-    """Seconds that this process has spent in `certain` so far."""
-    return _Meter.seconds
-
-
 @remembered(64)
 def work_of(joint: Joint) -> int:
     """Scalar operations of one evaluation: about 1.3 microseconds each."""
@@ -145,7 +131,7 @@ def certain(joint: Joint, axis: Axis, point: float, everywhere: bool = False) ->
     work = work_of(joint)
     if work > MOST:
         return f"exact arithmetic would take {work:,} operations, more than {MOST:,}"
-    with _Meter.running():
+    with Meter.running():
         return _answer(joint, axis, point, everywhere)
 
 
@@ -209,7 +195,7 @@ def limit(joint: Joint, axis: Axis, point: float) -> float:
     Two evaluations, 2^-300 and 2^-600 of the point's size beside it, must agree.
     """
     size = arb(abs(point) or 1.0)
-    with ctx.workprec(PRECISIONS[-1]), _Meter.running():
+    with ctx.workprec(PRECISIONS[-1]), Meter.running():
         try:
             far, near = (evaluate(joint, axis, point, step=size * arb(2) ** power)[0] for power in STEPS)
         except UndecidedError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,45 @@ from nllcheck.exact.ball import STILL, Ball, UndecidedError, ball_of, lift
 from nllcheck.exact.table import FORMS, UNARY, one
 
 
+class Still:
+    """The nodes that no moved input reaches: their balls are the same wherever an axis goes. Those that others read are
+    kept of the first run that meets no pole."""
+
+    def __init__(self, module: fx.GraphModule, moving: Collection[int]) -> None:
+        starts = [n for n in module.graph.nodes if n.op == "placeholder"]
+        reached = {n for k, n in enumerate(starts) if k in moving}
+        for n in module.graph.nodes:
+            reached |= {n} if reached.intersection(n.all_input_nodes) else set()
+        self.nodes = {n for n in module.graph.nodes if n not in reached and n.op in ("call_function", "get_attr")}
+        self.read = {n for n in self.nodes if not self.nodes.issuperset(n.users)}
+        self.values: dict[fx.Node, Any] = {}
+        self.is_known = False
+
+
 class Exact(fx.Interpreter):
     """Runs a forward graph on balls. Whatever holds no float runs as it is."""
 
     singular = ""  # the first op that has no value at exact arguments: a pole, not a want of precision
     reading: Sequence[Any] = ()  # what the op at work was given
 
+    def __init__(self, module: fx.GraphModule, still: Still) -> None:
+        super().__init__(module)
+        self.still = still
+
+    def run(self, *args: Any) -> Any:  # type: ignore[override]
+        result = super().run(*args)
+        self.still.is_known = self.still.is_known or not self.singular
+        return result
+
     def run_node(self, n: fx.Node) -> Any:
+        if self.still.is_known and n in self.still.nodes:
+            return self.still.values.get(n)
+        value = self._made(n)
+        if n in self.still.read:
+            self.still.values[n] = value
+        return value
+
+    def _made(self, n: fx.Node) -> Any:
         if n.op != "call_function":
             value = super().run_node(n)
             return ball_of(value) if _is_float(value) else _on_cpu(value)

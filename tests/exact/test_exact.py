@@ -17,7 +17,8 @@ from losses_of_torch import CASES
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import capture
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import Certain, SingularError, certain, evaluate
+from nllcheck.exact import Certain, SingularError, certain, evaluate, run
+from nllcheck.memo import forget
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
 from nllcheck.target import Batch, Target
@@ -192,3 +193,42 @@ def test_derivatives_at_and_beside_a_kink_are_one_sided(name, loss, at, sides):
     assert answer.is_kink == (all(map(math.isfinite, sides)) and sides[0] != sides[1])
     if sides[0] == sides[1]:
         assert answer.slope == pytest.approx(sides[0])
+
+
+STILL_LOSSES = {
+    "a term that stays": lambda a, b: (a.exp() + b.sigmoid().log()).sum(),
+    "one that the moved is divided by": lambda a, b: (a / b.exp().sum()).sum(),
+    "a pole in what stays": lambda a, b: (a + (b - b).log()).sum(),
+    "a pole in what moves": lambda a, b: ((a - a).log() + b.exp()).sum(),
+    "a tie in what stays": lambda a, b: torch.where(b > b, a, b.exp() * a).sum(),
+}
+
+
+@pytest.mark.parametrize("name", STILL_LOSSES)
+def test_what_stays_is_kept_and_changes_no_answer(name):
+    """Along one axis after the other, to and fro, the answers are those without anything kept."""
+    torch.manual_seed(0)
+    joint = joint_of(STILL_LOSSES[name], {"a": torch.rand(3) + 0.5, "b": torch.rand(3) + 0.5})
+    axes = [Axis("x", node, "input") for node in joint.moved]
+    asked = [(axis, point) for axis in (*axes, *axes) for point in (0.25, 0.75, 1.5)]
+    kept = [told(certain(joint, *one)) for one in asked]
+    alone = []
+    for one in asked:
+        forget()
+        alone.append(told(certain(joint, *one)))
+    assert kept == alone
+
+
+def told(answer: Any) -> Any:
+    return (type(answer), answer.args) if isinstance(answer, SingularError) else answer
+
+
+def test_an_op_that_nothing_moved_reaches_runs_once(monkeypatch):
+    """Of three points on an axis of `a`, the second and third read the logarithm of `b` as it was."""
+    joint = joint_of(lambda a, b: (a.exp() + b.log()).sum(), {"a": torch.rand(3), "b": torch.rand(3) + 0.5})
+    met: list[str] = []
+    apply = run._apply
+    monkeypatch.setattr(run, "_apply", lambda node, spelled, *rest: met.append(spelled) or apply(node, spelled, *rest))
+    for point in (0.25, 0.75, 1.5):
+        certain(joint, Axis("a", joint.moved[0], "input"), point)
+    assert (met.count("exp"), met.count("log")) == (3, 1)
