@@ -8,6 +8,13 @@ from collections.abc import Iterable
 from nllcheck.density.factors import FACTORS
 from nllcheck.types import Density
 
+GIVEN = "The loss has no target, so it is read as a density of what the model is given."
+HELD = "Labels that the loss asks about, as a mask does, are as observed there."
+COMPARED = (
+    "The loss reads no target, so the data that it compares with stand for one, while what the model reads of them is "
+    "held: a density given that."
+)
+
 _MISSING = {
     "sqrt(2 pi)": "1/2 log(2 pi) is left out, as gaussian_nll_loss does without full=True",
     "2 pi": "log(2 pi) is left out: a two-dimensional Gaussian",
