@@ -122,7 +122,7 @@ def _finding(graph: Graph, answer: Density, severity: Severity, explained: Expla
         message="",
         reason=f"exp(-loss) integrated over the target at {answer.samples} settings"
         if answer.samples
-        else _BY_SHAPE[answer.name],
+        else _BY_SHAPE.get(answer.name, ""),
         on_batch=True,
     )
     if explained is None:
