@@ -32,7 +32,7 @@ from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.verdict import Measured, verdict_of
 from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
-from nllcheck.density.words import COMPARED, GIVEN, HELD, sentence
+from nllcheck.density.words import COMPARED, GIVEN, HELD, in_loss, sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
@@ -213,7 +213,9 @@ def _nodes(terms: Sequence[Term]) -> tuple[int, ...]:
 
 def _words(graph: LossGraph, term: Term) -> str:
     origin = (term.node.meta.get("custom") or {}).get("origin")
-    return str(_leaf_name(graph, term) or term.node.name) if origin is None else _line(graph, origin)
+    return (
+        str(_leaf_name(graph, term) or term.node.name) if origin is None else _line(graph, in_loss(graph.graph, origin))
+    )
 
 
 def _line(graph: LossGraph, index: int) -> str:
