@@ -134,7 +134,7 @@ def test_what_predicts_itself_is_called_no_density_of_the_data(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_culprit_is_an_op_of_the_loss(name):
-    loss, model, batch, read, said = CASES[name]
+    loss, model, batch, _, said = CASES[name]
     if said == "reads-itself" and isinstance(batch, torch.Tensor):
         graph = graph_of(loss, model, batch)
         (culprit,) = density(graph, default_axes(graph)[0], loss.__name__).nodes
