@@ -32,6 +32,7 @@ class Mark:
     inplace: bool
     output: str = ""  # "output", "output.mu": the model hands this value to the loss
     inside: tuple[str, ...] = ()  # the library's functions between the op and the user's line, innermost first
+    meant: str = ""  # the rule name of the op for which others stand, of which this is the last
 
 
 def site_of(frames: tuple[Frame, ...], variable: str | None = None) -> Site | None:

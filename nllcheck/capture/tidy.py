@@ -8,6 +8,7 @@ import torch
 from torch import fx
 
 from nllcheck import ops
+from nllcheck.capture.reads import ASKED
 
 aten = torch.ops.aten
 
@@ -92,4 +93,4 @@ def _grad_mode(node: fx.Node) -> bool:
 
 
 def _is_kept(node: fx.Node) -> bool:
-    return node.op in ("placeholder", "output") or node.target is aten._local_scalar_dense.default
+    return node.op in ("placeholder", "output") or node.target in (aten._local_scalar_dense.default, ASKED)

@@ -22,6 +22,7 @@ from nllcheck.capture.custom import custom_functions
 from nllcheck.capture.gradients import through_saved
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.padded import padded
 from nllcheck.capture.reads import Reads
 from nllcheck.capture.sites import SiteMode
 from nllcheck.capture.tidy import tidy
@@ -188,7 +189,9 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
                 raise refused from None
     module = out_of_place(module)
     unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
-    tidied = tidy(module)  # which empties the arguments of what it drops
+    tidied = padded(
+        tidy(module), _moves(prog), prog.leaves[0].value.device
+    )  # which empties the arguments of what it drops
     tidied.meta["discarded"] = unused
     tidied.meta["own_backward"] = tuple(dict.fromkeys(met))
     return tidied
@@ -207,6 +210,13 @@ def _traced(prog: Program, seed: int, wrapped: Callable[[Callable[..., Any]], Ca
             return traced(wrapped(marked), *tensors)
     finally:
         fx_traceback.current_meta.pop("custom", None)
+
+
+def _moves(prog: Program) -> Callable[[int], bool]:
+    """Is a leaf, by its place, what training moves: weights, or what a bare function is given?"""
+    roles = [leaf.role for leaf in prog.leaves]
+    moved = "weight" if "weight" in roles else "input"
+    return lambda i: roles[i] == moved and prog.leaves[i].value.is_floating_point()
 
 
 def _is_guard(node: fx.Node) -> bool:

@@ -23,6 +23,7 @@ from nllcheck.density.draws.single import ONE_DRAW, with_one_draw
 from nllcheck.density.factors import check_name
 from nllcheck.density.fit import measured_on
 from nllcheck.density.inputs import of_inputs, parameters, says_likelihood
+from nllcheck.density.itself import given_twice, unless_read, with_root
 from nllcheck.density.kl.divergences import divergences
 from nllcheck.density.kl.implied import origin_of
 from nllcheck.density.parts import Part, likelihood_within
@@ -31,16 +32,9 @@ from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import SUPPORTS, ends_of
 from nllcheck.density.verdict import Measured, verdict_of
 from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
-from nllcheck.density.words import sentence
+from nllcheck.density.words import COMPARED, GIVEN, HELD, in_loss, sentence
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
-
-GIVEN = "The loss has no target, so it is read as a density of what the model is given."
-HELD = "Labels that the loss asks about, as a mask does, are as observed there."
-COMPARED = (
-    "The loss reads no target, so the data that it compares with stand for one, while what the model reads of them is "
-    "held: a density given that."
-)
 
 __all__ = ["check_options", "density", "has_question"]
 
@@ -75,7 +69,7 @@ def density(
         answer = density(apart.graph, apart.axes(_trained(axes)), loss_name, **stated)  # type: ignore[arg-type]
         answer = apart.told(undecided_by_volume(apart, answer))
         if own is None or answer.name != "undecided":
-            return remarked(answer, COMPARED)
+            return remarked(unless_read(answer, with_root(graph, apart.graph), memory), COMPARED)
     claims = nll or claims_likelihood((own or graph).graph, loss_name)
     ways, moved = _parameters(own) if own else (axes, None)
     one = with_one_draw(graph, memory)
@@ -94,7 +88,7 @@ def density(
     if answer.name == "varies" and own is None and (held := with_questions_held(graph)) is not None:
         other = asked(held.graph, held.axes(_trained(axes)))
         answer = remarked(held.told(other), HELD) if other.name in ("proper", "constant") else answer
-    answer = _with_divergences(graph, answer)
+    answer = unless_read(_with_divergences(graph, answer), given_twice(graph), memory)
     return remarked(answer, GIVEN) if own else answer
 
 
@@ -105,7 +99,7 @@ def _trained(axes: Sequence[Axis]) -> tuple[Axis, ...]:
 
 def remarked(answer: Density, remark: str) -> Density:
     """With a sentence more on how it was found; nothing is said of what was not."""
-    return replace(answer, text=f"{answer.text} {remark}") if answer.name != "undecided" else answer
+    return answer if answer.name in ("undecided", "reads-itself") else replace(answer, text=f"{answer.text} {remark}")
 
 
 def _with_divergences(graph: LossGraph, answer: Density) -> Density:
@@ -219,7 +213,9 @@ def _nodes(terms: Sequence[Term]) -> tuple[int, ...]:
 
 def _words(graph: LossGraph, term: Term) -> str:
     origin = (term.node.meta.get("custom") or {}).get("origin")
-    return str(_leaf_name(graph, term) or term.node.name) if origin is None else _line(graph, origin)
+    return (
+        str(_leaf_name(graph, term) or term.node.name) if origin is None else _line(graph, in_loss(graph.graph, origin))
+    )
 
 
 def _line(graph: LossGraph, index: int) -> str:

@@ -39,6 +39,20 @@ def compared_with(graph: LossGraph) -> int | None:
     return _root(graph.graph, set(_compared(graph.graph)))
 
 
+def reader_of(graph: LossGraph, root: int) -> int | None:
+    """The first op of the loss that compares with what is made of `root`, behind views."""
+    plain, compared = graph.graph, _compared(graph.graph)
+    found = [k for source, readers in compared.items() if root in ancestors(plain, source) for k in readers]
+    return behind_views(plain, min(found, default=None))
+
+
+def behind_views(graph: Graph, index: int | None) -> int | None:
+    """The first op that computes with a node's values."""
+    while index is not None and (ops.is_transparent(graph.nodes[index].op) or graph.nodes[index].op == "input"):
+        index = min((n.index for n in graph.nodes if index in refs(n)), default=None)
+    return index
+
+
 def _root(graph: Graph, compared: set[int]) -> int | None:
     """The one value that the loss compares with, or the data that all of them are made of."""
     if len(compared) == 1:
@@ -99,7 +113,7 @@ def _narrowed(graph: Graph, found: dict[int, set[int]], reads: set[int]) -> dict
 
 def conditions(graph: Graph) -> frozenset[int]:
     """Targets that the loss reads by way of the model's layers alone, as a conditional model does the labels."""
-    reads, alone = ancestors(graph, graph.loss), _of_data_alone(graph)
+    reads, alone = ancestors(graph, graph.loss), of_data_alone(graph)
     given = set(graph.targets) & ancestors(graph, *_layers(graph, alone)) & reads
     return frozenset(given - ancestors(graph, *(source for source, _ in _met(graph))) if given else ())
 
@@ -109,7 +123,7 @@ def _met(graph: Graph) -> list[tuple[int, Node]]:
 
     A question about labels, such as which of them only fill up a row, is asked of those observed.
     """
-    reads, alone = ancestors(graph, graph.loss), _of_data_alone(graph)
+    reads, alone = ancestors(graph, graph.loss), of_data_alone(graph)
     inside = ancestors(graph, *_layers(graph, alone)) & reads
     outside = [graph.nodes[k] for k in sorted(reads - inside)]
     leaves = {n.index for n in graph.nodes if _is_data(graph, n)} - set(graph.targets)
@@ -133,7 +147,7 @@ def with_questions_held(graph: LossGraph) -> Rebuilt | None:
     return _divided(graph, one[0], {one[0]: asked[one[0]]}) if len(one) == 1 else None
 
 
-def _of_data_alone(graph: Graph) -> set[int]:
+def of_data_alone(graph: Graph) -> set[int]:
     """Nodes that are made of the batch, and of nothing that training or chance can change."""
     data = {n.index for n in graph.nodes if _is_data(graph, n)}
     drawn = {n.index for n in graph.nodes if ops.row(n.op).kind == "random"}

@@ -41,7 +41,7 @@ def claims_likelihood(graph: Graph, loss_name: str) -> bool:
         return False
     if _is_reweighted(graph) or _is_expected(graph) or _is_score(graph) or _is_margin(graph):
         return False
-    if _is_held(graph) or _is_partial(graph) or _is_modulated(graph) or _is_of_events(graph):
+    if _is_held(graph) or _is_partial(graph) or _is_modulated(graph) or _is_of_events(graph) or _is_mined(graph):
         return False
     said = {m.group(2).lower() for n in (*names, *inner) for m in _YES.finditer(n)}
     if _is_of_posterior(graph):
@@ -62,6 +62,13 @@ def _is_modulated(graph: Graph) -> bool:
     to weigh what is easy less (Lin et al. 2017, eq. 4)?"""
     read = [depends_on(graph, {n.index}) for n in graph.nodes if n.op in _CLASSED]
     return any(len(refs(n)) == 2 and set(refs(n)) <= one for one in read for n in graph.nodes if n.op == "mul")
+
+
+def _is_mined(graph: Graph) -> bool:
+    """Does what the model makes of a sample's target say whether it counts, as in training on hard examples only
+    (Shrivastava et al. 2016)? What is left out has a loss of 0, which no density has."""
+    both = depends_on(graph, set(_moving(graph))) & depends_on(graph, set(graph.targets))
+    return any(n.op == "masked_fill" and n.args[2:] == (0,) and both.issuperset(refs(n)) for n in graph.nodes)
 
 
 def _is_reweighted(graph: Graph) -> bool:

@@ -6,7 +6,16 @@ import math
 from collections.abc import Iterable
 
 from nllcheck.density.factors import FACTORS
-from nllcheck.types import Density
+from nllcheck.graphs import refs
+from nllcheck.ops import is_transparent
+from nllcheck.types import Density, Graph
+
+GIVEN = "The loss has no target, so it is read as a density of what the model is given."
+HELD = "Labels that the loss asks about, as a mask does, are as observed there."
+COMPARED = (
+    "The loss reads no target, so the data that it compares with stand for one, while what the model reads of them is "
+    "held: a density given that."
+)
 
 _MISSING = {
     "sqrt(2 pi)": "1/2 log(2 pi) is left out, as gaussian_nll_loss does without full=True",
@@ -82,6 +91,19 @@ def _bent(d: Density) -> str:
     if math.isnan(d.epsilon):
         return ""
     return f" With an epsilon of {d.epsilon:.0e} beside the target, Z would be the same for every sample of the batch."
+
+
+def in_loss(graph: Graph, index: int) -> int:
+    """Of a value that the model gives, the first op of the loss that computes with it: its line says what it is for."""
+    found, seen = [index], {index}
+    while found and graph.nodes[index].zone == "model":
+        users = [n for n in graph.nodes if set(refs(n)) & seen and n.index not in seen]
+        own = [n.index for n in users if n.zone == "loss" and not is_transparent(n.op)]
+        if own:
+            return own[0]
+        found = [n.index for n in users if is_transparent(n.op)]
+        seen |= set(found)
+    return index
 
 
 def _settings(d: Density) -> str:

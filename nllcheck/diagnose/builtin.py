@@ -155,6 +155,16 @@ PAIRED = Builtin(
     "output[:, None] in the loss: that says so.",
 )
 
+READS_ITSELF = Builtin(
+    "NLL716",
+    "reads-what-it-predicts",
+    "The likelihood of a sequence is a product of p(x[t] | x[:t]): what predicts a step may read the steps before it, "
+    "and never itself. Where it does, copying the step is a perfect prediction: the loss falls towards 0, and what was "
+    "learned predicts nothing that it is not shown.",
+    "Compare the output at a step with the next one: logits[:, :-1] against x[:, 1:]. In a masked network (MADE, a "
+    "PixelCNN) the first layer's mask must leave out the element itself.",
+)
+
 NO_DIVERGENCE = Builtin(
     "NLL710",
     "no-divergence",
@@ -178,6 +188,7 @@ BUILTINS = (
     MIXED,
     COMPILED,
     NO_LIKELIHOOD,
+    READS_ITSELF,
     CONSTANT,
     UNBOUNDED,
     COLLAPSE,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nllcheck import expr, match
 from nllcheck.axes import depends_on
-from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD
+from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD, READS_ITSELF
 from nllcheck.diagnose.explain import Table
 from nllcheck.diagnose.finding import edit_site, op_name
 from nllcheck.diagnose.texts import built
@@ -59,6 +59,8 @@ def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
     """
     if not answer.claims and answer.name != "constant":
         return []
+    if answer.name == "reads-itself":
+        return [_finding(graph, answer, "warning")]
     explained = _explained(graph, answer, table)
     if not answer.claims and not explained:
         return []
@@ -85,6 +87,12 @@ def _span(low: float, high: float) -> float:
     return math.log(high / low) if 0 < low <= high < math.inf else math.inf if high > low else 0.0
 
 
+_BUILTINS = {"varies": NO_LIKELIHOOD, "reads-itself": READS_ITSELF}
+_BY_SHAPE = {
+    "not-samples": "by its shape: the terms of several samples cannot be told apart",
+    "reads-itself": "each of three neighbouring elements moved, as it is read and as it is predicted",
+}
+
 Explained = tuple[Rule, match.Match]
 
 
@@ -100,7 +108,7 @@ def _explained(graph: Graph, answer: Density, table: Table) -> Explained | None:
 
 
 def _finding(graph: Graph, answer: Density, severity: Severity, explained: Explained | None = None) -> Finding:
-    culprit = answer.nodes[0] if answer.name == "not-samples" and answer.nodes else _formula(graph)
+    culprit = answer.nodes[0] if answer.name in _BY_SHAPE and answer.nodes else _formula(graph)
     node = graph.nodes[explained[1].root if explained else culprit]
     made = Finding(
         rule="",
@@ -114,11 +122,11 @@ def _finding(graph: Graph, answer: Density, severity: Severity, explained: Expla
         message="",
         reason=f"exp(-loss) integrated over the target at {answer.samples} settings"
         if answer.samples
-        else "by its shape: the terms of several samples cannot be told apart",
+        else _BY_SHAPE.get(answer.name, ""),
         on_batch=True,
     )
     if explained is None:
-        return replace(made, **built(NO_LIKELIHOOD if answer.name == "varies" else CONSTANT, sentence(answer.text)))
+        return replace(made, **built(_BUILTINS.get(answer.name, CONSTANT), sentence(answer.text)))
     return _ruled(graph, answer, made, *explained)
 
 

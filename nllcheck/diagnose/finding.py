@@ -99,7 +99,7 @@ def op_name(graph: Graph, node: Node) -> str:
     chosen = [graph.nodes[k] for k in refs(node)] if node.op == "where" else []
     if any("getitem" in n.aten and op_name(graph, n) == "logdet" for n in chosen):
         return "logdet"
-    return node.op
+    return node.meant or node.op
 
 
 def edit_site(graph: Graph, event: Event) -> Site | None:

@@ -117,6 +117,8 @@ def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype)
     if deeper and (verdict != "defect" or event.phase == "forward"):
         inside, why = _verdict_at(event, axis, deeper[0], reference(axis, deeper[0]), reference, dtype)
         verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper[0]:.6g})"))
+    elif (verdict, event.phase) == ("defect", "forward"):
+        verdict, reason = _at_an_edge_only(event, reference, (verdict, reason))
     shown = here if at == event.witness else reference(axis, event.witness)
     name = "exact" if shown.name == EXACT else shown.name
     return Judged(event, verdict, reach, reason, shown.loss, shown.slope, name, here.loss)
@@ -131,6 +133,16 @@ def _combined(edge: Ruling, inside: Ruling) -> Ruling:
     if edge[0] == "defect":
         return inside if inside[0] == "limit" else edge
     return inside if inside[0] == "defect" else edge
+
+
+def _at_an_edge_only(event: Event, reference: Evaluate, ruling: Ruling) -> Ruling:
+    """What selects elements may select another at its very edge in other arithmetic; nearest to it, among the values
+    that were swept, the formula may have no value all the same: an average over no elements."""
+    at = event.threshold[1] if event.threshold else event.witness
+    inside = min((end for part in event.region for end in part), key=lambda end: abs(end - at), default=at)
+    if inside == at or event.axis is None or not (here := reference(event.axis, inside)).is_singular:
+        return ruling
+    return "limit", f"the formula itself has no value here: {here.why_not} meets its pole (at {inside:.6g})"
 
 
 def _verdict_at(

@@ -34,7 +34,7 @@ def branches(output, target):
 def boolean_mask(output, target):
     keep = output[:, 0] > -1000
     p = torch.softmax(output, -1)[keep]
-    return -torch.log(p[:, 0]).mean()  # <- here
+    return -torch.log(p[:, 0]).sum() / len(p)  # <- here
 
 
 def own_backward(output, target):

@@ -153,6 +153,11 @@ def test_data_that_the_loss_compares_with_are_its_target(name, labels):
     assert all(0 <= d.node < len(graph.graph.nodes) for d in answer.divergences)
 
 
+def test_a_term_that_is_left_out_is_told_by_its_line_in_the_loss():
+    _, answer = asked(of_bits, Autoencoder, BITS)
+    assert answer.left_out and all("return -0.5 * (1 + 2 * raw" in told for told in answer.left_out)
+
+
 def test_the_divided_program_gives_the_same_loss():
     graph, _ = asked(of_bits, Autoencoder, BITS)
     divided = with_data_apart(graph)

@@ -103,11 +103,16 @@ def weighed_down(logits, label):
     return ((1 - torch.exp(-each)) ** 2 * each).mean()
 
 
+def hard_ones_only(logits, label):
+    each = F.cross_entropy(logits, label, reduction="none")
+    return each[each > 1.0].sum() / 6
+
+
 def of_squashed_scores(logits, label):
     return F.nll_loss(torch.tanh(logits), label)
 
 
-@pytest.mark.parametrize(("fn", "count"), [(weighed_down, 0), (of_squashed_scores, 1)])
+@pytest.mark.parametrize(("fn", "count"), [(weighed_down, 0), (hard_ones_only, 0), (of_squashed_scores, 1)])
 def test_a_likelihood_weighed_by_itself_claims_none(fn, count):
     tensors = {"logits": WIDE, "label": torch.tensor([0, 2, 1, 1, 0, 2])}
     report = check_function(fn, tensors, target="label", points=40)

@@ -1,0 +1,196 @@
+"""Selections that the values decide (`loss[loss > 0.5].mean()`), with a fixed number of places.
+
+No batch of points has one shape for what such a mask selects. Here every place keeps its row; a place that is not
+selected holds a copy of the first that is, without a gradient, and is left out where rows are summed. A copy, and no
+number of our own, because the loss is known to have a value there: `log(p[p > 0])` has none at 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from nllcheck import ops
+from nllcheck.capture import rowwise
+from nllcheck.capture.reads import ASKED
+from nllcheck.capture.rowwise import NoFormError, outline, shape_of
+
+aten = torch.ops.aten
+
+
+def padded(module: fx.GraphModule, moves: Callable[[int], bool], device: torch.device) -> fx.GraphModule:
+    """The program, on `device`, with a row for every place of a mask that depends on a placeholder that `moves`.
+
+    As it is where it has no such mask, or where something else than sums and means reads what is selected: code that
+    asks for its shape, or that branches on a value, may do anything else at other points.
+    """
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(module.graph, {}))
+    steered = _depending(graph, moves)
+    if any(mask_of(node) in steered for node in graph.nodes if node.op == "call_function"):
+        with contextlib.suppress(NoFormError):
+            _Padding(graph, steered, device).run()
+            return _without_notes(fx.GraphModule(module, graph))
+    return _without_notes(module)
+
+
+def _without_notes(module: fx.GraphModule) -> fx.GraphModule:
+    """Nobody runs what only notes that a shape was asked for, nor what nothing reads any more."""
+    kept = ("placeholder", "output")
+    module.graph.eliminate_dead_code(lambda n: n.op in kept or n.target is aten._local_scalar_dense.default)
+    module.recompile()
+    return module
+
+
+def _depending(graph: fx.Graph, moves: Callable[[int], bool]) -> set[fx.Node]:
+    """The nodes that are computed from placeholders that move."""
+    starts = [n for n in graph.nodes if n.op == "placeholder"]
+    found = {n for i, n in enumerate(starts) if moves(i)}
+    for node in graph.nodes:
+        if found.intersection(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def mask_of(node: fx.Node) -> fx.Node | None:
+    """The boolean tensor with which the node selects from the first dimensions on, if it does."""
+    if node.target is aten.nonzero.default:
+        return node.args[0]  # type: ignore[return-value]
+    if node.target is aten.masked_select.default:
+        return node.args[1]  # type: ignore[return-value]
+    if node.target not in (aten.index.Tensor, aten.index_put.default):
+        return None
+    places: Any = node.args[1]
+    return places[0] if len(places) == 1 and _dtype(places[0]) == torch.bool else None
+
+
+class _Padding:
+    """Rewrites a graph; `held` knows which nodes have padded rows, and which of their places count, (N,)."""
+
+    def __init__(self, graph: fx.Graph, steered: set[fx.Node], device: torch.device) -> None:
+        self.graph, self.steered, self.device = graph, steered, {"device": device}
+        self.held: dict[fx.Node, fx.Node] = {}
+        self.flat: dict[fx.Node, fx.Node] = {}
+
+    def run(self) -> None:
+        for node in list(self.graph.nodes):
+            reads = [self.held[n] for n in node.all_input_nodes if n in self.held]
+            if mask_of(node) in self.steered and node.target is not aten.index_put.default:
+                self._select(node, reads)
+            elif node.target is aten._local_scalar_dense.default and node.all_input_nodes[0] in self.steered:
+                raise NoFormError
+            elif reads:
+                self._follow(node, reads)
+
+    def _follow(self, node: fx.Node, reads: list[fx.Node]) -> None:
+        """One op that reads padded rows: it has padded rows, or reduces them, or has no form."""
+        if node.target is aten.cat.default:
+            self._join(node)
+            return
+        if any(count is not reads[0] for count in reads) or node.target is ASKED:
+            raise NoFormError
+        if node.target is aten.index_put.default:
+            self._put_back(node, reads[0])
+            return
+        with self.graph.inserting_before(node):
+            other = rowwise.reduced(self.graph, node, self.held, reads[0])
+        if other is not None:
+            self._replace(node, other)
+        else:
+            rowwise.widen(node, self.held, shape_of(reads[0])[0])
+            self.held[node] = reads[0]
+
+    def _select(self, node: fx.Node, reads: list[fx.Node]) -> None:
+        """`x[mask]`: its rows, where the mask holds; else the first of those."""
+        if reads:
+            raise NoFormError
+        mask: Any = mask_of(node)
+        with self.graph.inserting_before(node):
+            add = rowwise.builder(self.graph, node)
+            counts = self._flat(mask, add)
+            rows = self._rows(node, mask, add)
+            first = add(aten.argmax.default, (add(aten._to_copy.default, (counts,), {"dtype": torch.int64}), 0, True))
+            spare = add(aten.detach.default, (add(aten.index.Tensor, (rows, [first])),))
+            chosen = add(aten.where.self, (rowwise.beside(add, counts, rows), rows, spare))
+        self.held[chosen] = counts
+        self._replace(node, chosen)
+
+    def _flat(self, mask: fx.Node, add: rowwise.Add) -> fx.Node:
+        """The mask as (N,), one node for masks that are computed alike."""
+        known = next((m for m in self.flat if _alike(m, mask)), None)
+        if known is None:
+            self.flat[mask] = add(aten.reshape.default, (mask, [math.prod(shape_of(mask))]))
+        return self.flat[known or mask]
+
+    def _rows(self, node: fx.Node, mask: fx.Node, add: rowwise.Add) -> fx.Node:
+        """What is selected from, (N, ...) for the N places of the mask."""
+        places = shape_of(mask)
+        if node.target is aten.nonzero.default:
+            return self._coordinates(places, add)
+        source: Any = node.args[0]
+        if node.target is aten.masked_select.default and shape_of(source) != places:
+            raise NoFormError
+        return add(aten.reshape.default, (source, [math.prod(places), *shape_of(source)[len(places) :]]))
+
+    def _coordinates(self, places: tuple[int, ...], add: rowwise.Add) -> fx.Node:
+        """Where each place is, (N, dimensions)."""
+        number: fx.Node = add(aten.arange.default, (math.prod(places),), self.device)
+        after = [math.prod(places[i + 1 :]) for i in range(len(places))]
+        along = [add(aten.div.Tensor_mode, (number, step), {"rounding_mode": "floor"}) for step in after]
+        inside = [add(aten.remainder.Scalar, (k, size)) for k, size in zip(along, places, strict=True)]
+        return add(aten.stack.default, (inside, -1))
+
+    def _join(self, node: fx.Node) -> None:
+        """Parts one after the other: those that are not padded count with all their rows."""
+        parts: Any = node.args[0]
+        if len(node.args) > 1 and node.args[1] != 0:
+            raise NoFormError
+        with self.graph.inserting_before(node):
+            add = rowwise.builder(self.graph, node)
+            counts = [self.held.get(p) or add(aten.full.default, ([shape_of(p)[0]], True), self.device) for p in parts]
+            all_of_them = add(aten.cat.default, (counts,))
+        rest = shape_of(node)[1:]
+        node.meta["val"] = outline((shape_of(all_of_them)[0], *rest), _dtype(node))
+        self.held[node] = all_of_them
+
+    def _put_back(self, node: fx.Node, counts: fx.Node) -> None:
+        """`out[mask] = f(x[mask])`: every row is at its place already."""
+        mask = mask_of(node)
+        into, source = node.args[0], node.args[2]
+        adds = len(node.args) > 3 and node.args[3]
+        known = next((flat for m, flat in self.flat.items() if mask is not None and _alike(m, mask)), None)
+        if adds or known is not counts or into in self.held or source not in self.held:
+            raise NoFormError
+        with self.graph.inserting_before(node):
+            add = rowwise.builder(self.graph, node)
+            shaped = add(aten.reshape.default, (source, list(shape_of(node))))
+            wide = add(
+                aten.reshape.default, (mask, [*shape_of(mask), *[1] * (len(shape_of(node)) - len(shape_of(mask)))])
+            )
+            self._replace(node, add(aten.where.self, (wide, shaped, into)))
+
+    def _replace(self, old: fx.Node, new: fx.Node) -> None:
+        if old in self.steered:
+            self.steered.add(new)
+        old.replace_all_uses_with(new)
+        self.graph.erase_node(old)
+
+
+def _dtype(node: Any) -> torch.dtype | None:
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return value.dtype if isinstance(value, torch.Tensor) else None
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Are two values computed by the same ops from the same nodes, with no draw among them?"""
+    if a is b or not (isinstance(a, fx.Node) and isinstance(b, fx.Node)):
+        return a is b or (not isinstance(a, fx.Node) and not isinstance(b, fx.Node) and a == b)
+    drawn = ops.row(ops.rule_name(str(a.target))).kind == "random"
+    if a.op != "call_function" or a.target is not b.target or drawn or len(a.args) != len(b.args):
+        return False
+    return a.kwargs == b.kwargs and all(map(_alike, a.args, b.args))

@@ -1,0 +1,161 @@
+"""Selections that the values decide: a graph of one shape at all points, with the user's own loss and gradients."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nllcheck.capture import capture
+from nllcheck.capture.verify import eager, replayed
+from nllcheck.target import Batch, Target
+
+S = torch.tensor([[0.3, -1.2, 2.0], [1.0, 0.2, -0.4], [-2.0, 0.6, 0.1], [0.5, 0.4, -1.5], [0.1, 2.2, 0.3]])
+Y, R = torch.tensor([2, 0, 2, 1, 0]), torch.tensor([0.5, -1.0, 2.0, 0.1, -0.3])
+
+
+def hard(s, y):
+    loss = F.cross_entropy(s, y, reduction="none")
+    return loss[loss > 1.0].mean()
+
+
+def hard_places(s, y):
+    loss = F.cross_entropy(s, y, reduction="none")
+    places = (loss > 1.0).nonzero(as_tuple=True)[0]
+    return loss[places].sum() / 5
+
+
+def hard_column(s, y):
+    loss = F.cross_entropy(s, y, reduction="none")
+    return loss[torch.nonzero(loss > 1.0).squeeze(1)].mean()
+
+
+def unsure(s, y):
+    picked = s.softmax(1).gather(1, y[:, None]).squeeze(1)
+    return torch.masked_select(-picked.log(), picked < 0.7).mean()
+
+
+def wrong_ones(s, y):
+    return F.cross_entropy(s[s.argmax(1) != y], y[s.argmax(1) != y])
+
+
+def some_cells(s, y):
+    return (s[s > 0] ** 2).sum() + s[(s < 0).nonzero(as_tuple=True)].abs().sum()
+
+
+def rows_of(s, y):
+    kept = s[s[:, 0] > 0.2]
+    return (kept - kept.mean(dim=1, keepdim=True)).exp().mean() + kept.logsumexp(dim=0).sum()
+
+
+def squared(s, y):
+    kept = s[:, 1] > 0.3
+    return F.mse_loss(s[:, 0][kept], y[kept].float())
+
+
+def two_branches(s, y):
+    r = (s[:, 0] - y).abs()
+    return torch.cat([0.5 * r[r < 1] ** 2, r[r >= 1] - 0.5]).mean()
+
+
+def put_back(s, y):
+    out = torch.zeros_like(s)
+    out[s > 0] = torch.log(s[s > 0])  # has no value where nothing is selected
+    return out.sum() / 15
+
+
+def by_layer(s, y):
+    kept = s[:, 0] > 0.2
+    return F.linear(s[kept], torch.ones(2, 3), torch.zeros(2)).tanh().sum(dim=1).mean()
+
+
+def counted(s, y):
+    loss = F.cross_entropy(s, y, reduction="none")
+    return loss[loss > 1.0].sum() / (loss > 1.0).sum().clamp(min=1)
+
+
+PADDED = [hard, hard_places, hard_column, unsure, wrong_ones, some_cells, rows_of, squared, two_branches, put_back,
+          by_layer, counted]  # fmt: skip
+
+
+def by_number(s, y):
+    kept = s[s > 0]
+    return kept.sum() / max(kept.numel(), 1)
+
+
+def by_length(s, y):
+    kept = s[:, 0][s[:, 0] > 0]
+    return kept.sum() / len(kept)
+
+
+def by_shape(s, y):
+    kept = s[s[:, 0] > 0]
+    return kept.sum() / kept.shape[0]
+
+
+def guarded(s, y):
+    kept = s > 0.4
+    return s[kept].mean() if kept.any() else 0 * s.sum()
+
+
+def ordered(s, y):
+    return s[s > 0].sort().values.cumsum(0).mean()
+
+
+def beside_constants(s, y):
+    kept = s[:, 0] > 0
+    return (s[kept][:, 0] * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum()
+
+
+AS_THEY_ARE = [by_number, by_length, by_shape, guarded, ordered, beside_constants]
+
+
+def graph_of(loss):
+    given = {"s": S, "y": Y}
+    batch = Batch(kwargs=given, whole=given)
+    return capture(Target("loss", loss, "loss", None, (batch,), "function", target_names=("y",)), batch, 0)
+
+
+def selects(graph):
+    names = [n.aten for n in graph.graph.nodes]
+    by_mask = [n for n in graph.graph.nodes if n.aten == "aten.index.Tensor" and n.shape[:1] != (1,)]
+    return any("masked_select" in n or "nonzero" in n for n in names) or any(
+        graph.graph.nodes[a.index].dtype == "bool" for n in by_mask for a in n.args[1]
+    )
+
+
+def points():
+    """The batch, scores elsewhere, and scores with which each of the masks selects nothing."""
+    drawn = torch.Generator().manual_seed(0)
+    random = [3 * torch.randn(S.shape, generator=drawn) for _ in range(4)]
+    return [S, *random, -S.abs() - 1, S.abs() + 1, 60 * F.one_hot(Y, 3).float() - 30]
+
+
+@pytest.mark.parametrize("loss", PADDED)
+def test_the_graph_has_one_shape_and_is_the_loss_everywhere(loss):
+    graph = graph_of(loss)
+    assert not selects(graph)
+    for scores in points():
+        (wanted, slopes), (found, others) = eager(graph.program, [scores, Y], 0), replayed(graph, [scores, Y])
+        assert found == pytest.approx(wanted, rel=1e-5, nan_ok=True)
+        if math.isfinite(wanted):
+            torch.testing.assert_close(others, slopes, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", PADDED)
+def test_many_points_at_once_are_the_points_one_by_one(loss):
+    graph = graph_of(loss)
+    every = torch.vmap(lambda s: graph.module(s, Y))(torch.stack(points()))
+    assert every.tolist() == pytest.approx([replayed(graph, [s, Y])[0] for s in points()], rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("loss", AS_THEY_ARE)
+def test_what_asks_for_the_shape_or_sorts_is_left_alone(loss):
+    assert selects(graph_of(loss))
+
+
+def test_the_op_that_somebody_wrote_keeps_its_name_and_line():
+    nodes = graph_of(hard).graph.nodes
+    assert [(n.op, n.site.source) for n in nodes if n.meant] == [("div", "return loss[loss > 1.0].mean()")]
