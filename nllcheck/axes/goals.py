@@ -93,11 +93,13 @@ def _dead_columns(axis: Axis, graph: Graph, node: int) -> list[Axis]:
 
 
 def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, Axis]) -> list[Axis]:
-    """Raw scores to where every one is sure and right, as training drives them: each tensor of labels of their shape.
+    """Raw scores to where every one is sure and right, as training drives them: each tensor of labels of their shape,
+    or that beside dimensions of size 1.
 
     No single score shows an overlap of exactly 1, or a focus on what is left when nothing is.
     """
-    same = [n for n in names if n in graph.targets and graph.nodes[n].shape == graph.nodes[axis.node].shape]
+    bare = _bare(graph.nodes[axis.node].shape)
+    same = [n for n in names if n in graph.targets and _bare(graph.nodes[n].shape) == bare]
     labels = [n for n in same if first[n].observed == (0.0, 1.0)]
     name = names[axis.node]
     return [
@@ -105,6 +107,10 @@ def _labelled(axis: Axis, graph: Graph, names: dict[int, str], first: dict[int, 
                 selector=f"{name}->{names[n]}*inf")
         for n in labels
     ]  # fmt: skip
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
 
 
 def _pairs(whole: Axis, graph: Graph, node: int, names: dict[int, str], others: list[int]) -> list[Axis]:

@@ -9,7 +9,7 @@ import torch
 from flint import arb
 
 from nllcheck.exact import forms, reduce
-from nllcheck.exact.ball import Ball, UndecidedError, ball_of, decided, lift, mapped, slope_of, unary
+from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, decided, lift, mapped, slope_of, unary
 
 
 def nll_loss(x: Any, target: torch.Tensor, weight: Any, reduction: int, ignore: int) -> Ball:
@@ -23,11 +23,21 @@ def nll_loss(x: Any, target: torch.Tensor, weight: Any, reduction: int, ignore: 
     keep = [i for i, label in enumerate(labels) if label != ignore]
     rows = np.asarray(keep, dtype=np.int64)
     picked = mapped(ball, lambda a: -a[rows, labels[rows]])
-    scale = np.ones(len(rows)) if weight is None else weight.detach().cpu().double().numpy()[labels[rows]]
+    scale = np.ones(len(rows)) if weight is None else _floats(weight)[labels[rows]]
     picked = forms.mul(picked, torch.as_tensor(scale))
     if reduction == 0:
         return picked
+    if reduction == 1 and not scale.sum():
+        raise SingularError("nll_loss")  # an average of nothing
     return forms.div(reduce.total(picked), float(scale.sum())) if reduction == 1 else reduce.total(picked)
+
+
+def _floats(weight: Any) -> Any:
+    """Weights that nobody moves, as they were given."""
+    ball = ball_of(weight)
+    if ball.slope is not None:
+        raise UndecidedError("no exact form of nll_loss with weights that move")
+    return np.vectorize(float, otypes=[float])(ball.value)
 
 
 def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: int = 1) -> Ball:

@@ -81,6 +81,14 @@ def picked(values: Ball, indices: torch.Tensor, dim: int, k: int, keepdim: bool)
     return first, index.unsqueeze(dim) if keepdim else index
 
 
+def place_of(x: Any, is_largest: bool, dim: int | None = None, keepdim: bool = False) -> torch.Tensor:
+    """Where the largest (or smallest) value stands along `dim`, or in all; of equals the first."""
+    ball = ball_of(x)
+    flat = mapped(ball, np.ravel) if dim is None else ball
+    _, index = picked(*ordered(flat, dim or 0, is_largest), dim or 0, 0, keepdim and dim is not None)
+    return index.reshape([1] * len(ball.shape)) if keepdim and dim is None else index
+
+
 def ordered(x: Any, dim: int, descending: bool = False) -> tuple[Ball, torch.Tensor]:
     """Sorted values and where they came from; equal values keep their order. Raises UndecidedError."""
     ball = ball_of(x)

@@ -31,6 +31,8 @@ FORMS: dict[str, Any] = {
     "sort": lambda x, *a, **k: reduce.ordered(x, k.get("dim", a[-2] if len(a) > 1 else a[0] if a else -1),
                                               k.get("descending", a[-1] if len(a) > 1 else False)),
     "topk": reduce.topmost,
+    "argmax": lambda x, *a, **k: reduce.place_of(x, True, *a, **k),
+    "argmin": lambda x, *a, **k: reduce.place_of(x, False, *a, **k),
     "_softmax": reduce.softmax, "_log_softmax": reduce.log_softmax, "linalg_vector_norm": reduce.vector_norm,
     "var": reduce.variance, "std": reduce.deviation, "mm": reduce.matmul, "bmm": reduce.matmul, "mv": reduce.matmul,
     "dot": reduce.matmul, "addmm": reduce.addmm, "baddbmm": reduce.addmm,

@@ -98,7 +98,7 @@ def goal_of(axis: Axis, base: torch.Tensor, other: torch.Tensor | None) -> torch
     if axis.goal == "equal" and other is not None:
         return other.to(base.dtype).reshape(base.shape)
     if axis.goal == "as labelled" and other is not None:
-        return PLAUSIBLE * (2 * other.to(base.dtype) - 1)
+        return PLAUSIBLE * (2 * other.to(base.dtype).reshape(base.shape) - 1)
     if axis.goal in ("zero column", "zero columns"):
         dead = 1 if axis.goal == "zero column" else 2
         return torch.cat([torch.zeros_like(base[..., :dead]), base[..., dead:]], -1)

@@ -215,7 +215,7 @@ def pooled_in_logs(x):
 
 
 RANKED = (  # loss, tensors, targets, op of an error or warning, its kind, captured as
-    (chosen_by_itself, {"x": draw(9)}, (), "log", "inf", "eager"),
+    (chosen_by_itself, {"x": draw(9)}, (), "log", "inf", "graph"),
     (
         held_by_a_hard_sigmoid,
         {"x": 4 * draw(9), "y": (draw(9) < 0).float()},

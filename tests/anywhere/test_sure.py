@@ -72,6 +72,18 @@ def emptied(x, y):
     return torch.full_like(x, -200.0), torch.zeros_like(y)
 
 
+def hard_bits(x, y):
+    each = F.binary_cross_entropy_with_logits(x, y[:, None], reduction="none")
+    hard = (each > 0.5).float()
+    return (each * hard).sum() / hard.sum()
+
+
+def hard_bits_kept(x, y):
+    each = F.binary_cross_entropy_with_logits(x, y[:, None], reduction="none")
+    hard = (each > 0.5).float()
+    return (each * hard).sum() / hard.sum().clamp(min=1)
+
+
 def dead(x, y):
     return torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:]], 1), y
 
@@ -81,6 +93,8 @@ CASES = [
     (overlap, overlap_kept, RAW, MASK, emptied, "div", "warning", "defect", "is sure of it"),
     (hard_ones, hard_ones_kept, RAW, LABELS, lambda x, y: (400.0 * F.one_hot(y, 2) - 200, y), "mean", "note", "limit",
      "x is sure and right of all y"),
+    (hard_bits, hard_bits_kept, RAW[:, :1], LABELS.float(), lambda x, y: (400.0 * y[:, None] - 200, y), "div",
+     "note", "limit", "x is sure and right of all y"),
     (volume, volume_kept, Z, torch.tensor(0.5), dead, "logdet", "error", "limit", "x[..., "),
     (relative, relative_kept, Z, Z.flip(0), lambda x, y: (x, 0 * y), "div", "note", "limit", "first row of y is 0"),
 ]  # fmt: skip

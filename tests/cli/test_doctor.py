@@ -47,7 +47,7 @@ def test_a_device_that_cannot_compute_is_a_problem(monkeypatch):
     def fail(device):
         raise RuntimeError("no kernel image is available\nmore")
 
-    monkeypatch.setattr("nllcheck.prepare.flushes_denormals", fail)
+    monkeypatch.setattr("nllcheck.devices.flushes_denormals", fail)
     assert "cpu cannot compute: RuntimeError: no kernel image is available" in doctor.examine()[1]
 
 

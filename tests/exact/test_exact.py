@@ -195,6 +195,13 @@ def test_derivatives_at_and_beside_a_kink_are_one_sided(name, loss, at, sides):
         assert answer.slope == pytest.approx(sides[0])
 
 
+def test_an_average_over_no_label_has_no_value():
+    tensors = {"a": torch.randn(4, 3), "t": torch.full((4,), -100)}
+    joint = joint_of(lambda a, t: torch.nn.functional.cross_entropy(a, t), tensors, ["t"])
+    answer = certain(joint, batch_axis(joint), 1.0)
+    assert isinstance(answer, SingularError) and answer.reason == "nll_loss"
+
+
 STILL_LOSSES = {
     "a term that stays": lambda a, b: (a.exp() + b.sigmoid().log()).sum(),
     "one that the moved is divided by": lambda a, b: (a / b.exp().sum()).sum(),

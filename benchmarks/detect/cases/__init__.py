@@ -65,6 +65,7 @@ from benchmarks.detect.cases import (
     quiet,
     repos_defects,
     repos_sound,
+    selected,
     sequence,
     strange_losses,
     strange_sound,
@@ -165,5 +166,6 @@ FAMILIES = (
     third_losses,
     third_sound,
     fourth_losses,
+    selected,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
