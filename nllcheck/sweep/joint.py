@@ -26,6 +26,7 @@ from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import mark_of
 from nllcheck.capture.tidy import tidy
 from nllcheck.capture.tracer import traced
+from nllcheck.ops import row, rule_name
 from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase
 
@@ -92,7 +93,8 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
         wanted = [t for t in tensors if t.requires_grad]
         if not loss.requires_grad:
             return (loss, *(torch.zeros_like(t) for t in tensors))
-        found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+        one = torch.ones((), dtype=loss.dtype, device=loss.device)  # the same at all points, as `ones_like` is not
+        found = iter(torch.autograd.grad(loss, wanted, one, allow_unused=True, materialize_grads=True))
         return (loss, *(next(found) if t.requires_grad else torch.zeros((), device=t.device) for t in tensors))
 
     data = {*graph.graph.targets, *boundary(graph.graph).targets}  # nobody trains data: its gradient does not count
@@ -101,7 +103,8 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
         module = traced(loss_and_gradients, *starts)
     fx_traceback.current_meta.pop("custom", None)
     trained = tuple(s.requires_grad for s in starts)
-    return Joint(with_failing_factors(tidy(out_of_place(module))), tuple(moved), base, _ops(module), trained, sub)
+    once(tidy(out_of_place(module)))
+    return Joint(with_failing_factors(module), tuple(moved), base, _ops(module), trained, sub)
 
 
 def of_batch(joint: Joint, graph: LossGraph) -> Joint:
@@ -112,6 +115,20 @@ def of_batch(joint: Joint, graph: LossGraph) -> Joint:
 
 def _trains(tensor: torch.Tensor, is_data: bool) -> bool:
     return tensor.is_floating_point() and not is_data
+
+
+def once(module: fx.GraphModule) -> None:
+    """What a backward op computes anew, the same op of the same values, is read where it was computed first."""
+    first: dict[Any, fx.Node] = {}
+    for node in list(module.graph.nodes):
+        key = (node.target, str(node.args), str(node.kwargs))
+        if node.op != "call_function" or row(rule_name(str(node.target))).kind == "random":
+            continue
+        is_backward = (node.meta.get("custom") or {}).get("phase") == "backward"
+        if first.setdefault(key, node) is not node and is_backward:
+            node.replace_all_uses_with(first[key])
+            module.graph.erase_node(node)
+    module.recompile()
 
 
 def _ops(module: fx.GraphModule) -> dict[str, JointOp]:
