@@ -70,13 +70,17 @@ def left_as_it_is(model: torch.nn.Module | None) -> Iterator[None]:
 @contextmanager
 def buffers_kept(model: torch.nn.Module | None) -> Iterator[None]:
     """What a forward pass in train mode counts, as batch norm does, is taken back: objects and numbers."""
-    own = [] if model is None else [m._buffers for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
-    had = [(held, name, t, t.clone()) for held in own for name, t in held.items() if t is not None]
+    modules = [] if model is None else list(model.modules())
+    had = [(m, name, t, t.detach().clone()) for m in modules for name, t in m.named_buffers(recurse=False)
+           if not is_lazy(t) and t.layout == torch.strided]  # fmt: skip
     try:
         yield
     finally:
-        for held, name, t, value in had:
-            held[name] = t if torch.equal(t, value) else t.copy_(value)
+        for module, name, t, value in had:
+            with torch.no_grad():
+                kept = t if torch.equal(t, value) else t.copy_(value)
+            if not isinstance(module, torch.jit.ScriptModule):
+                module._buffers[name] = kept
 
 
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -66,3 +66,37 @@ def test_a_model_that_the_check_refuses_is_left_as_it_is():
     with pytest.raises(nllcheck.NllcheckError):
         nllcheck.check(lambda output, target: 1 / 0, model=model, batch=(torch.randn(6, 3), None), dtype="float16")
     assert model.weight.dtype == torch.float32
+
+
+class Holding(nn.Module):
+    """A layer with a buffer of any kind, which may be counted up."""
+
+    def __init__(self, buffer: torch.Tensor, counts: bool = False) -> None:
+        super().__init__()
+        self.layer, self.counts = nn.Linear(3, 3), counts
+        self.register_buffer("held", buffer)
+
+    def forward(self, x):
+        if self.counts:
+            with torch.no_grad():
+                self.held += 1
+        return self.layer(x) + (self.held @ x.T).T if self.held.layout != torch.strided else self.layer(x)
+
+
+BUFFERS = {
+    "sparse": lambda: Holding(torch.eye(3).to_sparse()),
+    "compressed": lambda: Holding(torch.eye(3).to_sparse_csr()),
+    "with a gradient": lambda: Holding(torch.zeros(3, requires_grad=True), counts=True),
+    "lazy": lambda: nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("name", BUFFERS)
+def test_a_buffer_of_any_kind_stays_what_it_is(name):
+    torch.manual_seed(0)
+    model, batch = BUFFERS[name](), (torch.randn(6, 3), torch.arange(6) % 3)
+    held = getattr(model, "held", torch.zeros(3)).detach().clone()
+    report = nllcheck.check(F.cross_entropy, model=model, batch=batch, effort="quick")
+    assert report.ok
+    assert bool((getattr(model, "held", torch.zeros(3)).to_dense() == held.to_dense()).all())

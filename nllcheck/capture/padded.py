@@ -2,14 +2,15 @@
 
 No batch of points has one shape for what such a mask selects. Here every place keeps its row; a place that is not
 selected holds a copy of the first that is, without a gradient, and is left out where rows are summed. A copy, and no
-number of our own, because the loss is known to have a value there: `log(p[p > 0])` has none at 0.
+number of our own, because the loss is known to have a value there: `log(p[p > 0])` has none at 0. Where none is
+selected it is a copy of the first that the batch selects.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,20 +24,41 @@ from nllcheck.capture.rowwise import NoFormError, outline, shape_of
 aten = torch.ops.aten
 
 
-def padded(module: fx.GraphModule, moves: Callable[[int], bool], device: torch.device) -> fx.GraphModule:
-    """The program, on `device`, with a row for every place of a mask that depends on a placeholder that `moves`.
+def padded(module: fx.GraphModule, moves: Callable[[int], bool], tensors: Sequence[torch.Tensor]) -> fx.GraphModule:
+    """The program with a row for every place of a mask that depends on a placeholder that `moves`.
 
-    As it is where it has no such mask, or where something else than sums and means reads what is selected: code that
-    asks for its shape, or that branches on a value, may do anything else at other points.
+    `tensors`: what its placeholders are on the batch. As it is where it has no such mask, where such a mask selects
+    nothing of the batch, or where something else than sums and means reads what is selected: code that asks for its
+    shape, or that branches on a value, may do anything else at other points.
     """
     graph = fx.Graph()
     graph.output(graph.graph_copy(module.graph, {}))
     steered = _depending(graph, moves)
     if any(mask_of(node) in steered for node in graph.nodes if node.op == "call_function"):
         with contextlib.suppress(NoFormError):
-            _Padding(graph, steered, device).run()
-            return _without_notes(fx.GraphModule(module, graph))
+            root = fx.GraphModule(module, graph)
+            _Padding(root, steered, _first_rows(root, steered, tensors), tensors[0].device).run()
+            root.meta["padded"] = True
+            return _without_notes(root)
     return _without_notes(module)
+
+
+def _first_rows(
+    module: fx.GraphModule, steered: set[fx.Node], tensors: Sequence[torch.Tensor]
+) -> dict[fx.Node, torch.Tensor]:
+    """Of each selection by a mask that moves, the first row that the batch selects, (1, ...)."""
+    found = {}
+
+    class Reader(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            if n.op == "call_function" and mask_of(n) in steered and n.target is not aten.index_put.default:
+                found[n] = value[:1].detach().clone()
+            return value
+
+    with torch.no_grad():
+        Reader(module).run(*tensors)
+    return found
 
 
 def _without_notes(module: fx.GraphModule) -> fx.GraphModule:
@@ -72,10 +94,18 @@ def mask_of(node: fx.Node) -> fx.Node | None:
 class _Padding:
     """Rewrites a graph; `held` knows which nodes have padded rows, and which of their places count, (N,)."""
 
-    def __init__(self, graph: fx.Graph, steered: set[fx.Node], device: torch.device) -> None:
-        self.graph, self.steered, self.device = graph, steered, {"device": device}
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        steered: set[fx.Node],
+        firsts: Mapping[fx.Node, torch.Tensor],
+        device: torch.device,
+    ) -> None:
+        self.module, self.graph, self.steered, self.firsts = module, module.graph, steered, firsts
+        self.device = {"device": device}
         self.held: dict[fx.Node, fx.Node] = {}
         self.flat: dict[fx.Node, fx.Node] = {}
+        self.alike: dict[tuple[fx.Node, fx.Node], bool] = {}
 
     def run(self) -> None:
         for node in list(self.graph.nodes):
@@ -115,14 +145,27 @@ class _Padding:
             counts = self._flat(mask, add)
             rows = self._rows(node, mask, add)
             first = add(aten.argmax.default, (add(aten._to_copy.default, (counts,), {"dtype": torch.int64}), 0, True))
-            spare = add(aten.detach.default, (add(aten.index.Tensor, (rows, [first])),))
+            copied = add(aten.detach.default, (add(aten.index.Tensor, (rows, [first])),))
+            is_any = rowwise.beside(add, add(aten.index.Tensor, (counts, [first])), rows)
+            spare = add(aten.where.self, (is_any, copied, self._first_of_batch(node)))
             chosen = add(aten.where.self, (rowwise.beside(add, counts, rows), rows, spare))
         self.held[chosen] = counts
         self._replace(node, chosen)
 
+    def _first_of_batch(self, node: fx.Node) -> fx.Node:
+        """What a place holds where none is selected: empty sums take nothing of it, but products need a number."""
+        value = self.firsts[node]
+        if not len(value):
+            raise NoFormError
+        name = f"first_{node.name}"
+        self.module.register_buffer(name, value)
+        made = self.graph.get_attr(name)
+        made.meta["val"] = rowwise.outline(tuple(value.shape), value.dtype)
+        return made
+
     def _flat(self, mask: fx.Node, add: rowwise.Add) -> fx.Node:
         """The mask as (N,), one node for masks that are computed alike."""
-        known = next((m for m in self.flat if _alike(m, mask)), None)
+        known = next((m for m in self.flat if self._alike(m, mask)), None)
         if known is None:
             self.flat[mask] = add(aten.reshape.default, (mask, [math.prod(shape_of(mask))]))
         return self.flat[known or mask]
@@ -163,7 +206,7 @@ class _Padding:
         mask = mask_of(node)
         into, source = node.args[0], node.args[2]
         adds = len(node.args) > 3 and node.args[3]
-        known = next((flat for m, flat in self.flat.items() if mask is not None and _alike(m, mask)), None)
+        known = next((flat for m, flat in self.flat.items() if mask is not None and self._alike(m, mask)), None)
         if adds or known is not counts or into in self.held or source not in self.held:
             raise NoFormError
         with self.graph.inserting_before(node):
@@ -173,6 +216,16 @@ class _Padding:
                 aten.reshape.default, (mask, [*shape_of(mask), *[1] * (len(shape_of(node)) - len(shape_of(mask)))])
             )
             self._replace(node, add(aten.where.self, (wide, shaped, into)))
+
+    def _alike(self, a: Any, b: Any) -> bool:
+        """Are two values computed by the same ops from the same nodes, with no draw among them?"""
+        if a is b or not (isinstance(a, fx.Node) and isinstance(b, fx.Node)):
+            return a is b or (not isinstance(a, fx.Node) and not isinstance(b, fx.Node) and a == b)
+        if (a, b) not in self.alike:
+            drawn = ops.row(ops.rule_name(str(a.target))).kind == "random"
+            same = a.op == "call_function" and a.target is b.target and not drawn and len(a.args) == len(b.args)
+            self.alike[a, b] = same and a.kwargs == b.kwargs and all(map(self._alike, a.args, b.args))
+        return self.alike[a, b]
 
     def _replace(self, old: fx.Node, new: fx.Node) -> None:
         if old in self.steered:
@@ -184,13 +237,3 @@ class _Padding:
 def _dtype(node: Any) -> torch.dtype | None:
     value = node.meta.get("val") if isinstance(node, fx.Node) else None
     return value.dtype if isinstance(value, torch.Tensor) else None
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Are two values computed by the same ops from the same nodes, with no draw among them?"""
-    if a is b or not (isinstance(a, fx.Node) and isinstance(b, fx.Node)):
-        return a is b or (not isinstance(a, fx.Node) and not isinstance(b, fx.Node) and a == b)
-    drawn = ops.row(ops.rule_name(str(a.target))).kind == "random"
-    if a.op != "call_function" or a.target is not b.target or drawn or len(a.args) != len(b.args):
-        return False
-    return a.kwargs == b.kwargs and all(map(_alike, a.args, b.args))

@@ -17,11 +17,11 @@ _ARRAYS = (torch.Tensor.numpy, torch.Tensor.__array__)
 ASKED = aten.is_same_size.default  # of a tensor and itself: somebody's own code has asked for its shape
 _SHAPES = (
     torch.Tensor.shape.__get__,  # type: ignore[attr-defined]
-    torch.Tensor.size, torch.Tensor.numel, torch.Tensor.nelement, torch.Tensor.__len__,
+    torch.Tensor.size, torch.Tensor.numel, torch.Tensor.nelement, torch.Tensor.__len__, torch.numel,
 )  # fmt: skip
 _METHODS = (torch.Tensor.__len__.__code__.co_filename, torch.overrides.__file__)
 _SELECTIONS = (torch.nonzero, torch.Tensor.nonzero, torch.masked_select, torch.Tensor.masked_select, torch.where,
-               torch.argwhere)  # fmt: skip
+               torch.argwhere, torch.Tensor.argwhere)  # fmt: skip
 
 
 class Reads(TorchFunctionMode):

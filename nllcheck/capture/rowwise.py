@@ -144,7 +144,7 @@ def reduced(graph: fx.Graph, node: fx.Node, held: Mapping[fx.Node, Any], counts:
     if name == "nll_loss_forward" and all(a in held for a in node.args[:2]) and node.args[3] != 0:
         out = add(aten.logical_not.default, (counts,))
         labels = add(aten.masked_fill.Scalar, (node.args[1], out, node.args[4]))
-        return add(node.target, (node.args[0], labels, *node.args[2:]))
+        return _meant(add(node.target, (node.args[0], labels, *node.args[2:])), "nll_loss")
     return _loss(add, node, held, counts)
 
 
@@ -153,23 +153,17 @@ def _summed(add: Add, node: fx.Node, counts: fx.Node) -> fx.Node:
     filled = _without(add, source, counts, -math.inf if name == "logsumexp" else 0)
     if name != "mean":
         return add(node.target, (filled, *node.args[1:]), node.kwargs)
-    total = aten.sum.dim_IntList if len(node.args) > 1 else aten.sum.default
-    return _over(add, add(total, (filled, *node.args[1:]), node.kwargs), counts, _beside_rows(node), name)
+    return _over(add, add(node.target, (filled, *node.args[1:]), node.kwargs), counts, name)
 
 
-def _beside_rows(node: fx.Node) -> int:
-    """How many elements of each row a reduction takes."""
-    shape = shape_of(node.args[0])
-    return math.prod(shape[d] for d in dims_of(node) or range(len(shape)) if d)
+def _over(add: Add, mean: fx.Node, counts: fx.Node, name: str) -> fx.Node:
+    """A mean over all rows, zeros among them, divided by the share of those that count: the end of an op `name`.
 
-
-def _over(add: Add, total: fx.Node, counts: fx.Node, each: int, name: str) -> fx.Node:
-    """A total divided by how many elements it is of: the end of an op `name`."""
-    ones = add(aten._to_copy.default, (counts,), {"dtype": total.meta["val"].dtype})
+    The total and the number of rows may be beyond float16, which such means are not.
+    """
+    ones = add(aten._to_copy.default, (counts,), {"dtype": mean.meta["val"].dtype})
     ones.meta["custom"] = counts.meta.get("custom", {})
-    number = add(aten.sum.default, (ones,))
-    number = number if each == 1 else add(aten.mul.Tensor, (number, each))
-    return _meant(add(aten.div.Tensor, (total, number)), name)
+    return _meant(add(aten.div.Tensor, (mean, add(aten.mean.default, (ones,)))), name)
 
 
 def _meant(node: fx.Node, name: str) -> fx.Node:
@@ -200,9 +194,7 @@ def _loss(add: Add, node: fx.Node, held: Mapping[fx.Node, Any], counts: fx.Node)
     if given[at] not in (_MEANS, _SUMS):
         raise NoFormError
     each = add(node.target, (*given[:at], 0, *given[at + 1 :]), node.kwargs)
-    total = add(aten.sum.default, (_without(add, each, counts, 0),))
-    return (
-        total
-        if given[at] == _SUMS
-        else _over(add, total, counts, math.prod(shape_of(each)[1:]), ops.rule_name(str(node.target)))
-    )
+    filled = _without(add, each, counts, 0)
+    if given[at] == _SUMS:
+        return add(aten.sum.default, (filled,))
+    return _over(add, add(aten.mean.default, (filled,)), counts, ops.rule_name(str(node.target)))

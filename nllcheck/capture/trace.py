@@ -190,7 +190,7 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
     module = out_of_place(module)
     unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
     tidied = padded(
-        tidy(module), _moves(prog), prog.leaves[0].value.device
+        tidy(module), _moves(prog), [leaf.value for leaf in prog.leaves]
     )  # which empties the arguments of what it drops
     tidied.meta["discarded"] = unused
     tidied.meta["own_backward"] = tuple(dict.fromkeys(met))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -13,6 +14,7 @@ from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.trace import Program
 
 FACTORS = (1.0, 0.5, 1.5, -1.0, 4.0)  # the batch itself, then weights and inputs scaled
+DRAWS = 4  # with noise of their own size, where the values select: how many are selected changes
 
 
 def disagreements(graph: LossGraph) -> tuple[str, ...]:
@@ -20,17 +22,23 @@ def disagreements(graph: LossGraph) -> tuple[str, ...]:
 
     A user function that raises at a moved point (validation) is not compared there.
     """
-    leaves = [leaf.value for leaf in graph.program.leaves]
     found = []
     for factor in FACTORS:
-        tensors = [t * factor if leaf.role in ("weight", "input") and t.is_floating_point() else t
-                   for leaf, t in zip(graph.program.leaves, leaves, strict=True)]  # fmt: skip
-        found += _difference(graph, tensors, factor)
+        where = "on the batch" if factor == 1.0 else f"with weights and inputs times {factor:g}"
+        found += _difference(graph, _moved(graph.program, partial(torch.mul, other=factor)), where)
+    draws = torch.Generator().manual_seed(graph.seed)
+    for _ in range(DRAWS if graph.module.meta.get("padded") else 0):
+        found += _difference(graph, _moved(graph.program, lambda t: t + _noise(t, draws)), "with noise")
     return tuple(found)
 
 
-def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], factor: float) -> list[str]:
-    where = "on the batch" if factor == 1.0 else f"with weights and inputs times {factor:g}"
+def _moved(program: Program, move: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+    """The leaves, floating weights and inputs moved."""
+    moves = (leaf.role in ("weight", "input") and leaf.value.is_floating_point() for leaf in program.leaves)
+    return [move(leaf.value) if m else leaf.value for leaf, m in zip(program.leaves, moves, strict=True)]
+
+
+def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], where: str) -> list[str]:
     try:
         loss, gradients = eager(graph.program, tensors, graph.seed)
     except Exception:
@@ -41,6 +49,10 @@ def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], factor: float
     if math.isfinite(loss) and not all(map(_close_tensors, gradients, others)):
         return [f"{where} the captured graph gives another gradient"]
     return []
+
+
+def _noise(t: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+    return torch.randn(t.shape, generator=draws).to(t) * t.square().mean().sqrt()
 
 
 def eager(program: Program, tensors: Sequence[torch.Tensor], seed: int) -> tuple[float, list[torch.Tensor]]:

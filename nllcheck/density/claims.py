@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 
 from nllcheck.axes import depends_on
 from nllcheck.graphs import ancestors, refs
+from nllcheck.ops import packet
 from nllcheck.types import Graph, Ref
 
 _YES = re.compile(
@@ -66,9 +67,23 @@ def _is_modulated(graph: Graph) -> bool:
 
 def _is_mined(graph: Graph) -> bool:
     """Does what the model makes of a sample's target say whether it counts, as in training on hard examples only
-    (Shrivastava et al. 2016)? What is left out has a loss of 0, which no density has."""
+    (Shrivastava et al. 2016)? What is left out has a loss of 0, which no density has. A guard against what is not
+    finite leaves out nothing else."""
     both = depends_on(graph, set(_moving(graph))) & depends_on(graph, set(graph.targets))
-    return any(n.op == "masked_fill" and n.args[2:] == (0,) and both.issuperset(refs(n)) for n in graph.nodes)
+    filled = [n for n in graph.nodes if n.op == "masked_fill" and n.args[2:] == (0,) and both.issuperset(refs(n))]
+    return any(_asks(graph, refs(n)[1]) for n in filled)
+
+
+def _asks(graph: Graph, mask: int) -> bool:
+    """Does a mask hold anything but whether values are finite?"""
+    node = graph.nodes[mask]
+    asked = packet(node.aten)
+    if asked in ("isnan", "isinf", "isfinite"):
+        return False
+    if asked in ("eq", "ne") and (node.args[0] == node.args[1] or node.args[1] in (math.inf, -math.inf)):
+        return False
+    inner = [k for k in refs(node) if graph.nodes[k].dtype == "bool"]
+    return any(_asks(graph, k) for k in inner) if inner else True
 
 
 def _is_reweighted(graph: Graph) -> bool:

@@ -45,12 +45,12 @@ def name_of(level: float, tolerance: float) -> str:
 
 
 def constancy(
-    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[float, ...], decided: torch.Tensor,
-    has_penalties: bool = False,
+    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[torch.Tensor, ...],
+    decided: torch.Tensor, has_penalties: bool = False,
 ) -> Constancy:  # fmt: skip
     """The best reading: Z = 1 before a known constant before any constant, with as few terms left out as possible.
 
-    `log_z`, `error`, `decided` (P, N); `free` (P, N, J) the terms without target; `fixed` the plain numbers.
+    `log_z`, `error`, `decided` (P, N); `free` (P, N, J) the terms without target; `fixed` (N,) what no model changes.
     A loss is read with all of its terms first; only if that gives no Z = 1 is a term without target taken for a
     penalty (a KL term, a weight decay). `has_penalties`: some of the loss is none of a sample's in the first place.
     Plain numbers go with what is left out: of a KL's 0.5 * (... - 1) the last.
@@ -69,7 +69,7 @@ def constancy(
 
 
 def as_written(
-    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[float, ...], decided: torch.Tensor
+    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[torch.Tensor, ...], decided: torch.Tensor
 ) -> Constancy:
     """The reading with every term."""
     return _read(log_z, error, free, fixed, decided, (True,) * free.shape[-1], (True,) * len(fixed))
@@ -81,8 +81,9 @@ def _rank(reading: Constancy) -> tuple[bool, bool, bool, int, int]:
 
 
 def _read(
-    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[float, ...], decided: torch.Tensor,
-    kept: tuple[bool, ...], kept_fixed: tuple[bool, ...],
+    log_z: torch.Tensor, error: torch.Tensor, free: torch.Tensor, fixed: tuple[torch.Tensor, ...],
+    decided: torch.Tensor, kept: tuple[bool, ...],
+    kept_fixed: tuple[bool, ...],
 ) -> Constancy:  # fmt: skip
     choice = torch.tensor(kept, dtype=free.dtype)
     total = log_z - (free * choice).sum(-1) - sum(f for f, k in zip(fixed, kept_fixed, strict=True) if k)

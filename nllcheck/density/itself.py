@@ -3,6 +3,8 @@
 With t for what is compared and x for what the model reads, both of the same data, a term of its own for t_i is not
 changed by x_j: the loss is a sum of a function of t_i and one of x_j. So L(t', x') - L(t', x) - L(t, x') + L(t, x),
 with element i of t and element j of x moved, is exactly 0 where the model does not read element j to predict element i.
+But a loss may read an element as what the next one is given, as residual predictors do (x_i + f(x_i) beside x_{i+1}):
+only the last one has no next one.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ SHIFTED = (
     "step, and none after it. A shift by one is missing: predict x[:, 1:] from x[:, :-1], or let a mask leave the step "
     "itself out."
 )
-NEAR = 3  # neighbouring elements, the middle ones of a row
+NEAR = 3  # neighbouring elements, the last ones of a row
 TINY = 1e-9  # of the loss: rounding of float64, and no more, where nothing is read
 
 Read = Literal["no", "yes", "causal"]
@@ -105,13 +107,19 @@ def with_root(first: LossGraph, program: LossGraph) -> Twice | None:
 
 
 def given_twice(graph: LossGraph) -> Twice | None:
-    """Of a batch that holds the same values as input and as target; None for others."""
+    """Of a batch that holds the same values as input and as target; None for others, and for values that are their
+    own next ones, which a shift would not change."""
     leaves = graph.program.leaves
     pairs = [(i, t) for t in graph.graph.targets for i, leaf in enumerate(leaves)
              if leaf.role == "input" and leaf.value.dim() > 1 and torch.equal(leaf.value, leaves[t].value)]  # fmt: skip
-    if len(pairs) != 1:
+    if len(pairs) != 1 or _is_its_own_shift(leaves[pairs[0][0]].value):
         return None
     return Twice(graph, *pairs[0], lambda value: value, behind_views(graph.graph, pairs[0][1]))
+
+
+def _is_its_own_shift(value: Tensor) -> bool:
+    sizes = [(dim, size - 1) for dim, size in enumerate(value.shape) if dim and size > 1]
+    return any(torch.equal(value.narrow(dim, 0, n), value.narrow(dim, 1, n)) for dim, n in sizes)
 
 
 def reads_itself(twice: Twice) -> Read:
@@ -122,18 +130,18 @@ def reads_itself(twice: Twice) -> Read:
         own, before, after = met.diagonal(), met.tril(-1), met.triu(1)
         if bool(own.all()) and bool(before.any()) and not bool(after.any()):
             return "causal"
-        found = "yes" if bool(own.any()) else found
+        found = "yes" if bool(own[-1]) or (bool(after.any()) and bool(own.any())) else found
     return found
 
 
 def _neighbours(value: Tensor) -> Iterator[list[tuple[int, ...]]]:
-    """Three elements in the middle of the first row, next to each other along each of its dimensions in turn; of short
+    """The last three elements of the first row, next to each other along each of its dimensions in turn; of short
     rows fewer."""
-    middle = [0, *(size // 2 for size in value.shape[1:])]
+    last = [0, *(size - 1 for size in value.shape[1:])]
     for dim in range(1, value.dim()):
         size = value.shape[dim]
-        start = max(0, size // 2 - 1)
-        places = [[*middle[:dim], k, *middle[dim + 1 :]] for k in range(start, min(start + NEAR, size))]
+        start = max(0, size - NEAR)
+        places = [[*last[:dim], k, *last[dim + 1 :]] for k in range(start, size)]
         yield [tuple(place) for place in places]
 
 

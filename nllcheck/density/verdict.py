@@ -68,14 +68,25 @@ def measured_once(
     """Z with one factor of the target, or with none. `free` (P, N, J) are the terms without target."""
     found = totals(samples, theta, support, factor.log if factor else None)
     decided = (found.error < WIDEST) & ~found.diverges & torch.isfinite(found.log_z) & samples.counted
-    fixed = tuple(value for _, value in samples.fixed)
-    seen = (found.log_z, found.error.clamp(max=WIDEST), free, fixed, decided)
-    reading = constancy(*seen, has_penalties=bool(samples.penalties))
+    error, fixed = found.error.clamp(max=WIDEST), tuple(value for _, value in samples.fixed)
+
+    def read(fixed: tuple[torch.Tensor, ...]) -> Constancy:
+        return constancy(found.log_z, error, free, fixed, decided, has_penalties=bool(samples.penalties))
+
+    reading = read(fixed)
+    if not reading.is_constant and any(bool((f != f[0]).any()) for f in fixed):  # a term of other data alone
+        fixed = tuple(f[samples.counted][0].expand_as(f) for f in fixed)
+        reading = read(fixed)
     left = without(samples, reading.kept)
     made = Measured(samples, theta, support, found, decided, free, reading, factor)
     if not (reading.is_constant and left and falls_on(samples, theta, left)):
         return made
-    return replace(made, reading=as_written(*seen), contested=left, is_endless=falls_on(samples, theta, None))
+    return replace(
+        made,
+        reading=as_written(found.log_z, error, free, fixed, decided),
+        contested=left,
+        is_endless=falls_on(samples, theta, None),
+    )
 
 
 def _share(mask: torch.Tensor) -> float:

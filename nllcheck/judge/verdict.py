@@ -103,7 +103,17 @@ def judge(event: Event, joint: Joint, dtype: torch.dtype, sample: Sampler) -> Ju
 
 
 def _exactly(event: Event, axis: Axis, joint: Joint, dtype: torch.dtype) -> Judged:
-    return judged_by(exact_reference(joint, event.phase == "backward"), event, axis, dtype)
+    reference = exact_reference(joint, event.phase == "backward")
+    judged = judged_by(reference, event, axis, dtype)
+    if judged.verdict != "defect" or event.phase != "forward" or not _is_of_selected(event, joint):
+        return judged
+    return at_an_edge_only(judged, reference)
+
+
+def _is_of_selected(event: Event, joint: Joint) -> bool:
+    """Is it a mean over the elements that the values themselves select?"""
+    notes = (node.meta.get("custom") or {} for node in joint.forward.graph.nodes)
+    return any(note.get("origin") == event.node and note["mark"] and note["mark"].meant for note in notes)
 
 
 def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype) -> Judged:
@@ -117,8 +127,6 @@ def judged_by(reference: Evaluate, event: Event, axis: Axis, dtype: torch.dtype)
     if deeper and (verdict != "defect" or event.phase == "forward"):
         inside, why = _verdict_at(event, axis, deeper[0], reference(axis, deeper[0]), reference, dtype)
         verdict, reason = _combined((verdict, reason), (inside, f"{why} (at {deeper[0]:.6g})"))
-    elif (verdict, event.phase) == ("defect", "forward"):
-        verdict, reason = _at_an_edge_only(event, reference, (verdict, reason))
     shown = here if at == event.witness else reference(axis, event.witness)
     name = "exact" if shown.name == EXACT else shown.name
     return Judged(event, verdict, reach, reason, shown.loss, shown.slope, name, here.loss)
@@ -135,14 +143,18 @@ def _combined(edge: Ruling, inside: Ruling) -> Ruling:
     return inside if inside[0] == "defect" else edge
 
 
-def _at_an_edge_only(event: Event, reference: Evaluate, ruling: Ruling) -> Ruling:
+def at_an_edge_only(judged: Judged, reference: Evaluate) -> Judged:
     """What selects elements may select another at its very edge in other arithmetic; nearest to it, among the values
     that were swept, the formula may have no value all the same: an average over no elements."""
+    event = judged.event
+    if event.axis is None or len(_places(event, event.axis)) > 1:
+        return judged
     at = event.threshold[1] if event.threshold else event.witness
     inside = min((end for part in event.region for end in part), key=lambda end: abs(end - at), default=at)
-    if inside == at or event.axis is None or not (here := reference(event.axis, inside)).is_singular:
-        return ruling
-    return "limit", f"the formula itself has no value here: {here.why_not} meets its pole (at {inside:.6g})"
+    if inside == at or not (here := reference(event.axis, inside)).is_singular:
+        return judged
+    reason = f"the formula itself has no value here: {here.why_not} meets its pole (at {inside:.6g})"
+    return replace(judged, verdict="limit", reason=reason)
 
 
 def _verdict_at(

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from nllcheck.capture import capture
-from nllcheck.capture.verify import eager, replayed
+from nllcheck.capture.interpret import Runner
+from nllcheck.capture.verify import disagreements, eager, replayed
 from nllcheck.target import Batch, Target
 
 S = torch.tensor([[0.3, -1.2, 2.0], [1.0, 0.2, -0.4], [-2.0, 0.6, 0.1], [0.5, 0.4, -1.5], [0.1, 2.2, 0.3]])
@@ -76,8 +77,23 @@ def counted(s, y):
     return loss[loss > 1.0].sum() / (loss > 1.0).sum().clamp(min=1)
 
 
+def weighed_logs(s, y):
+    kept = s[:, 0] > 0.05
+    return (s[:, 1].mean() * s[:, 0][kept].log()).sum() + s.square().sum()  # what weighs has a gradient of its own
+
+
+def weighed_roots(s, y):
+    room = 10 - s.square().sum(dim=1)
+    return (s.mean() * room[room > 0].sqrt()).sum()
+
+
+def labelled(s, y):
+    kept = (y >= 0) & (s.max(dim=1).values > 0.3)
+    return -s.log_softmax(1)[kept].gather(1, y[kept][:, None]).sum() / 5
+
+
 PADDED = [hard, hard_places, hard_column, unsure, wrong_ones, some_cells, rows_of, squared, two_branches, put_back,
-          by_layer, counted]  # fmt: skip
+          by_layer, counted, weighed_logs, weighed_roots, labelled]  # fmt: skip
 
 
 def by_number(s, y):
@@ -95,6 +111,16 @@ def by_shape(s, y):
     return kept.sum() / kept.shape[0]
 
 
+def by_function(s, y):
+    kept = s[s > 0]
+    return kept.sum() / torch.numel(kept)
+
+
+def by_places(s, y):
+    places = (s[:, 0] > 0).argwhere()[:, 0]
+    return s[places, 1].exp().sum() / len(places)
+
+
 def guarded(s, y):
     kept = s > 0.4
     return s[kept].mean() if kept.any() else 0 * s.sum()
@@ -109,11 +135,21 @@ def beside_constants(s, y):
     return (s[kept][:, 0] * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum()
 
 
-AS_THEY_ARE = [by_number, by_length, by_shape, guarded, ordered, beside_constants]
+AS_THEY_ARE = [by_number, by_length, by_shape, by_function, by_places, guarded, ordered, beside_constants]
 
 
-def graph_of(loss):
-    given = {"s": S, "y": Y}
+def divergence(s, y):
+    kept = s[:, 0] > 0.2
+    return F.kl_div(s[kept].log_softmax(1), F.one_hot(y, 3).float()[kept], reduction="batchmean")
+
+
+def soft_labels(s, y):
+    kept = s[:, 0] > 0.2
+    return F.cross_entropy(s[kept], F.one_hot(y, 3).float()[kept])
+
+
+def graph_of(loss, s=S):
+    given = {"s": s, "y": Y}
     batch = Batch(kwargs=given, whole=given)
     return capture(Target("loss", loss, "loss", None, (batch,), "function", target_names=("y",)), batch, 0)
 
@@ -154,6 +190,44 @@ def test_many_points_at_once_are_the_points_one_by_one(loss):
 @pytest.mark.parametrize("loss", AS_THEY_ARE)
 def test_what_asks_for_the_shape_or_sorts_is_left_alone(loss):
     assert selects(graph_of(loss))
+
+
+@pytest.mark.parametrize("loss", [divergence, soft_labels])
+def test_a_number_of_rows_that_a_library_has_read_is_noticed(loss):
+    assert any("with noise" in text for text in disagreements(graph_of(loss)))
+
+
+def test_a_mask_that_selects_nothing_of_the_batch_is_left_alone():
+    assert selects(graph_of(hard, 60 * F.one_hot(Y, 3).float() - 30))
+
+
+def residual(s):
+    for _ in range(40):
+        s = s + torch.tanh(s)
+    return s.softmax(1).amax(1) > 0.4
+
+
+def sure_twice(s, y):
+    loss = F.cross_entropy(s, y, reduction="none")
+    return loss[residual(s)].mean() + loss[residual(s)].mean()
+
+
+def test_masks_that_are_computed_twice_are_compared_in_a_time_linear_in_their_ops():
+    """Each of 40 layers reads the one before twice: 2**40 comparisons of pairs, were none remembered."""
+    assert not selects(graph_of(sure_twice))
+
+
+def test_a_mean_of_many_numbers_stays_within_float16():
+    count = 8192
+
+    def large(s, y):
+        loss = s.abs()
+        return loss[loss > 1.0].mean()
+
+    given = {"s": torch.full((count,), 20.0), "y": Y}
+    batch = Batch(kwargs=given, whole=given)
+    graph = capture(Target("loss", large, "loss", None, (batch,), "function", target_names=("y",)), batch, 0)
+    assert Runner(graph.module, torch.float16).run(given["s"].half(), Y) == 20
 
 
 def test_the_op_that_somebody_wrote_keeps_its_name_and_line():

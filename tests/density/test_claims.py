@@ -181,3 +181,28 @@ def dirichlet(raw, y):
 def test_a_posterior_that_a_divergence_is_taken_of_is_no_density_of_the_target(fn, claims):
     graph = captured(fn, {"raw": WIDE, "y": ONE_HOT}).graph
     assert claims_likelihood(graph, fn.__name__) == claims
+
+
+def nll_without(question):
+    def guarded_nll(mu, raw, y):
+        loss = 0.5 * ((y - mu) / raw.exp()) ** 2 + 0.5 * raw
+        return loss.masked_fill(question(loss), 0.0).mean()
+
+    return guarded_nll
+
+
+@pytest.mark.parametrize(
+    ("question", "claims"),
+    [
+        (torch.isnan, True),
+        (torch.isinf, True),
+        (lambda loss: ~torch.isfinite(loss), True),
+        (lambda loss: loss != loss, True),
+        (lambda loss: loss < 0.5, False),
+    ],
+)
+def test_a_guard_against_what_is_not_finite_takes_no_claim_back(question, claims):
+    """What is below a half is left out on purpose, as in training on hard examples; what is NaN is an accident."""
+    tensors = {"mu": losses.MU, "raw": 0.1 * losses.MU, "y": losses.Y}
+    graph = captured(nll_without(question), tensors)
+    assert claims_likelihood(graph.graph, "guarded_nll") == claims

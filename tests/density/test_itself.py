@@ -88,6 +88,20 @@ def residual_flow_nll(model, batch):
     return -torch.distributions.Normal(0.0, 1.0).log_prob(batch + model(batch)).mean()
 
 
+def residual_nll(model, batch):
+    return -torch.distributions.Normal(batch[:, :-1] + model(batch)[:, :-1], 1.0).log_prob(batch[:, 1:]).mean()
+
+
+def change_nll(model, batch):
+    change = batch[:, 1:] - batch[:, :-1]
+    return -torch.distributions.Normal(model(batch)[:, :-1], 1.0).log_prob(change).mean()
+
+
+def scaled_nll(model, batch):
+    scale = batch[:, :2].abs().mean(1, keepdim=True) + 0.1
+    return -torch.distributions.Normal(model(batch / scale)[:, 1:-1] * scale, scale).log_prob(batch[:, 2:]).mean()
+
+
 def output_nll(output, target):
     return F.cross_entropy(output.transpose(1, 2), target)
 
@@ -105,6 +119,10 @@ CASES = {
     "an autoencoder": (normal_nll, Bottleneck(), NUMBERS, "yes", "undecided"),
     "a bound on a likelihood": (normal_nll, Bottleneck(drawn=True), NUMBERS, None, "proper"),
     "a flow without its determinant": (residual_flow_nll, Bottleneck(), NUMBERS, "yes", "undecided"),
+    "what is added to the step before": (residual_nll, Masked(0), NUMBERS, "no", "proper"),
+    "a change": (change_nll, Masked(0), NUMBERS, "no", "proper"),
+    "a scale of the first steps": (scaled_nll, Masked(0), NUMBERS, "no", "proper"),
+    "steps that are all the same": (output_nll, Recurrent(), (TOKENS * 0, TOKENS * 0), None, "proper"),
     "tokens as input and target": (output_nll, Recurrent(), (TOKENS, TOKENS.clone()), "causal", "reads-itself"),
     "next tokens as target": (output_nll, Recurrent(), (TOKENS[:, :-1], TOKENS[:, 1:]), None, "proper"),
 }  # fmt: skip

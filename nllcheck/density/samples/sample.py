@@ -98,12 +98,11 @@ class Samples:
         return tuple(t for t in loose if not _is_aligned(tuple(self.shares[t].shape), self.shape))
 
     @cached_property
-    def fixed(self) -> tuple[tuple[Term, float], ...]:
-        """The plain numbers in one sample's loss."""
+    def fixed(self) -> tuple[tuple[Term, torch.Tensor], ...]:
+        """What no model changes of each sample's loss, (N,): plain numbers, and functions of the other data."""
         found = [t for t in self._own if not self.tail.reads_target(t) and not self.tail.reads_model(t)]
-        first = int(self.counted.int().argmax())
         values = {t: self.values[t.node] if t.constant is None else t.constant for t in found}
-        return tuple((t, float(self._by_sample(t, values[t])[first])) for t in found)
+        return tuple((t, self._by_sample(t, values[t]).to(WIDE)) for t in found)
 
     def losses(self, target: torch.Tensor, theta: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """(Q, P, N) the part of the loss that depends on the target.

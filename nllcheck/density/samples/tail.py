@@ -108,7 +108,8 @@ class _Walk:
         """The terms of what a view or a selection hands on. A part of one value that fits the target is a term by
         itself: `output[:, 2:]` can be read by sample, the whole output cannot. Of what reads the target it need not."""
         found = list(self._within(node, node.args[0], factor, reduced))  # type: ignore[arg-type]
-        is_part = len(found) == 1 and self._size(found[0].node) > self._size(node)
+        larger = [t for t in found if t.constant is None and self._size(t.node) > self._size(node)]
+        is_part = bool(larger) and (larger == found or any(not self._fits(t.node) for t in larger))
         apart = is_part and node not in self.on_target and self._fits(node)
         yield from [Term(node, factor, reduced)] if apart else found
 
