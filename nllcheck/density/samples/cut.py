@@ -135,6 +135,8 @@ def _layout(
         if _is_local(module, base, dependent, lead, own):
             _check_matrices(base[-1], event)
             return lead, own
+    if len(shape) > MATRIX and _is_local(module, base, dependent, shape[:1], shape[1:]):
+        raise UndecidedError(f"each sample's target is {'x'.join(map(str, shape[1:]))} numbers that are read together")
     origin = (dependent[0].node.meta.get("custom") or {}).get("origin")
     text = "the loss is no sum over samples, but mixes the targets of several of them"
     raise UndecidedError(text, () if origin is None else (origin,))
