@@ -47,16 +47,16 @@ def bits_kept(trace: Trace, wide: Trace, batch: tuple[float, float]) -> Bits:
     tiny = kind.tiny * _SMALLEST
     x = wide.points.abs()
     quantities = (
-        (trace.loss, wide.loss, wide.loss.abs(), x * wide.slope.abs()),
-        (trace.slope, wide.slope, wide.magnitude, x * _curvature(wide.points, wide.slope)),
+        (trace.loss, trace.loss.abs(), wide.loss, wide.loss.abs(), x * wide.slope.abs()),
+        (trace.slope, trace.magnitude, wide.slope, wide.magnitude, x * _curvature(wide.points, wide.slope)),
     )
     kept, sizes = [], []
-    for (computed, exact, size, movable), own in zip(quantities, batch, strict=True):
+    for (computed, seen, exact, size, movable), own in zip(quantities, batch, strict=True):
         typical = max(usual(trace, size), own)
         error = (computed.double() - exact).abs()
         scale = torch.maximum(size, movable.clamp(max=typical))  # a zero that is passed is no loss of digits
         bits = -torch.log2((error / scale).clamp(min=2.0**-most))
-        usable = torch.isfinite(computed) & torch.isfinite(exact) & (size > tiny) & (size > error * NOISE / kind.eps)
+        usable = torch.isfinite(computed) & torch.isfinite(exact) & (size > tiny) & (size > torch.maximum(error, seen.double()) * (NOISE / kind.eps))
         kept.append(torch.where(usable, bits.clamp(0, most), math.nan))
         sizes.append(size / typical)
     return Bits(*kept, *sizes)
