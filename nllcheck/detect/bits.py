@@ -56,7 +56,12 @@ def bits_kept(trace: Trace, wide: Trace, batch: tuple[float, float]) -> Bits:
         error = (computed.double() - exact).abs()
         scale = torch.maximum(size, movable.clamp(max=typical))  # a zero that is passed is no loss of digits
         bits = -torch.log2((error / scale).clamp(min=2.0**-most))
-        usable = torch.isfinite(computed) & torch.isfinite(exact) & (size > tiny) & (size > torch.maximum(error, seen.double()) * (NOISE / kind.eps))
+        usable = (
+            torch.isfinite(computed)
+            & torch.isfinite(exact)
+            & (size > tiny)
+            & (size > torch.maximum(error, seen.double()) * (NOISE / kind.eps))
+        )
         kept.append(torch.where(usable, bits.clamp(0, most), math.nan))
         sizes.append(size / typical)
     return Bits(*kept, *sizes)

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck.capture import capture
+from nllcheck.density.inputs import of_inputs
+from nllcheck.target import Target, split_batch
 
 NORMALISER = math.log(2 * math.pi)
 
@@ -68,6 +71,17 @@ def test_a_flow_is_a_proper_likelihood_and_that_is_told():
 
 def test_a_flow_with_the_wrong_sign_of_its_determinant_is_none():
     assert density_rules(of(energy, sign=1.0, nll=True, effort="quick")) == [("NLL700", "wrong-formula")]
+
+
+def labelled_nll(model, batch):
+    return nll(model, batch[0])
+
+
+def test_labels_that_the_loss_does_not_read_are_no_targets():
+    batch = split_batch((torch.randn(20, 2, generator=torch.Generator().manual_seed(2)), torch.zeros(20)))
+    graph = capture(Target("t", labelled_nll, "nll", Flow(), (batch,), style="model"), batch)
+    own = of_inputs(graph)
+    assert own is not None and [graph.graph.nodes[k].name for k in own.graph.targets] == ["input"]
 
 
 def test_a_constant_that_is_missing_is_told_as_one():
