@@ -55,11 +55,14 @@ class Target:
 def split_batch(batch: Any, name: str = "batch") -> Batch:
     """A stored batch -> `Batch`: (inputs, targets), inputs a tensor, a tuple (positional) or a dict (keywords).
 
-    A dict with `inputs`/`input`/`x` and `targets`/`target`/`y`/`labels` is divided by these names; anything
-    else is kept whole, for losses that take the batch undivided.
+    One value alone, as a loader over data without labels gives it, is the model's input. A dict with
+    `inputs`/`input`/`x` and `targets`/`target`/`y`/`labels` is divided by these names; anything else is kept whole, for
+    losses that take the batch undivided.
     """
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return _from_pair(batch[0], batch[1], batch, name)
+    if isinstance(batch, (tuple, list)) and len(batch) == 1:
+        return Batch(args=tuple(batch), whole=batch, name=name)
     if isinstance(batch, Mapping):
         inputs = next((k for k in ("inputs", "input", "x", "data", "features") if k in batch), None)
         targets = next((k for k in ("targets", "target", "y", "labels", "label") if k in batch), None)

@@ -162,6 +162,8 @@ def _whole_builder(batch: Batch) -> Callable[[Any, Any, Any], Any]:
         return lambda args, kwargs, targets: {**stored, **kwargs, **dict.fromkeys(names, targets)}
     if isinstance(stored, (tuple, list)) and len(stored) == 2:
         return lambda args, kwargs, targets: (_inputs_like(stored[0], args, kwargs), targets)
+    if isinstance(stored, (tuple, list)) and len(stored) == 1:
+        return lambda args, kwargs, targets: list(args) if isinstance(stored, list) else tuple(args)
     if isinstance(stored, (tuple, list)):
         return lambda args, kwargs, targets: (*args, targets)
     return lambda args, kwargs, targets: args[0] if args else stored

@@ -24,6 +24,7 @@ VOLUME = (
 )
 _TABLES = ("embedding", "index", "gather")  # of parameters as they are
 _PARTS = ("select", "view")
+_REPEATS = "aten.expand"  # the same data for several draws, which is more than one part of them
 _LINEAR = ("add", "sub", "neg", "sum", "mean", "mul", "div")
 
 
@@ -104,7 +105,8 @@ def _narrowed(graph: Graph, found: dict[int, set[int]], reads: set[int]) -> dict
     while len(found) == 1:
         ((source, readers),) = found.items()
         part = graph.nodes[min(readers)]
-        if len(readers) > 1 or refs(part) != (source,) or not (ops.is_transparent(part.op) or part.op in _PARTS):
+        parted = ops.is_transparent(part.op) or part.op in _PARTS
+        if len(readers) > 1 or refs(part) != (source,) or not parted or part.aten.startswith(_REPEATS):
             break
         users = [n for n in graph.nodes if part.index in refs(n) and n.index in reads]
         found = {part.index: {n.index for n in users if not _asks(graph, part.index, n)}}

@@ -95,10 +95,10 @@ def _is_whole(found: Measured) -> bool:
 
 
 def _shares_a_row(found: Measured) -> bool:
-    """Is a term of the model's one number for a whole row of targets, as log(s1 * s2) of two scales?"""
+    """Is a term of the model's one number for a whole row of targets, or all of them, as log(s1 * s2) of two scales?"""
     shape = found.samples.shape
     rows = [without_ones(tuple(found.samples.shares[t].shape)) for t in found.samples.free]
-    return len(shape) > 1 and shape[-1] <= MOST_WIDE and shape[:-1] in rows
+    return len(shape) > 1 and shape[-1] <= MOST_WIDE and (shape[:-1] in rows or () in rows)
 
 
 def _over_rows(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:

@@ -23,14 +23,14 @@ def says_likelihood(loss_name: str) -> bool:
 def of_inputs(graph: LossGraph) -> LossGraph | None:
     """The loss with the one tensor of data that the model reads in the target's place.
 
-    None where there is a target, no model, or another number of such tensors; and where noise is drawn, since a bound
+    None where a target is read, no model, or another number of such tensors; and where noise is drawn, since a bound
     on a likelihood is no density of its data.
     """
     plain = graph.graph
     reads = ancestors(plain, plain.loss)
     data = [k for k in _floats(plain) if k in reads and plain.nodes[k].name not in plain.weights]
     drawn = any(ops.row(plain.nodes[k].op).kind == "random" for k in reads)
-    if plain.targets or not plain.weights or drawn or len(data) != 1:
+    if reads & set(plain.targets) or not plain.weights or drawn or len(data) != 1:
         return None
     return replace(graph, graph=replace(plain, targets=(data[0],)))
 

@@ -2,7 +2,8 @@
 
 An error counts against the value itself and against what a relative change of the axis by as much would do
 (backward error: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 1.5), so that a loss or slope
-that passes through zero is no alarm.
+that passes through zero is no alarm. Where even float64 is left with rounding alone, the exact value is 0 as far as
+anyone can tell, and there is nothing to compare with: so is the gradient of a bias that a batch norm takes away again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nllcheck.types import Axis
 
 _BESIDE = tuple(range(-16, 17, 4))  # neighbours that are looked at, counted in floats
 SPREAD = 0.02  # by which values that were set alike are told apart
+NOISE = 2.0**6 * torch.finfo(torch.float64).eps  # of float64's error, for a dtype with an eps of 1: below is rounding
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
 
 
@@ -41,19 +43,25 @@ def bits_kept(trace: Trace, wide: Trace, batch: tuple[float, float]) -> Bits:
     `batch`: |loss| and sum of |gradient| on the batch itself; less than that is not usual.
     """
     most = bits_of(trace.loss.dtype)
-    tiny = torch.finfo(trace.loss.dtype).tiny * _SMALLEST
+    kind = torch.finfo(trace.loss.dtype)
+    tiny = kind.tiny * _SMALLEST
     x = wide.points.abs()
     quantities = (
-        (trace.loss, wide.loss, wide.loss.abs(), x * wide.slope.abs()),
-        (trace.slope, wide.slope, wide.magnitude, x * _curvature(wide.points, wide.slope)),
+        (trace.loss, trace.loss.abs(), wide.loss, wide.loss.abs(), x * wide.slope.abs()),
+        (trace.slope, trace.magnitude, wide.slope, wide.magnitude, x * _curvature(wide.points, wide.slope)),
     )
     kept, sizes = [], []
-    for (computed, exact, size, movable), own in zip(quantities, batch, strict=True):
+    for (computed, seen, exact, size, movable), own in zip(quantities, batch, strict=True):
         typical = max(usual(trace, size), own)
         error = (computed.double() - exact).abs()
         scale = torch.maximum(size, movable.clamp(max=typical))  # a zero that is passed is no loss of digits
         bits = -torch.log2((error / scale).clamp(min=2.0**-most))
-        usable = torch.isfinite(computed) & torch.isfinite(exact) & (size > tiny)
+        usable = (
+            torch.isfinite(computed)
+            & torch.isfinite(exact)
+            & (size > tiny)
+            & (size > torch.maximum(error, seen.double()) * (NOISE / kind.eps))
+        )
         kept.append(torch.where(usable, bits.clamp(0, most), math.nan))
         sizes.append(size / typical)
     return Bits(*kept, *sizes)

@@ -20,7 +20,7 @@ from nllcheck.axes.reach import reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import promoted
 from nllcheck.capture.numerics import plain_kernels
-from nllcheck.detect.bits import bits_of
+from nllcheck.detect.bits import NOISE, bits_of
 from nllcheck.sweep import Part, Swept
 from nllcheck.sweep.compare import Difference, comparing
 from nllcheck.sweep.heap import HEAP
@@ -33,7 +33,6 @@ NEAR = 10.0  # times the batch's range
 POINTS = 48  # looked at on an axis, fewer where they cost more elements than this:
 WORK = 2e6
 WORN = 0.5  # of the dtype's bits: where fewer are left is told as a stretch of the axis
-_NOISE = 2.0**6  # times the error that float64 has where the dtype has its own: a value below is rounding
 _SMALLEST = 2.0**10  # times the smallest normal number: below, rounding to subnormals is all there is
 
 Table = torch.Tensor  # (P, N) bits that N ops have right at P points; inf where there is nothing to compare
@@ -125,7 +124,7 @@ def _kept(found: Difference) -> Table:
         size[:, k] = torch.maximum(own, own[torch.isfinite(own)].nanmedian())
     bits = torch.log2(size / found.error).clamp(min=0).minimum(1 - torch.log2(found.eps))
     known = torch.isfinite(found.error) & torch.isfinite(size) & (size > found.tiny * _SMALLEST)
-    known &= size > found.error * (_NOISE * torch.finfo(torch.float64).eps / found.eps)
+    known &= size > found.error * NOISE / found.eps
     return torch.where(known, bits, math.inf)
 
 

@@ -12,7 +12,7 @@ from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
 from nllcheck.density.samples.chosen import data_of, without_padding
-from nllcheck.target import Batch, Target
+from nllcheck.target import Batch, Target, split_batch
 
 N, T = 6, 5
 PAD = 1e6
@@ -133,3 +133,27 @@ def test_rows_of_bits_are_summed_over(normalised, expected):
     tensors = {"weights": draw(6, 3), "logits": draw(7, 3, 4), "y": (draw(8, N, 4) > 0).float()}
     graph = graph_of(mixture_of_bits(normalised), tensors, ("y",))
     assert density(graph, default_axes(graph)[0], "nll").name == expected
+
+
+class Nodes(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = torch.nn.Linear(T, 3)
+
+    def forward(self, x):
+        return torch.log_softmax(self.out(x), 1)
+
+
+def known_nll(model, batch):
+    """The nodes whose labels are known come last in the batch, after the labels (Kipf and Welling 2017)."""
+    x, labels, known = batch
+    return torch.nn.functional.nll_loss(model(x)[known], labels[known])
+
+
+def test_the_numbers_of_known_nodes_pick_the_labels():
+    torch.manual_seed(0)
+    model, labels = Nodes(), torch.tensor([0, 1, 2, 2, 1, 0])
+    batch = split_batch((draw(4, N, T), labels, torch.tensor([0, 1, 2, 4])))
+    graph = capture(Target("nll", known_nll, "nll", model, (batch,), style="model"), batch)
+    answer = density(graph, default_axes(graph)[0], "known_nll")
+    assert (answer.name, answer.support) == ("proper", "class"), answer.text

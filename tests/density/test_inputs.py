@@ -1,11 +1,16 @@
 """A loss without a target that is called a likelihood is read as a density of what its model is given."""
 
+import functools
 import math
 
 import pytest
 import torch
 
 import nllcheck
+from nllcheck.capture import capture
+from nllcheck.density import density
+from nllcheck.density.inputs import of_inputs
+from nllcheck.target import Target, split_batch
 
 NORMALISER = math.log(2 * math.pi)
 
@@ -68,6 +73,39 @@ def test_a_flow_is_a_proper_likelihood_and_that_is_told():
 
 def test_a_flow_with_the_wrong_sign_of_its_determinant_is_none():
     assert density_rules(of(energy, sign=1.0, nll=True, effort="quick")) == [("NLL700", "wrong-formula")]
+
+
+def labelled_nll(model, batch):
+    return nll(model, batch[0])
+
+
+def test_labels_that_the_loss_does_not_read_are_no_targets():
+    batch = split_batch((torch.randn(20, 2, generator=torch.Generator().manual_seed(2)), torch.zeros(20)))
+    graph = capture(Target("t", labelled_nll, "nll", Flow(), (batch,), style="model"), batch)
+    own = of_inputs(graph)
+    assert own is not None and [graph.graph.nodes[k].name for k in own.graph.targets] == ["input"]
+
+
+class Scales(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.raw = torch.nn.Parameter(torch.tensor([0.2, -0.1]))
+
+    def forward(self, x):
+        return x * torch.exp(-self.raw), -self.raw.sum()
+
+
+def scaled_nll(model, x, sign=1.0):
+    z, log_det = model(x)
+    return (0.5 * z**2 + 0.5 * NORMALISER).sum(1).mean() - sign * log_det
+
+
+@pytest.mark.parametrize(("sign", "name"), [(1.0, "proper"), (-1.0, "varies")])
+def test_a_determinant_that_all_rows_share_is_a_whole_rows(sign, name):
+    batch = split_batch(torch.randn(12, 2, generator=torch.Generator().manual_seed(2)))
+    loss = functools.partial(scaled_nll, sign=sign)
+    graph = capture(Target("t", loss, "nll", Scales(), (batch,), style="model"), batch)
+    assert density(graph, (), "scaled_nll").name == name
 
 
 def test_a_constant_that_is_missing_is_told_as_one():

@@ -10,6 +10,7 @@ from benchmarks.detect.cases import (
     blind_generative,
     blind_layers,
     blind_sound,
+    canon_programs,
     categorical,
     compared,
     counting,
@@ -166,6 +167,7 @@ FAMILIES = (
     third_losses,
     third_sound,
     fourth_losses,
+    canon_programs,
     selected,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)

@@ -13,11 +13,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.graphs import ancestors, refs
 from nllcheck.sweep.joint import cut
+from nllcheck.types import Graph
 
 WIDE = torch.float64
 NOTHING: Mapping[int, Tensor] = {}
@@ -59,6 +61,22 @@ def picked_from(graph: LossGraph, data: int) -> int:
         return data
     sources = {k for r in refs(readers[0])[1:] for k in ancestors(graph.graph, r) if graph.graph.nodes[k].op == "input"}
     return readers[0].index if sources and sources <= set(graph.graph.targets) - {data} else data
+
+
+def picked_by(graph: LossGraph, choice: int) -> int:
+    """The data that a target picks where it does nothing else, as the numbers of known nodes pick their labels beside
+    what the model says of them; if the loss reads no more of these data. Else the target."""
+    plain, reads = graph.graph, ancestors(graph.graph, graph.graph.loss)
+    readers = [n for n in plain.nodes if n.index in reads and choice in refs(n)]
+    if len(readers) < 2 or any(n.op != "index" or refs(n)[0] == choice for n in readers):
+        return choice
+    trained = depends_on(plain, {n.index for n in plain.nodes if n.op == "input" and n.name in plain.weights})
+    data = [n.index for n in readers if n.index not in trained and _is_read_once(plain, refs(n)[0], reads)]
+    return data[0] if len(data) == 1 else choice
+
+
+def _is_read_once(graph: Graph, index: int, reads: set[int]) -> bool:
+    return sum(n.index in reads and index in refs(n) for n in graph.nodes) == 1
 
 
 def seen_of(graph: LossGraph, data: int) -> Tensor:

@@ -14,7 +14,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.allowance import Allowance, UndecidedError
-from nllcheck.density.samples.chosen import data_of, picked_from, read_targets, seen_of
+from nllcheck.density.samples.chosen import data_of, picked_by, picked_from, read_targets, seen_of
 from nllcheck.density.samples.sample import WIDE, Samples
 from nllcheck.density.samples.shares import shares_of
 from nllcheck.density.samples.step import last_step, models_every_step, shares_of_steps
@@ -107,7 +107,7 @@ def _target(graph: LossGraph) -> int:
     data = read[0] if len(read) == 1 else data_of(graph)
     if data is None:
         raise UndecidedError(f"the loss reads {len(read)} targets, the test takes one beside masks and lengths")
-    return data if len(read) == 1 else picked_from(graph, data)
+    return picked_by(graph, data) if len(read) == 1 else picked_from(graph, data)
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:
@@ -135,6 +135,8 @@ def _layout(
         if _is_local(module, base, dependent, lead, own):
             _check_matrices(base[-1], event)
             return lead, own
+    if len(shape) > MATRIX and _is_local(module, base, dependent, shape[:1], shape[1:]):
+        raise UndecidedError(f"each sample's target is {'x'.join(map(str, shape[1:]))} numbers that are read together")
     origin = (dependent[0].node.meta.get("custom") or {}).get("origin")
     text = "the loss is no sum over samples, but mixes the targets of several of them"
     raise UndecidedError(text, () if origin is None else (origin,))
