@@ -10,8 +10,9 @@ from torch import fx
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
-from nllcheck.graphs import refs
+from nllcheck.graphs import ancestors, refs
 from nllcheck.ops import is_transparent
+from nllcheck.types import Node
 
 SUPPORTS = (
     "real",
@@ -175,9 +176,17 @@ def _views(graph: LossGraph, target: int) -> set[int]:
     """The target and what shows it (or a cast of it) unchanged."""
     found = {target}
     for node in graph.graph.nodes:
-        if is_transparent(node.op) and node.args and refs(node)[:1] and refs(node)[0] in found:
+        if _shows(graph, node, found):
             found.add(node.index)
     return found
+
+
+def _shows(graph: LossGraph, node: Node, shown: set[int]) -> bool:
+    """Does it hand on elements of what is `shown`; or those that a mask selects, a copy of one in the others' place?"""
+    read = refs(node)
+    if node.op == "where" and len(read) == 3 and read[1] in shown:
+        return read[1] in ancestors(graph.graph, read[2])
+    return is_transparent(node.op) and bool(node.args) and read[:1] != () and read[0] in shown
 
 
 def _readers(graph: LossGraph, views: set[int]) -> list[int]:
@@ -223,7 +232,7 @@ def _classes(graph: LossGraph, target: int, value: torch.Tensor) -> int:
     nodes = graph.graph.nodes
     shown = {target}
     for node in nodes:
-        if refs(node) and refs(node)[0] in shown and (is_transparent(node.op) or node.op in _FOLDS):
+        if refs(node) and (_shows(graph, node, shown) or (node.op in _FOLDS and refs(node)[0] in shown)):
             shown.add(node.index)
     for node in nodes:
         if node.op in ("nll_loss", "multi_margin_loss") and len(refs(node)) > 1 and refs(node)[1] in shown:

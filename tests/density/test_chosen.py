@@ -157,3 +157,21 @@ def test_the_numbers_of_known_nodes_pick_the_labels():
     graph = capture(Target("nll", known_nll, "nll", model, (batch,), style="model"), batch)
     answer = density(graph, default_axes(graph)[0], "known_nll")
     assert (answer.name, answer.support) == ("proper", "class"), answer.text
+
+
+def sure_nll(scores, y):
+    kept = scores.detach().softmax(1).amax(1) < 0.9
+    return torch.nn.functional.cross_entropy(scores[kept], y[kept], reduction="sum") / len(y)
+
+
+def sure_gathered_nll(scores, y):
+    kept = scores.detach().softmax(1).amax(1) < 0.9
+    return -scores.log_softmax(1)[kept].gather(1, y[kept][:, None]).sum() / len(y)
+
+
+@pytest.mark.parametrize("loss", [sure_nll, sure_gathered_nll])
+def test_labels_of_those_that_the_scores_select_are_classes(loss):
+    tensors = {"scores": draw(6, 8, 3), "y": torch.arange(8) % 3}
+    graph = graph_of(loss, tensors, ("y",))
+    answer = density(graph, default_axes(graph)[0], loss.__name__)
+    assert (answer.support, answer.name) == ("class", "proper"), answer.text
