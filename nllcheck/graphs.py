@@ -26,3 +26,9 @@ def ancestors(graph: Graph, *nodes: int) -> set[int]:
         found |= new
         stack += new
     return found
+
+
+def selects(graph: Graph, node: Node) -> bool:
+    """Does it hold the rows that a mask selects, and a copy of one of them in every other place?"""
+    read = refs(node)
+    return node.op == "where" and len(read) == 3 and read[1] in ancestors(graph, read[2])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from nllcheck.axes import depends_on
-from nllcheck.graphs import ancestors, refs
+from nllcheck.graphs import ancestors, refs, selects
 from nllcheck.ops import packet
 from nllcheck.types import Graph, Ref
 
@@ -66,12 +66,14 @@ def _is_modulated(graph: Graph) -> bool:
 
 
 def _is_mined(graph: Graph) -> bool:
-    """Does what the model makes of a sample's target say whether it counts, as in training on hard examples only
-    (Shrivastava et al. 2016)? What is left out has a loss of 0, which no density has. A guard against what is not
+    """Does what the model makes of a sample say whether it counts, as in training on hard examples only (Shrivastava
+    et al. 2016) or on sure ones? What is left out has a loss of 0, which no density has. A guard against what is not
     finite leaves out nothing else."""
-    both = depends_on(graph, set(_moving(graph))) & depends_on(graph, set(graph.targets))
+    moved = depends_on(graph, set(_moving(graph)))
+    both = moved & depends_on(graph, set(graph.targets))
     filled = [n for n in graph.nodes if n.op == "masked_fill" and n.args[2:] == (0,) and both.issuperset(refs(n))]
-    return any(_asks(graph, refs(n)[1]) for n in filled)
+    picked = [refs(n)[0] for n in graph.nodes if selects(graph, n) and refs(n)[0] in moved]
+    return any(_asks(graph, mask) for mask in [*(refs(n)[1] for n in filled), *picked])
 
 
 def _asks(graph: Graph, mask: int) -> bool:

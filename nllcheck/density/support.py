@@ -10,7 +10,7 @@ from torch import fx
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
-from nllcheck.graphs import ancestors, refs
+from nllcheck.graphs import refs, selects
 from nllcheck.ops import is_transparent
 from nllcheck.types import Node
 
@@ -184,8 +184,8 @@ def _views(graph: LossGraph, target: int) -> set[int]:
 def _shows(graph: LossGraph, node: Node, shown: set[int]) -> bool:
     """Does it hand on elements of what is `shown`; or those that a mask selects, a copy of one in the others' place?"""
     read = refs(node)
-    if node.op == "where" and len(read) == 3 and read[1] in shown:
-        return read[1] in ancestors(graph.graph, read[2])
+    if selects(graph.graph, node):
+        return read[1] in shown
     return is_transparent(node.op) and bool(node.args) and read[:1] != () and read[0] in shown
 
 
