@@ -12,10 +12,12 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import fx
 
 from nllcheck.capture.interpret import Runner, promoted
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.memo import remembered
+from nllcheck.ops import row, rule_name
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.place import placed
 from nllcheck.sweep.watch import Trace, run_points
@@ -123,16 +125,37 @@ def on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
 
 
 def spread(joint: Joint, axis: Axis, value: float) -> tuple[Joint, Axis]:
-    """A joint whose batch has the swept elements near `value`, a few percent apart, and an axis that scales them.
+    """A joint whose batch has the swept elements near `value`, told apart, and an axis that scales them.
 
-    A sweep sets them all alike, which is special for a variance or a distance.
+    A sweep sets them all alike, which is special for a variance or a distance; and for a layer's weights no training
+    leads there: they have their own pattern, in that size.
     """
     which = joint.moved.index(axis.node)
     base = joint.base[which]
-    steps = torch.linspace(-1, 1, base.numel(), dtype=base.dtype, device=base.device)
-    order = torch.randperm(base.numel(), generator=torch.Generator().manual_seed(0)).to(base.device)
     moved, along = placed(joint, axis, joint.base, torch.tensor(value, dtype=base.dtype))
-    apart = torch.where(along != 0, moved * (1 + SPREAD * steps[order].reshape(base.shape)), base)
+    apart = torch.where(along != 0, moved * _pattern(joint, which), base)
     apart = apart.clamp(*axis.domain)
     changed = replace(joint, base=(*joint.base[:which], apart, *joint.base[which + 1 :]))
     return changed, Axis("spread", axis.node, axis.role, "scale", channel=axis.channel, observed=(1.0, 1.0))
+
+
+def _pattern(joint: Joint, which: int) -> torch.Tensor:
+    """Factors a few percent around 1; of a layer's weights their own, of size 1 on average."""
+    base = joint.base[which]
+    size = base.square().mean().sqrt()
+    if _is_of_layer(joint, which) and bool(size > 0):
+        return base / size
+    steps = torch.linspace(-1, 1, base.numel(), dtype=base.dtype, device=base.device)
+    order = torch.randperm(base.numel(), generator=torch.Generator().manual_seed(0)).to(base.device)
+    return 1 + SPREAD * steps[order].reshape(base.shape)
+
+
+def _is_of_layer(joint: Joint, which: int) -> bool:
+    """Is the moved tensor a matrix, or more, that a product with something else reads?"""
+    holders = [n for n in joint.forward.graph.nodes if n.op == "placeholder"]
+    return joint.base[which].dim() > 1 and _is_multiplied(holders[which])
+
+
+def _is_multiplied(node: fx.Node) -> bool:
+    kinds = {user: row(rule_name(str(user.target))).kind for user in node.users}
+    return any(kind == "linear" or (kind == "view" and _is_multiplied(user)) for user, kind in kinds.items())

@@ -7,11 +7,12 @@ import torch
 from torch.nn.functional import batch_norm
 
 from nllcheck.capture import capture
-from nllcheck.detect.bits import usual_floor
+from nllcheck.detect.bits import spread, usual_floor
 from nllcheck.detect.precision import batch_precision
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.sweep.watch import watched_names
 from nllcheck.target import Batch, Target
+from nllcheck.types import Axis
 
 DRAWN = torch.Generator().manual_seed(0)
 X, Y, OUT = (torch.randn(*size, generator=DRAWN) for size in ((32, 2000), (32, 8), (2000, 8)))
@@ -35,3 +36,27 @@ def test_only_a_gradient_with_digits_can_lose_them(loss, lost):
     joint = joint_graph(graph, [0])
     found = batch_precision(graph, joint, watched_names(joint), usual_floor(torch.float32))
     assert len({e.node for e in found}) == lost
+
+
+def product(w, x):
+    return torch.tanh(x @ w).square().mean()
+
+
+def turned_product(w, x):
+    return torch.nn.functional.linear(x, w.T).tanh().square().mean()
+
+
+def scales(w, x):
+    return (x / w.exp()).square().mean() + w.mean()
+
+
+@pytest.mark.parametrize(("loss", "is_layer"), [(product, True), (turned_product, True), (scales, False)])
+def test_a_layers_weights_keep_their_pattern_where_a_sweep_sets_them_alike(loss, is_layer):
+    """Weights that are all alike are an accident of the sweep, scales that are all alike are how training begins."""
+    tensors = {"w": torch.randn(4, 4, generator=torch.Generator().manual_seed(2)), "x": X[:4, :4]}
+    batch = Batch(kwargs=tensors, whole=tensors)
+    joint = joint_graph(capture(Target("t", loss, "loss", None, (batch,), "function"), batch), [0])
+    changed, _ = spread(joint, Axis("w", 0, "weight"), -3.0)
+    found = changed.base[0] / -3.0
+    assert torch.allclose(found, tensors["w"] / tensors["w"].square().mean().sqrt()) == is_layer
+    assert bool(((found - 1).abs() < 0.05).all()) != is_layer
