@@ -29,6 +29,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/density.py
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python -m benchmarks.programs
 	$(BIN)/python benchmarks/detect
 
 docs: $(STAMP)

@@ -25,6 +25,8 @@ from nllcheck.types import Axis
 PRECISIONS = (128, 512, 2048)  # bits; tried in turn
 ENOUGH = 40  # relative bits after which a value counts as known
 MOST = 3_000_000  # scalar ball operations in one evaluation; larger graphs stay undecided
+LARGE = 300_000  # in one evaluation, from which on it counts
+IN_ALL = 12_000_000  # in the large evaluations of one check, about 16 s; what is asked later stays undecided
 STEPS = (-300, -600)  # beside a point: 2^-300 and 2^-600 of its size away
 
 
@@ -66,7 +68,9 @@ def evaluate(
     """
     starts = _starts(joint, axis, point, everywhere, step)
     moving = frozenset(k for k, s in enumerate(starts) if s.slope is not None)
-    runner = Exact(joint.forward, _still(joint, moving, ctx.prec))
+    still = _still(joint, moving, ctx.prec)
+    _spend(sum(_numel(n) for n in joint.forward.graph.nodes if not still.keeps(n)))
+    runner = Exact(joint.forward, still)
     token = beside.set(step is not None)
     try:
         loss = runner.run(*starts)
@@ -79,6 +83,20 @@ def evaluate(
     if runner.singular and not loss.value.item().is_finite():
         raise SingularError(runner.singular)
     return loss.value.item(), STILL if loss.slope is None else loss.slope.item()
+
+
+def _spend(work: int) -> None:
+    """Count a large evaluation, and refuse it where a check has had its share of them."""
+    spent = _spent()
+    spent[0] += work if work > LARGE else 0
+    if work > LARGE and spent[0] > IN_ALL:
+        raise UndecidedError(f"exact arithmetic has had its share of this check ({IN_ALL:,} operations)")
+
+
+@remembered(1)
+def _spent() -> list[int]:
+    """Of a check, which forgets it at its end."""
+    return [0]
 
 
 @remembered(8)

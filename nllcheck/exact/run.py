@@ -32,6 +32,10 @@ class Still:
         self.values: dict[fx.Node, Any] = {}
         self.is_known = False
 
+    def keeps(self, node: fx.Node) -> bool:
+        """Is the node's value at hand, so that nothing is computed?"""
+        return self.is_known and node in self.nodes
+
 
 class Exact(fx.Interpreter):
     """Runs a forward graph on balls. Whatever holds no float runs as it is."""
@@ -49,7 +53,7 @@ class Exact(fx.Interpreter):
         return result
 
     def run_node(self, n: fx.Node) -> Any:
-        if self.still.is_known and n in self.still.nodes:
+        if self.still.keeps(n):
             return self.still.values.get(n)
         value = self._made(n)
         if n in self.still.read:
