@@ -190,7 +190,7 @@ def _density(
     """The density test's answer: a question about one sample, so of a large batch some are asked; with a remark."""
     count, fewer = len(part.rows), rows_tested(part, compared_with(part.graph))
     asked = has_question(part.graph, target.loss_name, options.nll)
-    some = on_some_rows(target, part.batch, part.graph, fewer) if asked and fewer < count else None
+    some = on_some_rows(target, part.batch, part.graph, fewer, part.layout) if asked and fewer < count else None
     answer = density(some or part.graph, tuple(a for a in axes if a.role != "hidden"), target.loss_name,
                      support=options.support, base_measure=options.base_measure, nll=options.nll,
                      memory=bytes_of(options.memory))  # fmt: skip

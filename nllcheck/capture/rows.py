@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,45 +11,41 @@ import torch.utils._pytree as pytree
 
 from nllcheck.capture import LossGraph, replayed
 from nllcheck.capture.attempt import captured
+from nllcheck.capture.layout import Layout, parts_of
 from nllcheck.target import Batch, Target
 
 
-def on_rows(target: Target, batch: Batch, graph: LossGraph, rows: Sequence[int]) -> LossGraph | None:
+def on_rows(target: Target, batch: Batch, graph: LossGraph, rows: Sequence[int], layout: Layout) -> LossGraph | None:
     """The loss of `graph` captured on these rows: op for op the same program, or None."""
-    small, _ = captured(target, rows_of(batch, rows), graph.seed)
+    small, _ = captured(target, rows_of(batch, rows, layout), graph.seed)
     same = small is not None and [n.op for n in small.graph.nodes] == [n.op for n in graph.graph.nodes]
     return small if same else None
 
 
-def on_other_rows(target: Target, batch: Batch, small: LossGraph, rows: Sequence[int]) -> LossGraph | None:
+def on_other_rows(
+    target: Target, batch: Batch, small: LossGraph, rows: Sequence[int], layout: Layout
+) -> LossGraph | None:
     """The loss captured on as many rows before, on these: replayed, which takes a hundredth of the time, unless it
     reads a tensor's value, and may be another program here."""
-    return on_rows(target, batch, small, rows) if small.branches else replayed(target, rows_of(batch, rows), small)
+    if small.branches:
+        return on_rows(target, batch, small, rows, layout)
+    return replayed(target, rows_of(batch, rows, layout), small)
 
 
-def on_some_rows(target: Target, batch: Batch, graph: LossGraph, some: int) -> LossGraph | None:
+def on_some_rows(target: Target, batch: Batch, graph: LossGraph, some: int, layout: Layout) -> LossGraph | None:
     """The same on `some` rows, evenly chosen from first to last."""
-    last = count_of(batch) - 1
-    return on_rows(target, batch, graph, [round(last * k / (some - 1)) for k in range(some)])
+    last = layout.count - 1
+    return on_rows(target, batch, graph, [round(last * k / (some - 1)) for k in range(some)], layout)
 
 
-def count_of(batch: Batch) -> int:
-    """Rows of a batch: the first dimension that most of its tensors share."""
-    sizes = Counter(t.shape[0] for t in pytree.tree_leaves(_parts(batch)) if isinstance(t, torch.Tensor) and t.dim())
-    return max(sizes, key=lambda n: (sizes[n], n), default=0)
-
-
-def _parts(batch: Batch) -> tuple[Any, ...]:
-    return batch.args, dict(batch.kwargs), batch.targets, batch.whole
-
-
-def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
-    """The batch with these rows only; what has no rows (see `count_of`) stays."""
-    count, chosen = count_of(batch), list(rows)
+def rows_of(batch: Batch, rows: Sequence[int], layout: Layout) -> Batch:
+    """The batch with these rows only; what has no rows stays."""
 
     def cut(leaf: Any) -> Any:
-        has_rows = isinstance(leaf, torch.Tensor) and leaf.dim() and leaf.shape[0] == count
-        return leaf[chosen].detach().requires_grad_(leaf.requires_grad) if has_rows else leaf
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        chosen = layout.cut(leaf, rows)
+        return leaf if chosen is leaf else chosen.detach().requires_grad_(leaf.requires_grad)
 
-    args, kwargs, targets, whole = pytree.tree_map(cut, _parts(batch))
+    args, kwargs, targets, whole = pytree.tree_map(cut, parts_of(batch))
     return replace(batch, args=args, kwargs=kwargs, targets=targets, whole=whole)

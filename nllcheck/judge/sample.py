@@ -17,6 +17,8 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.axes.excerpt import Excerpt, Pair, pair_of
+from nllcheck.capture import LossGraph
+from nllcheck.capture.layout import Layout
 from nllcheck.capture.rows import on_other_rows
 from nllcheck.detect.chain import values_at
 from nllcheck.sweep.joint import Joint, joint_graph
@@ -56,16 +58,17 @@ def sampler(target: Target, part: Excerpt, pair: Pair | None = None) -> Sampler:
 
     @functools.lru_cache(maxsize=8)
     def joint_on(rows: tuple[int, int], moved: tuple[int, ...]) -> Joint | None:
-        small = on_other_rows(target, part.batch, first, rows) if (first := first_on()) else None
-        return None if small is None else joint_graph(small, moved, small.seed)
+        first = first_on()
+        small = on_other_rows(target, part.batch, first, rows, part.layout) if first else None
+        return joint_graph(small, moved, small.seed) if small and _is_sound(small, part.graph) else None
 
     def sample(event: Event, axis: Axis, joint: Joint, places: Sequence[float]) -> Sample | None:
-        rows = _deciding(event, axis, joint, places[0], len(part.rows))
+        rows = _deciding(event, axis, joint, places[0], part.layout)
         if rows is None or axis.mode == "noise":
             return None
         try:
             small = joint_on((min(rows), max(rows)), joint.moved)
-            way = _same_way(axis, joint, small, sorted(rows)) if small else None
+            way = _same_way(axis, joint, small, sorted(rows), part.layout) if small else None
             fails = small and way and any(_fails(small, way, at, event) for at in places)
         except Exception:  # on two rows the user's own code, or a derivative, may do what it does not on all
             return None
@@ -74,18 +77,23 @@ def sampler(target: Target, part: Excerpt, pair: Pair | None = None) -> Sampler:
     return sample
 
 
-def _deciding(event: Event, axis: Axis, joint: Joint, at: float, count: int) -> tuple[int, int] | None:
+def _is_sound(small: LossGraph, graph: LossGraph) -> bool:
+    """Is the loss finite on its own, if the batch's is? Two rows without a label that counts have no mean."""
+    return bool(torch.isfinite(small.loss)) or not bool(torch.isfinite(graph.loss))
+
+
+def _deciding(event: Event, axis: Axis, joint: Joint, at: float, layout: Layout) -> tuple[int, int] | None:
     """(the first row that fails at the op to blame, a row that does not); None where it has no rows, or all fail."""
-    if count < FEWEST:
+    if layout.count < FEWEST:
         return None
     values, wide = values_at(joint, axis, at, None), values_at(joint, axis, at, torch.float64)
     for name, op in joint.ops.items():
         if op.origin == event.node and op.phase == event.phase:
             for own, reference in zip(_tensors(values[name]), _tensors(wide[name]), strict=True):
-                bad = _bad_rows(own, reference, count)
+                bad = _bad_rows(own, reference, layout)
                 if bad is not None and bool(bad.any()):
                     first = int(bad.nonzero()[0])
-                    return first, int((~bad).nonzero()[0]) if bool((~bad).any()) else (first + 1) % count
+                    return first, int((~bad).nonzero()[0]) if bool((~bad).any()) else (first + 1) % layout.count
     return None
 
 
@@ -93,16 +101,15 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     return [v for v in pytree.tree_leaves(value) if isinstance(v, torch.Tensor) and v.is_floating_point()]
 
 
-def _bad_rows(own: torch.Tensor, reference: torch.Tensor, count: int) -> torch.Tensor | None:
+def _bad_rows(own: torch.Tensor, reference: torch.Tensor, layout: Layout) -> torch.Tensor | None:
     """(count,) rows with a value that is not finite, though it is in float64 where that tells them apart."""
-    if not own.dim() or not own.numel() or own.shape[0] % count:
-        return None
     bad = ~torch.isfinite(own)
     only_here = bad & torch.isfinite(reference)
-    return (only_here if bool(only_here.any()) else bad).reshape(count, -1).any(1)
+    rows = layout.by_rows(only_here if bool(only_here.any()) else bad)
+    return None if rows is None else rows.any(1)
 
 
-def _same_way(axis: Axis, joint: Joint, small: Joint, rows: list[int]) -> Axis | None:
+def _same_way(axis: Axis, joint: Joint, small: Joint, rows: list[int], layout: Layout) -> Axis | None:
     """The axis on the two rows; None where it moves rows that are not among them."""
     if axis.mode != "toward":
         return axis
@@ -113,17 +120,17 @@ def _same_way(axis: Axis, joint: Joint, small: Joint, rows: list[int]) -> Axis |
     if not axis.moves:
         return None
     bases = dict(zip(joint.moved, zip(joint.base, small.base, strict=True), strict=True))
-    moves = [_moved(move, *bases[move.node], rows) for move in axis.moves]
+    moves = [_moved(move, *bases[move.node], rows, layout) for move in axis.moves]
     kept = tuple(move for move in moves if move is not None)
     return replace(axis, moves=kept) if kept else None
 
 
-def _moved(move: Move, base: torch.Tensor, small: torch.Tensor, rows: list[int]) -> Move | None:
+def _moved(move: Move, base: torch.Tensor, small: torch.Tensor, rows: list[int], layout: Layout) -> Move | None:
     if base.shape == small.shape:
         return move
-    wide = base[0].numel()
-    row, rest = divmod(move.position, wide)
-    return replace(move, position=rows.index(row) * wide + rest) if row in rows else None
+    kept = layout.cut(torch.arange(base.numel()).reshape(base.shape), rows).flatten()
+    at = (kept == move.position).nonzero()
+    return replace(move, position=int(at[0])) if len(at) else None
 
 
 def _fails(joint: Joint, axis: Axis, at: float, event: Event) -> bool:

@@ -8,7 +8,8 @@ import torch
 from nllcheck.axes import default_axes
 from nllcheck.axes.excerpt import excerpt_of
 from nllcheck.capture.attempt import captured
-from nllcheck.capture.rows import count_of, on_other_rows, on_rows
+from nllcheck.capture.layout import layout_of
+from nllcheck.capture.rows import on_other_rows, on_rows
 from nllcheck.detect import detect
 from nllcheck.judge import verdict
 from nllcheck.judge.sample import sampler
@@ -115,7 +116,7 @@ def test_what_couples_all_rows_is_left_alone():
     ],
 )
 def test_rows_of_a_batch(batch, count):
-    assert count_of(batch) == count
+    assert layout_of(batch).count == count
 
 
 def test_the_program_of_two_rows_is_replayed_on_others():
@@ -123,8 +124,10 @@ def test_the_program_of_two_rows_is_replayed_on_others():
     whole = Batch(kwargs=batch, whole=batch)
     target = Target("loss", log_of_softmax, "log_of_softmax", None, (whole,), "function", target_names=("y",))
     graph, _ = captured(target, whole, 0)
-    first = on_rows(target, whole, graph, (0, 1))
-    again, traced = on_other_rows(target, whole, first, (7, ODD)), on_rows(target, whole, graph, (7, ODD))
+    layout = layout_of(whole)
+    first = on_rows(target, whole, graph, (0, 1), layout)
+    again = on_other_rows(target, whole, first, (7, ODD), layout)
+    traced = on_rows(target, whole, graph, (7, ODD), layout)
     assert again.module is first.module
     assert [v.tolist() for v in again.values if torch.is_tensor(v)] == [
         v.tolist() for v in traced.values if torch.is_tensor(v)
