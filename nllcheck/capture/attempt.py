@@ -11,12 +11,19 @@ from nllcheck.target import Batch, Target
 from nllcheck.types import Site
 
 
-def captured(target: Target, batch: Batch, seed: int) -> tuple[LossGraph | None, tuple[str, ...]]:
-    """The loss as a graph, with remarks on what it holds for; None and the reasons when there is no such graph."""
+def captured(
+    target: Target, batch: Batch, seed: int, like: LossGraph | None = None
+) -> tuple[LossGraph | None, tuple[str, ...]]:
+    """The loss as a graph, with remarks on what it holds for; None and the reasons when there is no such graph.
+
+    With `like` it must be the same program, op for op.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph = capture(target, batch, seed)
+            if like and [n.op for n in graph.graph.nodes] != [n.op for n in like.graph.nodes]:
+                return None, ("another program",)
             wrong = disagreements(graph)
     except Exception as error:  # whatever the tracer or the user's code under it raises
         raise_own(error)

@@ -17,9 +17,7 @@ from nllcheck.target import Batch, Target
 
 def on_rows(target: Target, batch: Batch, graph: LossGraph, rows: Sequence[int], layout: Layout) -> LossGraph | None:
     """The loss of `graph` captured on these rows: op for op the same program, or None."""
-    small, _ = captured(target, rows_of(batch, rows, layout), graph.seed)
-    same = small is not None and [n.op for n in small.graph.nodes] == [n.op for n in graph.graph.nodes]
-    return small if same else None
+    return captured(target, rows_of(batch, rows, layout), graph.seed, graph)[0]
 
 
 def on_other_rows(
