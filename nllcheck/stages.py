@@ -115,7 +115,8 @@ def _judged(target: Target, part: Excerpt, pair: Pair, had: _Swept, options: Opt
     answer, fewer = _density(target, part, had.axes, options)
     clock.start("judge")
     judged = verdicts(found, had.swept, part.whole.loss.dtype, sampler(target, part, pair))
-    judged += signs(part.graph, had.swept, *_readings(target, part.whole), answer, part.whole)
+    memory = bytes_of(options.memory)
+    judged += signs(part.graph, had.swept, *_readings(target, part.whole), answer, part.whole, memory)
     return _Judged(tuple(judged), answer, (*unconfirmed, *seen, *summed_terms(target), *fewer))
 
 

@@ -56,6 +56,7 @@ def signs(
     checkpoints: tuple[list[Reading], list[Reading]],
     answer: Density,
     whole: LossGraph,
+    memory: int,
 ) -> list[Judged]:
     """Negative losses and sign changes: along axes, over samples and time, over batches, over checkpoints.
 
@@ -78,6 +79,6 @@ def signs(
         found += over_samples(graph, batches[0][0], batches[1][0])
     if swept.joints and not any(j.event.kind == "unbounded" for j in found):
         found += collapses(graph, swept.joints[0], answer)
-    found += over_noise(graph)
+    found += over_noise(graph, memory)
     found += over_readings(graph, *batches, "batches")
     return found + over_readings(graph, *checkpoints, "checkpoints")

@@ -13,19 +13,19 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels, quiet_numerics
 from nllcheck.judge.series import channel_names, heads_of, summed
 from nllcheck.sweep.joint import joint_graph
+from nllcheck.sweep.watch import chunk_size
 from nllcheck.types import Event, Judged
 
 DRAWS = 256
 
 
-def over_noise(graph: LossGraph) -> list[Judged]:
+def over_noise(graph: LossGraph, memory: int) -> list[Judged]:
     """One finding where redrawing the noise `DRAWS` times turns the sign of a summed gradient, else none."""
     noise = noise_of(graph)
     heads = tuple(h for h in heads_of(graph) if h not in depends_on(graph.graph, set(noise)))
     if not heads or not noise:
         return []
-    loss, gradients = redrawn(graph, heads, noise)
-    sums = torch.cat([torch.vmap(summed)(g) for g in gradients], dim=1)
+    loss, sums = redrawn(graph, heads, noise, memory)
     names = [name for node in heads for name in channel_names(graph, node)]
     up, down = (sums > 0).sum(0), (sums < 0).sum(0)
     channel = int(torch.minimum(up, down).argmax())
@@ -42,20 +42,21 @@ def over_noise(graph: LossGraph) -> list[Judged]:
 
 
 def redrawn(
-    graph: LossGraph, heads: tuple[int, ...], noise: tuple[int, ...]
-) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Losses (R,) and head gradients (R, ...) for R = `DRAWS` fresh draws of the noise, in one vectorised run."""
+    graph: LossGraph, heads: tuple[int, ...], noise: tuple[int, ...], memory: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses (R,) and the heads' summed gradients (R, C) for R = `DRAWS` fresh draws of the noise, vectorised in chunks
+    within `memory` bytes."""
     joint = joint_graph(graph, (*heads, *noise), graph.seed)
     runner = Runner(joint.module)
 
-    def once(*drawn: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def once(*drawn: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         loss, *gradients = runner.run(*joint.base[: len(heads)], *drawn)
-        return (loss, *gradients[: len(heads)])
+        return loss, torch.cat([summed(g) for g in gradients[: len(heads)]])
 
     with quiet_numerics(graph.seed), torch.no_grad(), plain_kernels():
         drawn = [_draws(graph, i) for i in noise]
-        loss, *gradients = torch.vmap(once)(*drawn)
-    return loss, tuple(gradients)
+        loss, sums = torch.vmap(once, chunk_size=chunk_size(joint, memory, None))(*drawn)
+    return loss, sums
 
 
 def _draws(graph: LossGraph, index: int) -> torch.Tensor:
