@@ -13,6 +13,7 @@ from torch.fx.traceback import has_preserved_node_meta
 
 from nllcheck import ops
 from nllcheck.capture.plain import mark_of, op_of
+from nllcheck.capture.sized import quiet
 
 HALVES = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -88,7 +89,7 @@ class Runner(fx.Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if self.dtype is not None and kwargs.get("dtype") in HALVES:
             kwargs = {**kwargs, "dtype": self.dtype}
-        return super().call_function(target, args, kwargs)
+        return super().call_function(target if has_preserved_node_meta() else quiet(target), args, kwargs)
 
 
 def promoted(value: Any, dtype: torch.dtype | None) -> Any:

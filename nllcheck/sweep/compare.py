@@ -36,7 +36,7 @@ def comparing(joint: Joint, names: tuple[str, ...]) -> fx.GraphModule:
     for node in joint.module.graph.nodes:
         if node.op in ("placeholder", "output"):
             continue
-        own[node] = graph.node_copy(node, own.__getitem__)
+        own[node] = copied(graph, node, own, None)
         wide[node] = copied(graph, node, wide, torch.float64)
         if node.op == "get_attr":
             wide[node].target = _WIDE + str(node.target)
