@@ -77,6 +77,36 @@ def weighed_bound(model, batch, draws=5):
     return -(torch.logsumexp(weight, 0) - math.log(draws)).mean()
 
 
+class Factors(nn.Module):
+    """A convolutional autoencoder for shapes of 32 x 32 and ten factors."""
+
+    def __init__(self, factors: int = 10) -> None:
+        super().__init__()
+        down, up = ([layer for given, made in sizes for layer in (kind(given, made, 4, 2, 1), nn.ReLU())]
+                    for kind, sizes in ((nn.Conv2d, ((1, 32), (32, 32), (32, 32))),
+                                        (nn.ConvTranspose2d, ((32, 32), (32, 32), (32, 1)))))  # fmt: skip
+        ends = nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 2 * factors)
+        self.encoder = nn.Sequential(*down, nn.Flatten(), *ends)
+        starts = nn.Linear(factors, 128), nn.ReLU(), nn.Linear(128, 512), nn.ReLU(), nn.Unflatten(1, (32, 4, 4))
+        self.decoder = nn.Sequential(*starts, *up[:-1])
+
+
+def log_normal(z, mean, raw):
+    return -0.5 * (math.log(2 * math.pi) + raw + (z - mean) ** 2 / torch.exp(raw))  # <- here
+
+
+def total_correlation(model, batch, samples=50000, weight=6.0):
+    x, _ = batch
+    mean, raw = model.encoder(x).chunk(2, -1)
+    z = mean + torch.exp(0.5 * raw) * torch.randn_like(mean)
+    given = F.binary_cross_entropy_with_logits(model.decoder(z), x, reduction="sum") / len(x)
+    pairs, known = log_normal(z[:, None], mean, raw), math.log(len(x) * samples)
+    joint = torch.logsumexp(pairs.sum(2), 1) - known
+    apart = (torch.logsumexp(pairs, 1) - known).sum(1)
+    own, prior = log_normal(z, mean, raw).sum(1), -0.5 * (z**2 + math.log(2 * math.pi)).sum(1)
+    return given + (own - joint + weight * (joint - apart) + apart - prior).mean()
+
+
 def views():
     """SimCLR's encoder, a small one, with its projection head."""
     layers = []
@@ -141,6 +171,8 @@ PROGRAMS = (
     Program("dcgan", "pytorch/examples dcgan", real_or_made, lambda: (discriminator(), _pairs(16, 3, 64, 64))),
     Program("iwae", "Burda et al. 2016, arXiv:1509.00519", weighed_bound,
             lambda: (Weighed(), ((torch.rand(20, 784) < 0.2).float(), torch.zeros(20)))),
+    Program("correlation", "Chen et al. 2018, arXiv:1802.04942", total_correlation,
+            lambda: (Factors(), (torch.rand(64, 1, 32, 32).round(), torch.zeros(64)))),
     Program("simclr", "Chen et al. 2020, arXiv:2002.05709", contrast, lambda: (views(), _pairs(32, 3, 32, 32))),
     Program("pixelcnn", "Salimans et al. 2017, arXiv:1701.05517", mixed_logistics, lambda: (pixels(), _image())),
 )  # fmt: skip

@@ -33,6 +33,40 @@ def next_character(model, batch):
     return F.cross_entropy(scores.view(-1, scores.size(-1)), y.reshape(-1), ignore_index=-1)
 
 
+class Words(nn.Module):
+    """The language model of pytorch/examples/word_language_model: steps first, 33,278 words, two layers of 200."""
+
+    def __init__(self, kinds: int = 33278, wide: int = 200) -> None:
+        super().__init__()
+        self.words, self.steps = nn.Embedding(kinds, wide), nn.LSTM(wide, wide, 2, dropout=0.2)
+        self.out = nn.Linear(wide, kinds)
+
+    def forward(self, x):
+        return F.log_softmax(self.out(self.steps(self.words(x))[0]).flatten(0, 1), 1)
+
+
+class Masked(nn.Module):
+    """BERT with four layers of 256 and its 30,522 pieces of words, which are the scores' weights, too."""
+
+    def __init__(self, kinds: int = 30522, wide: int = 256, context: int = 64) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(kinds, wide), nn.Embedding(context, wide)
+        layer = nn.TransformerEncoderLayer(wide, 4, 4 * wide, 0.1, F.gelu, batch_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+        self.first, self.last, self.hidden = nn.LayerNorm(wide), nn.LayerNorm(wide), nn.Linear(wide, wide)
+        self.bias = nn.Parameter(torch.zeros(kinds))
+
+    def forward(self, x):
+        hidden = self.blocks(self.first(self.tokens(x) + self.places(torch.arange(x.shape[1]))))
+        return self.last(F.gelu(self.hidden(hidden))) @ self.tokens.weight.T + self.bias
+
+
+def masked_words(model, batch):
+    x, y = batch
+    scores = model(x)
+    return F.cross_entropy(scores.view(-1, scores.size(-1)), y.view(-1))
+
+
 class Speech(nn.Module):
     """Deep Speech 2, smaller: a strided convolution over 80 bands and a GRU of both directions."""
 
@@ -102,6 +136,17 @@ def _text():
     return Characters(), (tokens[:, :-1], tokens[:, 1:])
 
 
+def _words():
+    tokens = torch.randint(0, 33278, (36, 20))
+    return Words(), (tokens[:-1], tokens[1:].reshape(-1))
+
+
+def _masked():
+    tokens = torch.randint(0, 30522, (8, 64))
+    is_masked = torch.rand(8, 64) < 0.15
+    return Masked(), (torch.where(is_masked, 103, tokens), torch.where(is_masked, tokens, -100))
+
+
 def _speech():
     letters = torch.tensor([30, 28, 25, 25, 20, 20, 15, 10])
     return Speech(), (torch.randn(8, 80, 300), torch.randint(1, 29, (8, 30)), 150 - 5 * torch.arange(8), letters)
@@ -119,6 +164,8 @@ def _tags():
 
 PROGRAMS = (
     Program("characters", "karpathy/nanoGPT", next_character, _text),
+    Program("words", "pytorch/examples word_language_model", F.nll_loss, _words),
+    Program("masked_words", "Devlin et al. 2019, arXiv:1810.04805", masked_words, _masked),
     Program("speech", "Amodei et al. 2016, arXiv:1512.02595", transcription, _speech),
     Program("strokes", "Graves 2013, arXiv:1308.0850, densities in linear space", stroke_nll, _strokes),
     Program("tagger", "Lample et al. 2016, arXiv:1603.01360", tag_nll, _tags),

@@ -41,9 +41,10 @@ def boundary(graph: Graph) -> Boundary:
     """Walk back from the loss. A model output that is a plain view of its raw head is moved itself.
 
     What the loss reads beside a model is data, wherever the batch has it: an autoencoder's input is also its target.
+    A loss may call parts of its model (`model.encoder(x)`): their last layers are heads as well.
     """
     heads: list[int] = []
-    for node in _walk(graph, graph.loss, through_model=False):
+    for node in _handed_over(graph):
         heads += [node] if graph.nodes[node].zone == "loss" else _heads(graph, node)
     heads = list(dict.fromkeys(heads))
     leaves = [n for n in heads if graph.nodes[n].op == "input" and n not in graph.buffers]
@@ -54,6 +55,22 @@ def boundary(graph: Graph) -> Boundary:
     inputs = tuple(n for n in given if n not in targets)
     domains = {n: value_bounds(graph, n) for n in outputs}
     return Boundary(outputs, weights, inputs, targets, domains)
+
+
+def _handed_over(graph: Graph) -> list[int]:
+    """Where the walk back from the loss meets the model; of a loop over its layers all ops are the loss' own."""
+    found = _walk(graph, graph.loss, through_model=False)
+    if sum(is_called_layer(graph, graph.nodes[n]) for n in found) <= MOST_HEADS:
+        return found
+    return _walk(graph, graph.loss, through_model=False, through_layers=True)
+
+
+def is_called_layer(graph: Graph, node: Node) -> bool:
+    """Is it a layer of the model that the loss calls by itself, with trained weights?"""
+    is_called = node.zone == "loss" and any(name.endswith(".forward") for name in node.inside)
+    if not is_called or ops.row(node.op).kind != "linear":
+        return False
+    return any(_is_weight(graph, _source(graph, ref)) for ref in _variable_refs(graph, node))
 
 
 def _taken_apart(graph: Graph, head: int) -> int:
@@ -98,7 +115,7 @@ def _is_shared(graph: Graph, node: int, source: int) -> bool:
     return bool(readers - set(way))
 
 
-def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:
+def _walk(graph: Graph, start: int, through_model: bool, through_layers: bool = False) -> list[int]:
     """Nodes where the walk back from `start` ends, in program order."""
     ends: set[int] = set()
     seen = {start}
@@ -109,17 +126,19 @@ def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:
             if ref in seen or graph.nodes[ref].op == "constant":
                 continue
             seen.add(ref)
-            if _ends(graph, graph.nodes[ref], through_model):
+            if _ends(graph, graph.nodes[ref], through_model, through_layers):
                 ends.add(ref)
             else:
                 stack.append(ref)
     return sorted(ends)
 
 
-def _ends(graph: Graph, node: Node, through_model: bool) -> bool:
+def _ends(graph: Graph, node: Node, through_model: bool, through_layers: bool) -> bool:
     if node.op == "input":
         return True
-    return _is_stop(graph, node) if through_model else node.zone == "model"
+    if through_model:
+        return _is_stop(graph, node)
+    return node.zone == "model" or (not through_layers and is_called_layer(graph, node))
 
 
 def _is_stop(graph: Graph, node: Node) -> bool:

@@ -16,7 +16,8 @@ def label_of(graph: Graph, node: int) -> str:
     site = plain.site
     if site and site.span and site.span[1] - site.span[0] <= 30 and "site-packages" not in site.path:
         return site.source[slice(*site.span)]
-    return (plain.zone == "model" and _layer_output(graph, plain)) or _by_line(graph, plain)
+    is_layer = plain.zone == "model" or any(name.endswith(".forward") for name in plain.inside)
+    return (is_layer and _layer_output(graph, plain)) or _by_line(graph, plain)
 
 
 def _by_line(graph: Graph, node: Node) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import losses_silent as losses
 import pytest
 import torch
+import torch.nn.functional as F
 
 import nllcheck
 from nllcheck.report import Report
@@ -138,7 +139,7 @@ def test_what_is_large_is_judged_silent_by_float64(monkeypatch):
 
 
 class Critic(torch.nn.Module):
-    """Its hidden units are within the loss, which calls two networks."""
+    """Its hidden units are within the loss, which writes the second network out."""
 
     def __init__(self, bias: float):
         super().__init__()
@@ -150,8 +151,9 @@ class Critic(torch.nn.Module):
 def value_of_actions(model, batch):
     states, target = batch
     action = model.actor(states)
-    hidden = torch.relu(model.inner(torch.cat([states[:, :5], action], 1)))
-    return ((model.outer(hidden) - target) ** 2).mean() + action.square().mean()
+    inner, outer = model.inner, model.outer
+    hidden = torch.relu(F.linear(torch.cat([states[:, :5], action], 1), inner.weight, inner.bias))
+    return ((F.linear(hidden, outer.weight, outer.bias) - target) ** 2).mean() + action.square().mean()
 
 
 @pytest.mark.parametrize(("bias", "rests"), [(-0.6, False), (-100.0, True)])
