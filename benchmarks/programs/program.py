@@ -23,6 +23,8 @@ class Program:
 
     @property
     def guilty(self) -> frozenset[int]:
-        """The lines of the loss that are marked as defects; none of a sound program."""
-        lines, start = inspect.getsourcelines(self.loss)
-        return frozenset(start + k for k, text in enumerate(lines) if MARK in text)
+        """The lines of the loss, and of what it calls, that are marked as defects; none of a sound program."""
+        found = (self.loss.__globals__.get(name) for name in self.loss.__code__.co_names)
+        called = [f for f in found if inspect.isfunction(f) and f.__module__ == self.loss.__module__]
+        sources = map(inspect.getsourcelines, (self.loss, *called))
+        return frozenset(start + k for lines, start in sources for k, text in enumerate(lines) if MARK in text)
