@@ -73,6 +73,7 @@ def clamps_that_let_slopes_through():
 
 DRAWN = (
     "[Autoencoder]",
+    "called/",
     "canon_programs/weighed",
     "compared/denoised",
     "elbo",

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from nllcheck.axes import depends_on
+from nllcheck.axes.boundary import boundary, is_called_layer
 from nllcheck.capture import LossGraph
 from nllcheck.exact import Certain, certain
-from nllcheck.graphs import refs
+from nllcheck.graphs import ancestors, refs
 from nllcheck.ops import is_transparent
 from nllcheck.sweep.joint import Joint
 from nllcheck.sweep.watch import Trace
@@ -51,7 +52,7 @@ def falls(graph: LossGraph, joint: Joint, wide: Trace, loss: float, answer: Dens
         )
         at = f"the loss is {exact.loss:.4g} at {place:.4g}"
         reason = f"exact arithmetic: {at} and still falling (slope {exact.slope:.3g})"
-        is_alarm = answer.claims and not _is_signed(graph, wide.axis.node)
+        is_alarm = answer.claims and not (_is_signed(graph, wide.axis.node) or _is_critic(graph, wide.axis.node))
         verdict: VerdictName = "wrong-formula" if is_alarm else "undecided"
         found.append(Judged(event, verdict, 1.0, reason, exact.loss, exact.slope, "exact"))
     return found[:1]
@@ -116,6 +117,23 @@ def _is_signed(graph: LossGraph, moved: int) -> bool:
     weights = data - depends_on(graph.graph, moving)
     signed = {w for w in weights if _has_both_signs(graph.values[w])}
     return any(_is_factor(graph, w, along) for w in signed)
+
+
+def _is_critic(graph: LossGraph, moved: int) -> bool:
+    """Is it what a layer says of what other layers give, as a critic of an actor's action, and only to be made large?
+
+    Another step trains the critic, and holds it.
+    """
+    plain = graph.graph
+    others = set(boundary(plain).outputs) - {moved}
+    if not is_called_layer(plain, plain.nodes[moved]) or not others & ancestors(plain, moved):
+        return False
+    data = depends_on(plain, set(plain.targets))
+    way = [n for n in plain.nodes if n.index in depends_on(plain, {moved}) and n.index != moved]
+    return all(n.op in _LINEAR and not data & set(refs(n)) for n in way if not is_transparent(n.op))
+
+
+_LINEAR = ("add", "sub", "neg", "mean", "sum", "mul", "div", "select", "minimum", "min")
 
 
 def _has_both_signs(value: Any) -> bool:

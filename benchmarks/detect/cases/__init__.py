@@ -10,6 +10,7 @@ from benchmarks.detect.cases import (
     blind_generative,
     blind_layers,
     blind_sound,
+    called,
     canon_programs,
     categorical,
     compared,
@@ -167,6 +168,7 @@ FAMILIES = (
     third_losses,
     third_sound,
     fourth_losses,
+    called,
     canon_programs,
     selected,
 )
