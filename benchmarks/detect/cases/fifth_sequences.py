@@ -1,4 +1,4 @@
-"""Policies, attention, chains, inner steps and survival of small programs, each as it stood and as it was repaired."""
+"""Policies, attention, tags, inner steps and survival of small programs, each as it stood and as it was repaired."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from torch import nn
 
 from benchmarks.detect.case import bug, classes, fill, given, modelled, normal, put, scale, sound
 
-REINFORCE = "REINFORCE of a tutorial: log of the chosen probability"
 RATIOS = "proximal policy optimisation (Schulman et al. 2017), the ratio clipped, not its logarithm"
 ATTENTION = "document classifier with attention (Yang et al. 2016), a mask times exponentials"
 TAGGER = "linear-chain CRF of a tutorial: forward sums in linear space"
-CHAIN = "hidden Markov model of normals, forward with scaling"
 INNER = "an inner step of RMSprop, differentiated through"
 RISK = "Cox regression (Katzman et al. 2018), risks summed by hand"
 HAZARD = "discrete hazards (Gensheimer & Narasimhan 2019), survival as a product"
@@ -22,21 +20,6 @@ LIMIT = {"verdict": "limit"}
 
 def mlp(inside, outside, *last, hidden=12):
     return lambda: nn.Sequential(nn.Linear(inside, hidden), nn.ReLU(), nn.Linear(hidden, outside), *last)
-
-
-def reinforce(pi, batch):
-    action, gain = batch[:, 0].long(), batch[:, 1]
-    chosen = pi.gather(1, action[:, None])[:, 0]
-    return -(torch.log(chosen) * gain).mean()  # <- here
-
-
-def reinforce_of_scores(score, batch):
-    action, gain = batch[:, 0].long(), batch[:, 1]
-    return (F.cross_entropy(score, action, reduction="none") * gain).mean()
-
-
-def episodes(g):
-    return torch.stack([torch.randint(4, (16,), generator=g).float(), torch.randn(16, generator=g)], 1)
 
 
 def surrogate(new, old, gain, clip=0.2):
@@ -113,33 +96,6 @@ def tagger_loss(model, batch):
     return model.loss(*batch)
 
 
-class Chain(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.start, self.step = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3, 3))
-        self.mean = nn.Parameter(torch.tensor([-1.0, 0.0, 1.0]))
-
-
-def chain_loss(model, batch):
-    x, _ = batch
-    total, alpha = 0.0, torch.softmax(model.start, 0).expand(len(x), 3)
-    for t in range(x.shape[1]):
-        alpha = alpha * torch.exp(-0.5 * (x[:, t, None] - model.mean) ** 2)
-        scale_t = alpha.sum(1, keepdim=True)
-        total = total + torch.log(scale_t)[:, 0]  # <- here
-        alpha = (alpha / scale_t) @ torch.softmax(model.step, 1)  # <- here
-    return -total.mean()
-
-
-def chain_loss_in_logs(model, batch):
-    x, _ = batch
-    step = torch.log_softmax(model.step, 1)
-    alpha = torch.log_softmax(model.start, 0) - 0.5 * (x[:, 0, None] - model.mean) ** 2
-    for t in range(1, x.shape[1]):
-        alpha = torch.logsumexp(alpha[:, :, None] + step, 1) - 0.5 * (x[:, t, None] - model.mean) ** 2
-    return -torch.logsumexp(alpha, 1).mean()
-
-
 def inner_loss(w, x, y):
     score = torch.tanh(x @ w)
     slope = x.T @ ((score - y) * (1 - score**2)) / len(x)
@@ -202,23 +158,18 @@ def taggings(g):
     return torch.randint(4, (6, 5), generator=g)
 
 
-POLICY, SCORES = mlp(5, 4, nn.Softmax(-1)), mlp(5, 4)
+POLICY = mlp(5, 4, nn.Softmax(-1))
 OLD = given(new=normal(14), old=normal(14), gain=normal(14), target="old gain")
 WORDS = [modelled(kind, padded, classes(8, 3)) for kind in (Reader, CarefulReader)]
 TAGGED = [modelled(kind, normal(6, 5, 3), taggings) for kind in (Tagger, CarefulTagger)]
-MARKOV = modelled(Chain, normal(6, 4), normal(6))
 STEP = given(w=normal(3), x=normal(10, 3), y=normal(10), target="x y")
 CASES = (
-    bug(reinforce, modelled(POLICY, normal(16, 5), episodes), "log", REINFORCE, put({"2.bias": 200.0})),
-    sound(reinforce_of_scores, modelled(SCORES, normal(16, 5), episodes), REINFORCE, put({"2.bias": 200.0})),
     bug(surrogate, OLD, "exp mul", RATIOS, fill(new=100.0), verdict="defect limit"),
     sound(surrogate_bounded, OLD, RATIOS),
     bug(document_loss, WORDS[0], "div exp", ATTENTION, fill({"inputs": 0.0}), where=(Reader,), verdict="limit defect"),
     sound(document_loss, WORDS[1], ATTENTION),
     bug(tagger_loss, TAGGED[0], "exp log", TAGGER, scale({"emit.bias": 1e4}), where=(Tagger,)),
     sound(tagger_loss, TAGGED[1], TAGGER),
-    bug(chain_loss, MARKOV, "log div", CHAIN, fill(mean=40.0)),
-    sound(chain_loss_in_logs, MARKOV, CHAIN, fill(mean=40.0)),
     bug(inner_loss, STEP, "sqrt", INNER, fill(x=0.0), phase="backward", verdict="defect limit"),
     sound(inner_loss_inside_the_root, STEP, INNER),
     bug(cox, modelled(mlp(5, 1), normal(16, 5), patients), "exp log", RISK, fill({"2.bias": 100.0})),
