@@ -37,6 +37,7 @@ def goal_axes(graph: Graph, edges: Boundary, plain: list[Axis]) -> list[Axis]:
             found += _dead_columns(axis, graph, node)
         else:
             others = [n for n in others if _is_within(first[n], axis)]
+        others = [n for n in others if graph.nodes[n].shape or first[n].observed != (0.0, 0.0)]  # that is 0 by itself
         found += _pairs(way_to(axis), graph, node, names, others)
     return found[:MOST] + late[:MOST_LATE]
 

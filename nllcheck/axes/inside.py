@@ -50,8 +50,20 @@ def hidden(graph: View, edges: Boundary) -> tuple[int, ...]:
     risky = [n for n in graph.graph.nodes if n.index in inner & moving and _is_risky(graph.graph, n)]
     last = {(n.site.path, n.site.line, n.op) if n.site else n.index: n.index for n in risky}  # of an unrolled loop
     found = {raw for node in last.values() for raw in raw_values_before(graph.graph, node)}
-    free = found - set(edges.all) - steering(graph.graph)
+    free = _summed(graph.graph, found) - set(edges.all) - steering(graph.graph)
     return tuple(sorted((n for n in free if _can_move(graph, n)), reverse=True))
+
+
+def _summed(graph: Graph, raws: set[int]) -> set[int]:
+    """A recurrent cell's input and state pass a layer each, and nothing reads but their sum: it takes any value, a
+    constant row, too, to which neither of them leads alone."""
+    found = set(raws)
+    for node in graph.nodes:
+        parts = set(refs(node))
+        readers = {n.index for n in graph.nodes if parts & set(refs(n))}
+        if node.op == "add" and len(parts) == 2 and parts <= found and readers == {node.index}:
+            found = (found - parts) | {node.index}
+    return found
 
 
 def _reparametrised(graph: View) -> set[int]:
@@ -114,6 +126,8 @@ def _domain(graph: View, node: int) -> tuple[float, float]:
     low, high = whole_axis(graph, node, "hidden").observed
     low = max(low, value_bounds(graph.graph, node)[0])
     plain = graph.graph.nodes[node]
-    if _is_weight(graph, node) or (plain.op == "linear" and any(_is_weight(graph, r) for r in refs(plain))):
+    parts = [graph.graph.nodes[r] for r in refs(plain)] if plain.op == "add" else [plain]
+    layers = [p.op == "linear" and any(_is_weight(graph, r) for r in refs(p)) for p in parts]
+    if _is_weight(graph, node) or any(layers):
         return (-math.inf, math.inf)
     return (0.0, math.inf) if low >= 0 else (-math.inf, 0.0) if high <= 0 else (-math.inf, math.inf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nllcheck.names import is_parameter_name
-from nllcheck.types import PLAUSIBLE, Axis, Event, Judged, Severity
+from nllcheck.types import NEAR, PLAUSIBLE, Axis, Event, Judged, Severity
 
 ORDINARY = 10.0  # a raw output of this size is no surprise, even if the batch stays far below
 LOST = 1e16  # where the exact loss is this large training is lost already; (1 - sigmoid(17))**-2 is only 6e14
@@ -38,6 +38,15 @@ def is_hair(event: Event) -> bool:
     low, high = event.axis.observed if event.axis else (0.0, 0.0)
     size = high - low or abs(high)
     return bool(event.region) and sum(b - a for a, b in event.region) < HAIR * size
+
+
+def is_shrunk(event: Event) -> bool:
+    """Must a trained number shrink tenfold first, without passing 0? A scale or a temperature does not by itself."""
+    axis = event.axis
+    if axis is None or axis.role != "weight" or axis.mode != "set" or axis.observed[0] != axis.observed[1]:
+        return False
+    shares = [end / axis.observed[0] for part in event.region for end in part] if axis.observed[0] else []
+    return bool(shares) and all(0 < share < 1 / NEAR for share in shares)
 
 
 def is_met(event: Event, goal: str) -> bool:

@@ -70,6 +70,11 @@ SILENT = (
     Row(lambda c: c.is_meant, "note", "the bound is plainly meant, or a library's own, and the batch is alive"),
     Row(lambda c: c.event.weight < NEGLIGIBLE, "note", "what it touches there is below a thousandth of its usual size"),
     Row(lambda c: c.reach > CLOSE, "note", "it is further away than twice the batch's range"),
+    Row(
+        lambda c: c.event.kind == "precision" and nearness.is_shrunk(c.event),
+        "note",
+        f"a trained number would have to shrink to less than a share of 1/{NEAR:g} first",
+    ),
     Row(lambda c: nearness.is_sliver(c.event), "note", "it holds in less than a hundredth of the batch's range"),
     Row(_always, "warning", "it is within twice the batch's range"),
 )

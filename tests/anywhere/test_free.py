@@ -173,3 +173,29 @@ def test_channels_are_those_of_the_view_that_pieces_are_taken_of(loss, opened, n
 )
 def test_only_a_name_before_its_channel_is_short_for_it(label, short):
     assert short_label(label) == short
+
+
+class Cell(nn.Module):
+    """Two layers are summed, and their sum is scaled by its own spread; `shared` reads one of them once more."""
+
+    def __init__(self, shared: bool) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.shared = shared
+        self.a, self.b, self.out = nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(3, 1)
+        nn.init.constant_(self.a.bias, 9.0)
+
+    def forward(self, x):
+        b = self.b(torch.tanh(x))
+        h = self.a(x) + b
+        h = (h - h.mean(-1, keepdim=True)) / h.std(-1, keepdim=True)
+        return self.out(h + b if self.shared else h)
+
+
+@pytest.mark.parametrize(("shared", "moved"), [(False, ["add"]), (True, ["linear", "linear"])])
+def test_a_sum_that_alone_reads_two_layers_is_free_itself(shared, moved):
+    batch = split_batch((X, Y))
+    graph = capture(Target("t", error, "error", Cell(shared), (batch,)), batch)
+    free = [a for a in inside_axes(graph)[0] if a.mode == "set"]
+    assert [graph.graph.nodes[a.node].op for a in free] == moved
+    assert {a.domain for a in free} == {(-math.inf, math.inf)}

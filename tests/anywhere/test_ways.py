@@ -36,3 +36,15 @@ def test_a_tensor_that_the_loss_reshapes_goes_to_the_one_of_that_shape(shape, go
     assert len(ways) == met
     for way in ways:
         assert torch.equal(goal_of(way, tensors["out"], tensors["y"]).reshape(goal), tensors["y"])
+
+
+@pytest.mark.parametrize(("start", "met"), [(0.0, False), (0.5, True)])
+def test_a_number_that_goes_to_a_zero_is_0_by_name(start, met):
+    tensors = {"one": torch.tensor(4.0), "other": torch.tensor(start), "y": Y}
+    batch = Batch(kwargs=tensors, whole=tensors)
+
+    def loss(one, other, y):
+        return ((y - other) ** 2 / one).mean()
+
+    graph = capture(Target("t", loss, "loss", None, (batch,), "function", target_names=("y",)), batch)
+    assert ("one equals other" in {a.label for a in default_axes(graph)[0]}) == met

@@ -218,6 +218,7 @@ TOWARD = replace(OUTPUT, mode="toward", goal="zero")
 ALONE = replace(OUTPUT, mode="toward", goal="found alone", moves=(Move(0, 0, "output[0]", 1.0, 1e-9, (-1.0, 1.0)),))
 WEIGHT = replace(OUTPUT, role="weight")
 TARGET, POSITIVE = replace(OUTPUT, role="target"), replace(OUTPUT, domain=(0.0, math.inf))
+LOST = {"kind": "precision", "phase": "backward", "reach": 1.0, "axis": replace(WEIGHT, observed=(0.5, 0.5))}
 ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, why
     ({**DEAD, "on_batch": True, "share": 0.1}, None, True, "note", "holds less than a quarter"),
     ({**DEAD, "on_batch": True, "share": 0.1}, None, False, "warning", "the batch itself shows it"),
@@ -226,6 +227,9 @@ ROWS = (  # changes, rule, whether the op is a bound that was meant, severity, w
     ({**DEAD, "reach": 3.0}, None, False, "note", "further away than twice"),
     ({**DEAD, "region": ((0.0, 0.001),)}, None, False, "note", "a hundredth of the batch"),
     (DEAD, None, False, "warning", "within twice the batch"),
+    ({**LOST, "region": ((0.01, 0.03),)}, None, False, "note", "would have to shrink"),
+    ({**LOST, "region": ((0.01, 0.2),)}, None, False, "warning", "within twice the batch"),
+    ({**LOST, "region": ((-0.01, 0.01),)}, None, False, "warning", "within twice the batch"),
     ({**WRONG, "verdict": "legitimate"}, None, False, "note", "the computed sign is right"),
     ({**WRONG, "weight": 1e-4}, None, False, "note", "below a thousandth"),
     ({**WRONG, "reach": 11.0}, None, False, "note", "further away than 10 times"),
