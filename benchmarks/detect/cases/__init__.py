@@ -18,6 +18,11 @@ from benchmarks.detect.cases import (
     fifth_classifiers,
     fifth_fields,
     fifth_generative,
+    fifth_later_densities,
+    fifth_later_geometry,
+    fifth_later_images,
+    fifth_later_layers,
+    fifth_later_shapes,
     fifth_metric,
     fifth_sequences,
     fifth_sound,
@@ -183,5 +188,10 @@ FAMILIES = (
     fifth_sequences,
     fifth_steps,
     fifth_sound,
+    fifth_later_densities,
+    fifth_later_shapes,
+    fifth_later_geometry,
+    fifth_later_images,
+    fifth_later_layers,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
