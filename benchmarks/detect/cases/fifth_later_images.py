@@ -32,19 +32,19 @@ def tversky_floored(output, mask, gamma=0.75):
 
 
 class Pooling(nn.Module):
-    floor = 0.0
-
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.out, self.p = nn.Conv2d(1, 4, 3), nn.Linear(4, 3), nn.Parameter(torch.tensor(3.0))
 
     def forward(self, x):
-        maps = torch.relu(self.conv(x)) + self.floor
+        maps = torch.relu(self.conv(x))
         return self.out(maps.pow(self.p).mean((2, 3)).pow(1 / self.p))  # <- here
 
 
 class PoolingHeld(Pooling):
-    floor = 1e-4
+    def forward(self, x):
+        maps, p = torch.relu(self.conv(x)) + 1e-3, self.p.clamp(1.0, 6.0)
+        return self.out(maps.pow(p).mean((2, 3)).pow(1 / p))
 
 
 def pooled(output, target):

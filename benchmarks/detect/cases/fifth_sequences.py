@@ -84,7 +84,7 @@ class Pooled(nn.Module):
 
     def forward(self, words):
         e = self.embed(words)
-        weight = torch.exp(self.score(torch.tanh(e)).squeeze(-1)) * (words > 0)
+        weight = torch.exp(self.score(torch.tanh(e)).squeeze(-1)) * (words > 0)  # <- here
         share = weight / weight.sum(1, keepdim=True)  # <- here
         return self.out((share[..., None] * e).sum(1))
 
@@ -154,10 +154,10 @@ CASES = (
     bug(
         pooled_cost,
         modelled(Pooled, sentences, classes(6, 3)),
-        "div",
+        "div exp",
         POOLED,
         _padded,
-        verdict="limit",
+        verdict="limit defect",
         where=(Pooled.forward,),
     ),
     sound(pooled_cost, modelled(PooledSafely, sentences, classes(6, 3)), POOLED),
