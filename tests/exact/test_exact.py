@@ -88,6 +88,12 @@ def test_a_determinant_has_a_derivative_where_it_is_zero_too(rows, slope):
     assert isinstance(pole, SingularError) == (slope == 0)
 
 
+@pytest.mark.parametrize("exponent", [0.3, -1.5, 2.0, 3, -1])
+def test_a_negative_base_has_whole_powers_only(exponent):
+    joint = joint_of(lambda x: (x / 3) ** exponent, {"x": torch.tensor(-2.0)})
+    assert isinstance(certain(joint, batch_axis(joint), 1.0), Certain if exponent % 1 == 0 else SingularError)
+
+
 # --- random graphs: torch builds them, mpmath at 60 digits is the truth
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
