@@ -119,7 +119,7 @@ def d_loss_with_floor(model, batch, eps=1e-8):
 class Critic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.d = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+        self.d = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1))
 
 
 def critic_loss(model, batch, floor=0.0):
@@ -182,11 +182,11 @@ def strokes_of_less(output, y):
 VAE = modelled(Encoder, bits(8, 8), bits(8))
 SPARSELY = modelled(Sparse, unit(10, 8), unit(10, 8))
 DREAMS = modelled(Boltzmann, bits(8, 8), bits(8, 8))
-NOISE = modelled(Adversary, normal(8, 3), normal(8, 4))
-PLANES = modelled(Critic, normal(8, 4), normal(8, 4))
+NOISE = modelled(Adversary, normal(4, 3), normal(4, 4))
+PLANES = modelled(Critic, normal(4, 4), normal(4, 4))
 CODE = given(logits=normal(8, 5))
 CURVE = modelled(Mixture, normal(12, 1), normal(12, 1))
-PEN = given(output=normal(8, 18), y=normal(8, 2), target="y")
+PEN = given(output=normal(3, 18), y=normal(3, 2), target="y")
 LOUD = {"d.2.weight": 1e3}
 
 

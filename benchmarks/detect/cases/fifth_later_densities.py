@@ -154,7 +154,7 @@ def stars(g):
     return torch.randint(4, (10, 1), generator=g)
 
 
-TRAITS = given(mean=normal(6, 16), root=normal(6, 16), y=normal(6, 16), target="y")
+TRAITS = given(mean=normal(2, 12), root=normal(2, 12), y=normal(2, 12), target="y")
 PIXELS = given(mean=normal(10, scale=0.3), log_scale=normal(10, shift=-1.0), x=normal(10, scale=0.4), target="x")
 GAMES = given(strength=normal(6), games=lambda g: torch.randint(6, (10, 2), generator=g), target="games")
 PLACES = modelled(Net, normal(10, 4), bits(10))

@@ -123,7 +123,7 @@ def warped_softly(series, other):
 POSE = modelled(Body, normal(8, 5), normal(8, 3))
 CROWD = modelled(Body, normal(12, 5), lambda g: torch.arange(12) % 3)
 CLOUDS = given(a=normal(5, 2), b=normal(5, 2), target="b")
-SERIES = given(series=normal(4), other=normal(4), target="other")
+SERIES = given(series=normal(3), other=normal(3), target="other")
 NONE = fill({"two.weight": 0.0, "two.bias": 0.0})
 
 CASES = (

@@ -34,7 +34,7 @@ class Pair(Net):
 class Events(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.rnn, self.past = nn.RNN(1, 6, batch_first=True), nn.Linear(6, 1)
+        self.rnn, self.past = nn.RNN(1, 3, batch_first=True), nn.Linear(3, 1)
         self.w, self.b = nn.Parameter(torch.tensor(0.1)), nn.Parameter(torch.tensor(0.2))
 
 
@@ -99,7 +99,7 @@ def tails_held(output, y):
     return (near - ways + 0.5 * torch.log(math.pi * nu)).mean()
 
 
-VISITS = modelled(Events, positive(4, 6, 1), normal(4))
+VISITS = modelled(Events, positive(2, 3, 1), normal(2))
 SIZES = modelled(Power, normal(10, 4), positive(10))
 SCATTER = modelled(Pair, normal(10, 4), normal(10))
 

@@ -128,7 +128,7 @@ def notes_cost_both(y_pred, y):
 
 
 def tags(g):
-    return torch.randint(4, (4, 6), generator=g)
+    return torch.randint(4, (3, 4), generator=g)
 
 
 def sentences(g):
@@ -137,7 +137,7 @@ def sentences(g):
     return words
 
 
-TEXT = modelled(Tagger, lambda g: torch.randint(15, (4, 6), generator=g), tags)
+TEXT = modelled(Tagger, lambda g: torch.randint(15, (3, 4), generator=g), tags)
 CHAIN = modelled(Markov, lambda g: torch.randint(6, (4, 10), generator=g), bits(4))
 PIANO = modelled(Roll, bits(4, 6, 5), bits(4, 6, 5))
 
@@ -163,7 +163,7 @@ CASES = (
     sound(pooled_cost, modelled(PooledSafely, sentences, classes(6, 3)), POOLED),
     bug(
         perplexity,
-        modelled(Tagger, lambda g: torch.randint(15, (4, 6), generator=g), tags),
+        modelled(Tagger, lambda g: torch.randint(15, (3, 4), generator=g), tags),
         "log2 log",
         LANGUAGE,
         scale({"out.weight": 1e3}),
