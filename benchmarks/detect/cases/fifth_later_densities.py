@@ -14,7 +14,6 @@ SPECIES = "presence of a species by a complementary log-log link (McCullagh & Ne
 ZEROS = "zero-inflated Poisson counts (Lambert 1992), the mixture in linear space"
 HEADING = "von Mises density of headings, its normaliser by a Bessel function"
 SKEWED = "skew normal density (Azzalini 1985)"
-JOINT = "Gaussian of many dimensions whose determinant is taken before its logarithm"
 PRODUCT = "likelihood of a set of independent bits as a product of probabilities"
 RATING = "ordered probit of ratings, intervals of the normal distribution"
 LOGISTIC = "discretised logistic of pixel values (PixelCNN++, Salimans et al. 2017)"
@@ -83,18 +82,6 @@ def skewed_logs(output, y, slant=3.0):
     return (0.5 * z**2 + HALF_LOG - math.log(2) - torch.special.log_ndtr(slant * z)).mean()
 
 
-def joint(mean, root, y):
-    cov = torch.diag_embed(F.softplus(root) + 0.01) ** 2
-    gap = (y - mean)[..., None]
-    near = (gap.mT @ torch.linalg.solve(cov, gap))[:, 0, 0]
-    return 0.5 * (near + torch.log(torch.det(cov))).mean()  # <- here
-
-
-def joint_logdet(mean, root, y):
-    spread = F.softplus(root) + 0.01
-    return (0.5 * (((y - mean) / spread) ** 2).sum(1) + torch.log(spread).sum(1)).mean()
-
-
 def product(output, y):
     p = torch.sigmoid(output)
     return -torch.log(torch.prod(y * p + (1 - y) * (1 - p), dim=1)).mean()  # <- here
@@ -154,7 +141,6 @@ def stars(g):
     return torch.randint(4, (10, 1), generator=g)
 
 
-TRAITS = given(mean=normal(2, 12), root=normal(2, 12), y=normal(2, 12), target="y")
 PIXELS = given(mean=normal(10, scale=0.3), log_scale=normal(10, shift=-1.0), x=normal(10, scale=0.4), target="x")
 GAMES = given(strength=normal(6), games=lambda g: torch.randint(6, (10, 2), generator=g), target="games")
 PLACES = modelled(Net, normal(10, 4), bits(10))
@@ -180,8 +166,6 @@ CASES = (
     sound(heading_scaled, ANGLES, HEADING, fill({LAST: 0.0, "net.2.bias": 20.0})),
     bug(skewed, SKEW, "log", SKEWED, fill({"net.2.bias": 9.0})),
     sound(skewed_logs, SKEW, SKEWED, fill({"net.2.bias": 9.0})),
-    bug(joint, TRAITS, "log det", JOINT, fill(root=-10.0)),
-    sound(joint_logdet, TRAITS, JOINT, fill(root=-10.0)),
     bug(product, BITS, "log", PRODUCT, scale(output=200.0)),
     sound(product_of_logs, BITS, PRODUCT, scale(output=20.0)),
     bug(rating, STARS, "log", RATING, fill({"net.2.bias": 12.0})),

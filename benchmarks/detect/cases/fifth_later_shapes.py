@@ -10,7 +10,6 @@ from torch import nn
 
 from benchmarks.detect.case import bug, fill, modelled, normal, positive, sound
 
-POINTS = "recurrent marked point process (Du et al. 2016, eq. 12), the decay a parameter"
 TRANSFORMED = "Gaussian after a Box-Cox transform with a trained exponent (Box & Cox 1964)"
 ROBUST = "general robust loss (Barron 2019, eq. 1) with a trained shape"
 TAILS = "Student's density with its degrees of freedom by exp"
@@ -29,27 +28,6 @@ class Net(nn.Module):
 
 class Pair(Net):
     outputs = 2
-
-
-class Events(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.rnn, self.past = nn.RNN(1, 3, batch_first=True), nn.Linear(3, 1)
-        self.w, self.b = nn.Parameter(torch.tensor(0.1)), nn.Parameter(torch.tensor(0.2))
-
-
-def points(model, batch):
-    gap, _ = batch
-    past = model.past(model.rnn(gap)[0])[:, :-1, 0] + model.b
-    now = past + model.w * gap[:, 1:, 0]
-    return (torch.exp(now) / model.w - torch.exp(past) / model.w - now).mean()  # <- here
-
-
-def points_of_decay(model, batch):
-    gap, _ = batch
-    past = model.past(model.rnn(gap)[0])[:, :-1, 0].clamp(max=20.0) + model.b
-    w = -F.softplus(model.w) - 0.01
-    return (torch.exp(past) * torch.expm1(w * gap[:, 1:, 0]) / w - past - w * gap[:, 1:, 0]).mean()
 
 
 class Power(Net):
@@ -99,13 +77,10 @@ def tails_held(output, y):
     return (near - ways + 0.5 * torch.log(math.pi * nu)).mean()
 
 
-VISITS = modelled(Events, positive(2, 3, 1), normal(2))
 SIZES = modelled(Power, normal(10, 4), positive(10))
 SCATTER = modelled(Pair, normal(10, 4), normal(10))
 
 CASES = (
-    bug(points, VISITS, "div sub", POINTS, fill(w=0.0)),
-    sound(points_of_decay, VISITS, POINTS, fill(w=0.0)),
     bug(transformed, SIZES, "div", TRANSFORMED, fill(shape=0.0)),
     sound(transformed_softly, SIZES, TRANSFORMED, fill(shape=0.0)),
     bug(robust, SIZES, "div", ROBUST, fill(shape=2.0)),
