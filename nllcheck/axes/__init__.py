@@ -9,6 +9,7 @@ import torch
 
 from nllcheck import ops
 from nllcheck.axes.boundary import Boundary, boundary
+from nllcheck.axes.codes import within_codes
 from nllcheck.axes.goals import goal_axes
 from nllcheck.axes.labels import label_of, shown
 from nllcheck.axes.masks import is_mask
@@ -45,20 +46,19 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
         is_given = node not in graph.graph.targets  # to the model, too: its columns mean different things
         axes += _channel_axes(graph, node, "target", edges) if is_given else [whole_axis(graph, node, "target")]
     axes += goal_axes(graph.graph, edges, [a for a in axes if _moves(a)])
-    axes = [part for a in axes for part in _apart(graph, a)]
+    axes = within_codes(graph.graph, (part for a in axes for part in _apart(graph, a)))
     axes = [a for a in axes if a.role != "target" or not is_mask(_moved(graph, a))]
     axes = [a for a in axes if a.goal != "as labelled" or is_mask(graph.values[a.other])]
     axes = [a for a in axes if a.other < 0 or bool(torch.isfinite(graph.values[a.other]).all())]
     axes += sure_axes(graph, [a for a in axes if _moves(a)])
     axes += [whole_axis(graph, n, "intermediate") for n in named_intermediates(graph.graph, edges)]
-    left = [graph.graph.nodes[n].name for n in weights[MOST_WEIGHTS:]]
-    skipped = [f"{len(left)} parameters were not swept ({', '.join(map(str, left[:3]))}, …): name one with --sweep"]
-    skipped = skipped if left else []
+    left = [str(graph.graph.nodes[n].name) for n in weights[MOST_WEIGHTS:]]
+    skipped = [f"{len(left)} parameters were not swept ({', '.join(left[:3])}, …): name one with --sweep"] * bool(left)
     fixed = frozenset() if steered else steering(graph.graph)
     names = dict.fromkeys(label_of(graph.graph, a.node) for a in axes if a.node in fixed)
     skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
-    free = (a for a in axes if not fixed & {a.node, a.other, *(m.node for m in a.moves)})
-    return tuple(filter(_moves, free)), tuple(skipped)
+    free = (a for a in axes if _moves(a) and not fixed & {a.node, a.other, *(m.node for m in a.moves)})
+    return tuple(free), tuple(skipped)
 
 
 def _apart(graph: View, axis: Axis) -> list[Axis]:

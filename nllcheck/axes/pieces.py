@@ -26,6 +26,12 @@ def pieces(graph: Graph, node: int) -> tuple[Piece, ...]:
     )
 
 
+def pieces_of(graph: Graph, user: Node, node: int) -> tuple[Piece, ...]:
+    """What one reader takes of the last dimension of `node`; () if it takes all of it."""
+    shape = graph.nodes[node].shape
+    return tuple(_of(graph, user, shape[-1], len(shape) - 1)) if shape else ()
+
+
 def slices(graph: Graph, node: int) -> list[tuple[int, int]]:
     """[start, stop) of every piece of the last dimension that somebody takes of `node`, in order, once each."""
     width = (graph.nodes[node].shape or (1,))[-1]

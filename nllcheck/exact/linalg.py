@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_mat
 
-from nllcheck.exact.ball import Array, Ball, UndecidedError, as_array, ball_of, slope_of
+from nllcheck.exact.ball import Array, Ball, UndecidedError, as_array, ball_of, mapped, slope_of
+from nllcheck.exact.forms import mul, sub
 
 
 def _each(function: Callable[..., Any], *arrays: Array) -> Any:
@@ -175,3 +176,12 @@ def _root(value: arb) -> arb:
     if not value > 0:
         raise UndecidedError("a matrix that cannot be told from one that is not positive definite")
     return value.sqrt()
+
+
+def cross(x: Any, y: Any, dim: int = -1) -> Ball:
+    """The vector product along a dimension of three."""
+
+    def turned(value: Any, by: int) -> Ball:
+        return mapped(ball_of(value), lambda a: np.roll(a, by, dim))
+
+    return sub(mul(turned(x, -1), turned(y, 1)), mul(turned(x, 1), turned(y, -1)))

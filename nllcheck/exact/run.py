@@ -117,9 +117,9 @@ def _is_known(value: arb) -> bool:
     return bool(value.is_exact() and not value.is_nan())
 
 
-# ATen name -> the ends of the op's domain
+# ATen name -> the ends of the op's domain; of a power, where its exponent is no whole number
 DOMAINS = {
-    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt"), (0.0, math.inf)),
+    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt", "pow"), (0.0, math.inf)),
     **dict.fromkeys(("asin", "acos", "atanh"), (-1.0, 1.0)),
     "log1p": (-1.0, math.inf),
     "acosh": (1.0, math.inf),
@@ -129,10 +129,14 @@ DOMAINS = {
 
 def _is_outside(spelled: str, args: Sequence[Any]) -> bool:
     """Is an argument certainly outside the op's domain?"""
-    if spelled not in DOMAINS or not isinstance(args[0], Ball):
+    if spelled not in DOMAINS or not isinstance(args[0], Ball) or (spelled == "pow" and not _is_fraction(args[1])):
         return False
     low, high = map(arb, DOMAINS[spelled])
     return any(bool(v < low) or bool(v > high) for v in args[0].value.flat)
+
+
+def _is_fraction(exponent: Any) -> bool:
+    return isinstance(exponent, float) and not exponent.is_integer()
 
 
 def _on_cpu(value: Any) -> Any:

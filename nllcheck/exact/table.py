@@ -58,5 +58,6 @@ FORMS: dict[str, Any] = {
     "_linalg_solve_ex": lambda a, b, **_: (linalg.solve(a, b), None, None, None),
     "linalg_inv_ex": lambda a, **_: (linalg.inverse(a), None),
     "_linalg_slogdet": lambda a: (*linalg.slogdet(a), None, None),
+    "linalg_cross": lambda a, b, dim=-1, **_: linalg.cross(a, b, dim),
     "_linalg_det": lambda a: (linalg.det(a), None, None),
 }  # fmt: skip

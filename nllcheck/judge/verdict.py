@@ -62,8 +62,8 @@ def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
         along = certain(joint, axis, value)
         if isinstance(along, SingularError):
             is_count = axis.role == "target" and axis.mode == "set" and value == axis.domain[0] == axis.expected[0]
-            continued = limit(joint, axis, value) if is_count and not with_gradient else math.nan
-            if math.isfinite(continued):  # y log(y / rate) at a count of 0
+            continued = math.nan if with_gradient else limit(joint, axis, value, around=not is_count)
+            if math.isfinite(continued):  # y log(y / rate) at a count of 0, sin(x) / x at 0
                 return Reference(continued, math.nan, math.nan, EXACT, is_limit=True)
             return Reference(math.nan, math.nan, math.nan, EXACT, along.reason, is_singular=True)
         if isinstance(along, str):
@@ -192,7 +192,7 @@ def _verdict(event: Event, here: Reference, dtype: torch.dtype) -> Ruling:
             return "undecided", "float64 gives no finite gradient here either"
         return "limit", "the slope itself is infinite here" if math.isinf(here.gradient) else _limit_reason(dtype)
     if here.is_limit:
-        return "defect", f"the loss tends to {here.loss:.7g} there: 0 log 0, say, is 0 to a formula, and NaN to a float"
+        return "defect", f"the loss tends to {here.loss:.7g} there: 0 log 0 and 0 / 0 are NaN to a float"
     if event.phase == "forward":
         return "defect", f"in {here.name} the same loss is {here.loss:.7g}, which {name} can hold"
     if here.is_kink:

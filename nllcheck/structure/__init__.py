@@ -20,7 +20,7 @@ from nllcheck.capture.verify import eager
 from nllcheck.eager.events import event_at, offences
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import record
-from nllcheck.structure.asked import asked_about, emptied, ignored_by, questions_of, unless_ignored
+from nllcheck.structure.asked import asked_about, blank_rows, emptied, ignored_by, questions_of, unless_ignored
 from nllcheck.structure.variants import Variant, variants
 from nllcheck.target import Batch, Target
 from nllcheck.types import Axis, Effort, Event, Graph, Judged, Node, Ref
@@ -88,6 +88,7 @@ def _trials(target: Target, batch: Batch, prog: Program, seed: int, graph: Graph
     found = variants(prog.leaves, target.model is not None, tables_of(graph) if graph else {})
     questions = questions_of(graph) if graph else {}
     found += (*asked_about(prog.leaves, questions), *emptied(prog.leaves, questions))
+    found += (*blank_rows(prog.leaves, questions, target.model is not None),)
     found = tuple(unless_ignored(one, ignored_by(graph)) for one in found) if graph else found
     for one in sorted(found, key=lambda v: not v.likely):
         if not one.unread or _is_unread(prog, one, seed):

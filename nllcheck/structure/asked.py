@@ -11,7 +11,7 @@ import torch
 from nllcheck.axes.masks import is_mask
 from nllcheck.capture.trace import Leaf
 from nllcheck.ops import is_transparent, packet
-from nllcheck.structure.variants import Variant
+from nllcheck.structure.variants import Variant, is_padding
 from nllcheck.types import Graph, Node, Ref
 
 Question = tuple[str, float]  # "ne", 0.0: y != 0
@@ -84,6 +84,29 @@ def emptied(leaves: Sequence[Leaf], questions: Mapping[int, Sequence[Question]])
             if name in _SPELLED and bool(yes.any()) and not bool(yes.all()):
                 value = torch.where(yes, leaf.value[~yes][0], leaf.value)
                 yield Variant(f"no {leaf.name} {_SPELLED[name]} {number:g}", i, value)
+
+
+def blank_rows(
+    leaves: Sequence[Leaf], questions: Mapping[int, Sequence[Question]], has_model: bool
+) -> Iterator[Variant]:
+    """Words, or a model's inputs, of which some answer yes (`words != 0`): a first row in which none does.
+
+    Where the yes come first in every row the others are padding, and a row of it alone is hardly one of a loader's.
+    """
+    for i, leaf in enumerate(leaves):
+        is_data = leaf.role == "input" and (has_model or not leaf.value.is_floating_point())
+        if not is_data or leaf.value.dim() < 2 or leaf.value.dtype == torch.bool or is_mask(leaf.value):
+            continue
+        for name, number in questions.get(i, ()):
+            yes = _answers(name, leaf.value, number)
+            for asked, word in ((yes, name), (~yes, _OTHERWISE.get(name))):
+                if word in _SPELLED and bool(asked.flatten(1).any(1).all()) and not bool(asked.all()):
+                    first = torch.where(asked[:1], leaf.value[~asked][0], leaf.value[:1])
+                    label = f"no {leaf.name} {_SPELLED[word]} {number:g} in its first row"
+                    yield Variant(label, i, torch.cat([first, leaf.value[1:]]), likely=not is_padding(asked))
+
+
+_OTHERWISE = {"eq": "ne", "ne": "eq", "gt": "le", "lt": "ge", "ge": "lt", "le": "gt"}
 
 
 def _answers(name: str, value: torch.Tensor, number: float) -> torch.Tensor:

@@ -122,7 +122,7 @@ def _of_mask(i: int, leaf: Leaf, has_rows: bool) -> Iterator[Variant]:
     for word, new in (("0", torch.zeros_like(leaf.value)), ("1", torch.ones_like(leaf.value))):
         if leaf.value.dtype == torch.bool:
             word = str(bool(int(word)))
-        likely = has_rows and not _is_padding(leaf.value) and not (choosing and bool(new.any()))
+        likely = has_rows and not is_padding(leaf.value) and not (choosing and bool(new.any()))
         if not torch.equal(new, leaf.value):
             yield Variant(f"{leaf.name} = {word} throughout", i, new, likely)
         if leaf.value.dim() >= 2 and len(leaf.value) > 1:
@@ -130,7 +130,7 @@ def _of_mask(i: int, leaf: Leaf, has_rows: bool) -> Iterator[Variant]:
             yield Variant(f"the first row of {leaf.name} = {word} throughout", i, row, likely)
 
 
-def _is_padding(value: torch.Tensor) -> bool:
+def is_padding(value: torch.Tensor) -> bool:
     """Does every row hold its ones (or its zeros) first, and some of them?"""
     if value.dim() < 2:
         return False

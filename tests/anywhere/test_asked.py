@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import nllcheck
+from nllcheck.capture.trace import Leaf
+from nllcheck.structure.asked import blank_rows
 
 DRAW = torch.Generator().manual_seed(5)
 Y = 1 + torch.rand(6, 2, generator=DRAW)
@@ -114,3 +116,33 @@ def test_a_node_without_neighbours(nowhere, loops, ops):
     found = [f for f in report.findings if f.severity != "note"]
     assert [f.op for f in found] == ops
     assert all("node 0 of" in f.axis for f in found)
+
+
+PADDED = torch.tensor([[4, 2, 5, 0], [3, 0, 0, 0], [1, 6, 0, 0]])
+SCATTERED = torch.tensor([[0, 2, 5, 0], [3, 0, 0, 1], [0, 6, 0, 0]])
+FULL = torch.tensor([[4, 2, 5, 7], [3, 0, 0, 0], [1, 6, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("words", "question", "told", "likely"),
+    [
+        (PADDED, ("ne", 0.0), {"words != 0", "words = 0"}, False),
+        (PADDED, ("eq", 0.0), {"words != 0", "words = 0"}, False),
+        (PADDED.float(), ("gt", 0.0), {"words > 0", "words <= 0"}, False),
+        (SCATTERED, ("ne", 0.0), {"words != 0", "words = 0"}, True),
+        (FULL, ("ne", 0.0), {"words != 0"}, False),  # a row without padding is there
+        (FULL.clamp(min=1), ("ne", 0.0), set(), False),  # none is known to occur
+    ],
+)
+def test_a_row_may_hold_nothing_but_padding(words, question, told, likely):
+    found = list(blank_rows([Leaf("words", "input", words)], {0: (question,)}, has_model=True))
+    assert {one.label for one in found} == {f"no {what} in its first row" for what in told}
+    for one in found:
+        assert one.likely == likely and torch.equal(one.value[1:], words[1:])
+        assert set(one.value.flatten().tolist()) <= set(words.flatten().tolist())
+        assert len((one.value[0] != 0).unique()) == 1
+
+
+def test_inputs_of_a_bare_function_are_no_words():
+    leaves = [Leaf("x", "input", PADDED.float())]
+    assert not list(blank_rows(leaves, {0: (("gt", 0.0),)}, has_model=False))

@@ -15,6 +15,7 @@ G = torch.Generator().manual_seed(6)
 MEAN = torch.randn(8, generator=G)
 SCALE = 0.5 + torch.rand(8, generator=G)
 EVENT = torch.tensor([1.0, 0, 1, 1, 0, 1, 0, 1])
+CODE = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
 X = torch.randn(8, 2, generator=G)
 
 
@@ -56,6 +57,15 @@ def overlapping(x, y):
     return ((x - y[:, :2]) ** 2).mean() + y[:, 1].mean()
 
 
+def chosen(x, y):
+    action, gain = y[:, :1].long(), y[:, 1]
+    return -(torch.log_softmax(x[:, [0, 1, 0]], 1).gather(1, action)[:, 0] * gain).mean()
+
+
+def chosen_and_penalised(x, y):
+    return chosen(x, y) + 1e-3 * y.square().mean()
+
+
 COUNTS = torch.tensor([0.0, 2, 3, 1, 5, 0, 4, 2])
 REALS, HALF = (-math.inf, math.inf), (0.0, math.inf)
 WHOLE = {"y": (None, REALS)}
@@ -72,6 +82,9 @@ CASES = {
     between: (SCALE, SCALE + 2, {"low (y[..., 0])": ((0, 1), HALF), "high (y[..., 1])": ((1, 2), HALF)}),
     direction: (MEAN, MEAN.flip(0), {"e (y[..., 0])": ((0, 1), REALS), "n (y[..., 1])": ((1, 2), REALS)}),
     read_as_a_whole_too: (MEAN, SCALE, WHOLE),
+    # What is made whole numbers of chooses: there is no entry beyond the batch's own.
+    chosen: (EVENT + CODE, MEAN, {"y[..., 0]": ((0, 1), (0.0, 2.0)), "y[..., 1]": ((1, 2), REALS)}),
+    chosen_and_penalised: (EVENT + CODE, SCALE, {"y": (None, (0.0, 2.0))}),
     overlapping: (MEAN, SCALE, WHOLE),
 }
 

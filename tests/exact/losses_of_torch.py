@@ -116,6 +116,8 @@ CASES = {
     "lcse": (lambda v: torch.logcumsumexp(v, 0).mean(), {"v": m}),
     "cumprod": (lambda v: torch.cumprod(v, 0).mean(), {"v": m}),
     "atan2": (lambda v, k: torch.atan2(v, k).mean(), {"v": x, "k": y}),
+    "cross": (lambda v, w: torch.linalg.cross(v, w).exp().sum(), {"v": sim, "w": sim.flip(0, 1) + 0.5}),
+    "cross_of_columns": (lambda v, w: torch.cross(v, w, dim=0).exp().sum(), {"v": sim.T, "w": sim.T.flip(0, 1) + 0.5}),
     "logdet": (lambda c: torch.logdet(c @ c.T + torch.eye(3)), {"c": L}),
     "chol": (lambda c: torch.linalg.cholesky(c @ c.T + torch.eye(3)).diagonal().log().sum(), {"c": L}),
     "solve": (lambda c: torch.linalg.solve(c, torch.ones(3)).sum(), {"c": L}),

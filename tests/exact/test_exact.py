@@ -17,7 +17,7 @@ from losses_of_torch import CASES
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import capture
 from nllcheck.detect.events import batch_axis
-from nllcheck.exact import Certain, SingularError, certain, evaluate, run
+from nllcheck.exact import Certain, SingularError, certain, evaluate, limit, run
 from nllcheck.memo import forget
 from nllcheck.sweep.joint import Joint, joint_graph
 from nllcheck.sweep.watch import run_one
@@ -86,6 +86,12 @@ def test_a_determinant_has_a_derivative_where_it_is_zero_too(rows, slope):
         assert answer[:2] == pytest.approx((float(torch.det(other)), float(torch.det(moved) - torch.det(other))))
     pole = certain(joint_of(lambda w: torch.log(torch.det(w).abs()), {"w": w}), batch_axis(joint), 1.0)
     assert isinstance(pole, SingularError) == (slope == 0)
+
+
+@pytest.mark.parametrize("exponent", [0.3, -1.5, 2.0, 3, -1])
+def test_a_negative_base_has_whole_powers_only(exponent):
+    joint = joint_of(lambda x: (x / 3) ** exponent, {"x": torch.tensor(-2.0)})
+    assert isinstance(certain(joint, batch_axis(joint), 1.0), Certain if exponent % 1 == 0 else SingularError)
 
 
 # --- random graphs: torch builds them, mpmath at 60 digits is the truth
@@ -200,6 +206,28 @@ def test_an_average_over_no_label_has_no_value():
     joint = joint_of(lambda a, t: torch.nn.functional.cross_entropy(a, t), tensors, ["t"])
     answer = certain(joint, batch_axis(joint), 1.0)
     assert isinstance(answer, SingularError) and answer.reason == "nll_loss"
+
+
+HOLES = [  # at 0: what the loss tends to there from all sides, if it does
+    ("slope", lambda x: (torch.expm1(x) / x).sum(), 2.0),
+    ("sine", lambda x: (x.sum() + 3) * x.norm().sin() / x.norm(), 3.0),
+    ("two ways", lambda x: x.sum() ** 2 / x.sum(), 0.0),
+    ("squash", lambda x: (x.square().sum() * x / x.norm()).exp().sum(), 2.0),
+    ("direction", lambda x: (x / x.norm()).exp().sum(), math.nan),
+    ("even", lambda x: (x[0] / x.norm()) ** 2, math.nan),
+    ("side", lambda x: x.sum() / x.sum().abs(), math.nan),
+    ("pole", lambda x: 1 / x.norm(), math.nan),
+    ("logarithm", lambda x: x.norm().log(), math.nan),
+]
+
+
+@pytest.mark.parametrize(("name", "loss", "tends"), HOLES, ids=[h[0] for h in HOLES])
+def test_a_hole_is_filled_where_all_ways_agree(name, loss, tends):
+    joint = joint_of(loss, {"x": torch.tensor([0.25, -1.5])})
+    axis = Axis("x", joint.moved[0], "input", mode="scale")
+    assert isinstance(certain(joint, axis, 0.0), SingularError)
+    filled = limit(joint, axis, 0.0, around=True)
+    assert filled == pytest.approx(tends, nan_ok=True)
 
 
 STILL_LOSSES = {

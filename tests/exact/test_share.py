@@ -10,6 +10,7 @@ from test_exact import joint_of
 
 from nllcheck import exact
 from nllcheck.detect.events import batch_axis
+from nllcheck.exact import point
 from nllcheck.memo import forget
 
 
@@ -22,8 +23,8 @@ def _of_a_check_of_its_own():
 
 def test_large_evaluations_have_a_share_of_a_check_and_the_next_check_its_own(monkeypatch):
     joint = joint_of(lambda x: torch.log1p(x * x).sum(), {"x": torch.tensor([0.5, 2.0])})
-    monkeypatch.setattr(exact, "LARGE", 1)
-    monkeypatch.setattr(exact, "IN_ALL", 2 * exact.work_of(joint))
+    monkeypatch.setattr(point, "LARGE", 1)
+    monkeypatch.setattr(point, "IN_ALL", 2 * exact.work_of(joint))
     axis = replace(batch_axis(joint), mode="set")
     for _ in range(2):
         forget()
@@ -34,6 +35,6 @@ def test_large_evaluations_have_a_share_of_a_check_and_the_next_check_its_own(mo
 
 def test_small_evaluations_are_not_counted(monkeypatch):
     joint = joint_of(lambda x: torch.log1p(x * x).sum(), {"x": torch.tensor([0.5, 2.0])})
-    monkeypatch.setattr(exact, "IN_ALL", 0)
+    monkeypatch.setattr(point, "IN_ALL", 0)
     axis = replace(batch_axis(joint), mode="set")
     assert all(isinstance(exact.certain(joint, axis, v / 8), exact.Certain) for v in range(1, 20))
