@@ -44,7 +44,7 @@ def boundary(graph: Graph) -> Boundary:
     A loss may call parts of its model (`model.encoder(x)`): their last layers are heads as well.
     """
     heads: list[int] = []
-    for node in _handed_over(graph):
+    for node in _walk(graph, graph.loss, through_model=False):
         heads += [node] if graph.nodes[node].zone == "loss" else _heads(graph, node)
     heads = list(dict.fromkeys(heads))
     leaves = [n for n in heads if graph.nodes[n].op == "input" and n not in graph.buffers]
@@ -57,20 +57,17 @@ def boundary(graph: Graph) -> Boundary:
     return Boundary(outputs, weights, inputs, targets, domains)
 
 
-def _handed_over(graph: Graph) -> list[int]:
-    """Where the walk back from the loss meets the model; of a loop over its layers all ops are the loss' own."""
-    found = _walk(graph, graph.loss, through_model=False)
-    if sum(is_called_layer(graph, graph.nodes[n]) for n in found) <= MOST_HEADS:
-        return found
-    return _walk(graph, graph.loss, through_model=False, through_layers=True)
-
-
-def is_called_layer(graph: Graph, node: Node) -> bool:
-    """Is it a layer of the model that the loss calls by itself, with trained weights?"""
-    is_called = node.zone == "loss" and any(name.endswith(".forward") for name in node.inside)
-    if not is_called or ops.row(node.op).kind != "linear":
-        return False
-    return any(_is_weight(graph, _source(graph, ref)) for ref in _variable_refs(graph, node))
+def called_layers(graph: Graph) -> set[int]:
+    """Layers of the model that the loss calls by itself. Of one that it calls again the weights move: its outputs do
+    not do so one by one."""
+    calls: dict[int, list[Node]] = {}
+    for node in graph.nodes:
+        for ref in _variable_refs(graph, node) if ops.row(node.op).kind == "linear" else ():
+            weight = _source(graph, ref)
+            if _is_weight(graph, weight):
+                calls.setdefault(weight, []).append(node)
+    once = (nodes[0] for nodes in calls.values() if len(nodes) == 1)
+    return {n.index for n in once if n.zone == "loss" and any(name.endswith(".forward") for name in n.inside)}
 
 
 def _taken_apart(graph: Graph, head: int) -> int:
@@ -115,8 +112,9 @@ def _is_shared(graph: Graph, node: int, source: int) -> bool:
     return bool(readers - set(way))
 
 
-def _walk(graph: Graph, start: int, through_model: bool, through_layers: bool = False) -> list[int]:
+def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:
     """Nodes where the walk back from `start` ends, in program order."""
+    called = set() if through_model else called_layers(graph)
     ends: set[int] = set()
     seen = {start}
     stack = [start]
@@ -126,19 +124,17 @@ def _walk(graph: Graph, start: int, through_model: bool, through_layers: bool = 
             if ref in seen or graph.nodes[ref].op == "constant":
                 continue
             seen.add(ref)
-            if _ends(graph, graph.nodes[ref], through_model, through_layers):
+            if ref in called or _ends(graph, graph.nodes[ref], through_model):
                 ends.add(ref)
             else:
                 stack.append(ref)
     return sorted(ends)
 
 
-def _ends(graph: Graph, node: Node, through_model: bool, through_layers: bool) -> bool:
+def _ends(graph: Graph, node: Node, through_model: bool) -> bool:
     if node.op == "input":
         return True
-    if through_model:
-        return _is_stop(graph, node)
-    return node.zone == "model" or (not through_layers and is_called_layer(graph, node))
+    return _is_stop(graph, node) if through_model else node.zone == "model"
 
 
 def _is_stop(graph: Graph, node: Node) -> bool:

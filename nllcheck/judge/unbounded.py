@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nllcheck.axes import depends_on
-from nllcheck.axes.boundary import boundary, is_called_layer
+from nllcheck.axes.boundary import boundary, called_layers
 from nllcheck.capture import LossGraph
 from nllcheck.exact import Certain, certain
 from nllcheck.graphs import ancestors, refs
@@ -126,7 +126,7 @@ def _is_critic(graph: LossGraph, moved: int) -> bool:
     """
     plain = graph.graph
     others = set(boundary(plain).outputs) - {moved}
-    if not is_called_layer(plain, plain.nodes[moved]) or not others & ancestors(plain, moved):
+    if moved not in called_layers(plain) or not others & ancestors(plain, moved):
         return False
     data = depends_on(plain, set(plain.targets))
     way = [n for n in plain.nodes if n.index in depends_on(plain, {moved}) and n.index != moved]

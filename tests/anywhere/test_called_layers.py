@@ -57,6 +57,11 @@ def by_hand(model, batch):
     return F.linear(x, model.encoder[0].weight).tanh().square().mean()
 
 
+def compared(model, batch):
+    x, _ = batch
+    return (model.encoder[0](x) - model.encoder[0](-x)).square().mean()
+
+
 def in_a_loop(model, batch):
     x, _ = batch
     state = torch.zeros(len(x), 3)
@@ -91,10 +96,11 @@ def test_what_moves(loss):
     assert moved(loss) == CASES[loss]
 
 
-def test_of_a_loop_over_layers_the_weights_move():
-    """Twelve steps are twelve values of each layer: none of them is the output."""
-    found = moved(in_a_loop)
-    assert {"cell.weight_ih", "decoder.weight"} <= found
+@pytest.mark.parametrize("loss", [in_a_loop, compared])
+def test_of_layers_that_are_called_again_the_weights_move(loss):
+    """Twelve steps are twelve values of each layer: none of them is the output, nor moves alone."""
+    wanted = {in_a_loop: {"cell.weight_ih", "decoder.weight"}, compared: {"encoder.0.weight"}}
+    assert wanted[loss] <= moved(loss)
 
 
 def test_the_report_names_the_layer_as_the_loss_calls_it():

@@ -9,6 +9,7 @@ import nllcheck
 from nllcheck import stages
 from nllcheck.axes import default_axes
 from nllcheck.capture.attempt import captured
+from nllcheck.capture.layout import layout_of
 from nllcheck.capture.rows import on_some_rows
 from nllcheck.density import density
 from nllcheck.target import Batch, Target
@@ -57,7 +58,7 @@ def test_some_samples_answer_for_all(loss):
     batch = Batch(kwargs=tensors, whole=tensors)
     target = Target("t", loss, loss.__name__, None, (batch,), "function", target_names=("y",))
     graph, _ = captured(target, batch, 0)
-    small = on_some_rows(target, batch, graph, 64)
+    small = on_some_rows(target, batch, graph, 64, layout_of(batch))
     assert small.graph.nodes[0].shape[0] == 64 and [n.op for n in small.graph.nodes] == [
         n.op for n in graph.graph.nodes
     ]
@@ -76,4 +77,4 @@ def test_a_loss_that_is_another_program_on_fewer_rows_is_asked_as_a_whole():
     batch = Batch(kwargs=tensors, whole=tensors)
     target = Target("t", by_size, "by_size", None, (batch,), "function", target_names=("y",))
     graph, _ = captured(target, batch, 0)
-    assert on_some_rows(target, batch, graph, 64) is None
+    assert on_some_rows(target, batch, graph, 64, layout_of(batch)) is None
