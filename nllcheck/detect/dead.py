@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from nllcheck.axes.boundary import called_layers
 from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
@@ -37,7 +38,8 @@ def dead_on_batch(graph: LossGraph, joint: Joint, names: tuple[str, ...]) -> lis
     libraries that hold some of its values."""
     axis = batch_axis(joint)
     share = _zero_share(joint)
-    weights = frozenset(i for i in joint.moved if graph.graph.nodes[i].name in graph.graph.weights)
+    called = called_layers(graph.graph)  # within the loss, where it is as likely a hidden layer
+    weights = frozenset(i for i in joint.moved if graph.graph.nodes[i].name in graph.graph.weights or i in called)
     held = stuck(joint, axis, 1.0, "all" if share == 1 else "some", weights)
     held += clamped(graph)
     one = run_one(joint, axis, 1.0, names if held else ())

@@ -62,7 +62,8 @@ def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
         along = certain(joint, axis, value)
         if isinstance(along, SingularError):
             is_count = axis.role == "target" and axis.mode == "set" and value == axis.domain[0] == axis.expected[0]
-            continued = math.nan if with_gradient else limit(joint, axis, value, around=not is_count)
+            is_asked = not with_gradient and (is_count or _is_trained(joint, axis))
+            continued = limit(joint, axis, value, around=not is_count) if is_asked else math.nan
             if math.isfinite(continued):  # y log(y / rate) at a count of 0, sin(x) / x at 0
                 return Reference(continued, math.nan, math.nan, EXACT, is_limit=True)
             return Reference(math.nan, math.nan, math.nan, EXACT, along.reason, is_singular=True)
@@ -79,6 +80,12 @@ def exact_reference(joint: Joint, with_gradient: bool) -> Evaluate:
 def _largest(one: Trace) -> float:
     low, high = float(one.gradient_low[0]), float(one.gradient_high[0])
     return math.nan if math.isnan(low) or math.isnan(high) else max(abs(low), abs(high))
+
+
+def _is_trained(joint: Joint, axis: Axis) -> bool:
+    """Does the axis move nothing but what is trained? Beside a mask of 0 stands another program."""
+    nodes = {axis.node, axis.other, *(move.node for move in axis.moves)}
+    return all(trained for node, trained in zip(joint.moved, joint.trained, strict=True) if node in nodes)
 
 
 def judge(event: Event, joint: Joint, dtype: torch.dtype, sample: Sampler) -> Judged:
