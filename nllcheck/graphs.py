@@ -28,6 +28,11 @@ def ancestors(graph: Graph, *nodes: int) -> set[int]:
     return found
 
 
+def in_library_layer(node: Node) -> bool:
+    """Did a module of torch's own make it, called by the line that it stands on?"""
+    return any(name.endswith(".forward") for name in node.inside)
+
+
 def selects(graph: Graph, node: Node) -> bool:
     """Does it hold the rows that a mask selects, and a copy of one of them in every other place?"""
     read = refs(node)

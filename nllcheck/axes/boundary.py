@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from nllcheck import ops
 from nllcheck.axes.cosines import is_cosine
 from nllcheck.axes.pieces import pieces
-from nllcheck.graphs import ancestors, refs
+from nllcheck.graphs import ancestors, in_library_layer, refs
 from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
 
@@ -67,7 +67,7 @@ def called_layers(graph: Graph) -> set[int]:
             if _is_weight(graph, weight):
                 calls.setdefault(weight, []).append(node)
     once = (nodes[0] for nodes in calls.values() if len(nodes) == 1)
-    return {n.index for n in once if n.zone == "loss" and any(name.endswith(".forward") for name in n.inside)}
+    return {n.index for n in once if n.zone == "loss" and in_library_layer(n)}
 
 
 def _taken_apart(graph: Graph, head: int) -> int:

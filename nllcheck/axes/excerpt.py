@@ -15,7 +15,7 @@ import torch
 from nllcheck.axes import depends_on
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
-from nllcheck.capture.layout import Layout, layout_of, layouts
+from nllcheck.capture.layout import Layout, layout_of, layouts, tokens_in
 from nllcheck.capture.rows import on_rows, rows_of
 from nllcheck.target import Batch, Target
 from nllcheck.types import Effort
@@ -59,15 +59,15 @@ def excerpt_of(target: Target, batch: Batch, graph: LossGraph, effort: Effort) -
     whole = Excerpt(graph, graph, batch, tuple(range(layout.count)), layout.count, layout)
     if effort == "thorough" or _work(graph) <= LARGE:
         return whole
-    part = _part(whole, target)
+    part = _part(whole, target, layouts(batch))
     return whole if part is None else _shorter(part, target)
 
 
 def _shorter(part: Excerpt, target: Target) -> Excerpt:
-    """Where few rows are still large, as sequences of tokens are, fewer of their steps."""
+    """Where few rows of tokens are still large, fewer of their steps."""
     if _work(part.graph) <= LARGE:
         return part
-    few = _part(part, target)
+    few = _part(part, target, tokens_in(part.batch))
     if few is None:
         return part
     steps = len(few.rows)
@@ -76,10 +76,10 @@ def _shorter(part: Excerpt, target: Target) -> Excerpt:
     return replace(part, graph=few.graph, batch=few.batch, layout=layout, steps=told)
 
 
-def _part(of: Excerpt, target: Target) -> Excerpt | None:
+def _part(of: Excerpt, target: Target, guesses: Iterator[Layout]) -> Excerpt | None:
     """About as many rows as can be afforded, in whatever dimension the loss on them is the same program."""
     share = LARGE / _work(of.graph)
-    return next((part for layout in layouts(of.batch) if (part := _cut(of, target, layout, share))), None)
+    return next((part for layout in guesses if (part := _cut(of, target, layout, share))), None)
 
 
 def _cut(of: Excerpt, target: Target, layout: Layout, share: float) -> Excerpt | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nllcheck.graphs import refs
+from nllcheck.graphs import in_library_layer, refs
 from nllcheck.ops import is_transparent
 from nllcheck.types import Graph, Node
 
@@ -16,7 +16,7 @@ def label_of(graph: Graph, node: int) -> str:
     site = plain.site
     if site and site.span and site.span[1] - site.span[0] <= 30 and "site-packages" not in site.path:
         return site.source[slice(*site.span)]
-    is_layer = plain.zone == "model" or any(name.endswith(".forward") for name in plain.inside)
+    is_layer = plain.zone == "model" or in_library_layer(plain)
     return (is_layer and _layer_output(graph, plain)) or _by_line(graph, plain)
 
 

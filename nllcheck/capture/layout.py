@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,9 @@ class Layout:
             return value
         sizes, dim = place
         index = torch.tensor(list(rows), device=value.device)
-        chosen = value.unflatten(0, sizes).index_select(dim, index)
-        return chosen.flatten(0, 1) if len(sizes) > 1 else chosen
+        if len(sizes) == 1:  # of a sparse tensor, too
+            return value.index_select(dim, index)
+        return value.unflatten(0, sizes).index_select(dim, index).flatten(0, 1)
 
     def by_rows(self, value: torch.Tensor) -> torch.Tensor | None:
         """(count, K) of what a program makes of rows, which may be several each; None where it has none."""
@@ -59,13 +60,24 @@ class Layout:
 def layouts(batch: Batch) -> Iterator[Layout]:
     """How the batch may hold its rows, the likeliest first: which of them it is the program must tell.
 
-    Besides `layout_of`: along either dimension of sequences, which are tokens or labels of two dimensions, or numbers
-    of three, where another tensor has as many steps or rows.
+    Besides `layout_of`: along either dimension of tokens, and of series of numbers (three dimensions).
     """
     yield layout_of(batch)
-    tensors = tensors_of(batch)
+    yield from tokens_in(batch)
+    yield from _along(batch, lambda t: t.is_floating_point() and t.dim() == 3)
+
+
+def tokens_in(batch: Batch) -> Iterator[Layout]:
+    """Along either dimension of whole numbers of more than two kinds: a table of 0 and 1 has no steps."""
+    whole = (torch.int32, torch.int64)
+    yield from _along(batch, lambda t: t.dtype in whole and t.dim() == 2 and t.numel() > 0 and bool((t > 1).any()))
+
+
+def _along(batch: Batch, is_sequence: Callable[[torch.Tensor], bool]) -> Iterator[Layout]:
+    """Where another tensor has as many steps or rows."""
+    tensors = _tensors((batch.args, dict(batch.kwargs), batch.targets)) or _tensors(batch.whole)
     shapes = [t.shape for t in tensors]
-    for first, second in dict.fromkeys(t.shape[:2] for t in tensors if t.dim() == (3 if t.is_floating_point() else 2)):
+    for first, second in dict.fromkeys(t.shape[:2] for t in tensors if is_sequence(t)):
         if any(shape[0] == first * second for shape in shapes):
             yield Layout(first, inner=second)
         held = sum(shape[0] in (first * second, second) or shape[:2] == (first, second) for shape in shapes)
@@ -75,13 +87,13 @@ def layouts(batch: Batch) -> Iterator[Layout]:
 
 def layout_of(batch: Batch) -> Layout:
     """Rows along the first dimension that most of the tensors share."""
-    sizes = Counter(t.shape[0] for t in tensors_of(batch))
+    sizes = Counter(t.shape[0] for t in _tensors(parts_of(batch)))
     return Layout(max(sizes, key=lambda n: (sizes[n], n), default=0))
 
 
-def tensors_of(batch: Batch) -> list[torch.Tensor]:
-    """All of at least one dimension, as often as the batch has them."""
-    return [t for t in pytree.tree_leaves(parts_of(batch)) if isinstance(t, torch.Tensor) and t.dim()]
+def _tensors(parts: Any) -> list[torch.Tensor]:
+    """All of at least one dimension, as often as they occur."""
+    return [t for t in pytree.tree_leaves(parts) if isinstance(t, torch.Tensor) and t.dim()]
 
 
 def parts_of(batch: Batch) -> tuple[Any, ...]:

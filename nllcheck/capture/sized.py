@@ -1,6 +1,6 @@
 """Kernels that size their result by one argument, though under vmap only the other may have the dimension of points.
 
-They resize it then and warn about that on stderr at every call (torch 2.10 to 2.13). Their values are right.
+They resize it then and warn about that at every call, on stderr up to torch 2.14. Their values are right.
 """
 
 from __future__ import annotations

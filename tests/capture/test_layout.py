@@ -63,7 +63,8 @@ def test_values_of_several_rows_of_a_program_each():
     assert FIRST.by_rows(torch.arange(2.0 * ROWS)).tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
-TOKENS = torch.zeros(STEPS, ROWS, dtype=torch.long)
+TOKENS = torch.arange(STEPS * ROWS).reshape(STEPS, ROWS) % 7
+MARKS = TOKENS % 2  # a table of 0 and 1 has no steps
 BATCHES = {
     "a table": (Batch((torch.zeros(8, 2),), targets=torch.zeros(8)), [Layout(8)]),
     "images against images": (Batch((torch.zeros(8, 3, 6, 6),), targets=torch.zeros(8, 3, 6, 6)), [Layout(8)]),
@@ -73,6 +74,11 @@ BATCHES = {
         [Layout(STEPS * ROWS), Layout(STEPS, inner=ROWS), Layout(ROWS, steps=STEPS)],
     ),
     "next tokens": (Batch((TOKENS,), targets=TOKENS), [Layout(STEPS), Layout(ROWS, steps=STEPS)]),
+    "next tokens, told as they came": (
+        Batch((TOKENS,), whole=(TOKENS, 1.5)),
+        [Layout(STEPS)],
+    ),
+    "a table of marks": (Batch((MARKS,), targets=MARKS), [Layout(STEPS)]),
     "speech": (
         Batch((torch.zeros(STEPS, ROWS, WIDE),), targets=(torch.zeros(ROWS, 2).long(), torch.zeros(ROWS).long())),
         [Layout(ROWS), Layout(ROWS, steps=STEPS)],
