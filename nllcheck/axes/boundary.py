@@ -153,16 +153,17 @@ def _is_stop(graph: Graph, node: Node) -> bool:
 
 def _is_layer(graph: Graph, node: Node) -> bool:
     """A product with a factor as it is given, or made of parameters alone. That of two computed factors, such as a
-    covariance of its root, only takes the values that these lead to."""
+    covariance of its root, or of a root and noise, only takes the values that these lead to."""
     given = (
-        graph.nodes[_source(graph, r)].op == "input" or not _reads_data(graph, r) for r in _variable_refs(graph, node)
+        graph.nodes[_source(graph, r)].op == "input" or _is_of_parameters(graph, r) for r in _variable_refs(graph, node)
     )
     return ops.row(node.op).kind == "linear" and any(given)
 
 
-def _reads_data(graph: Graph, index: int) -> bool:
-    leaves = (graph.nodes[k] for k in ancestors(graph, index))
-    return any(n.op == "input" and n.index not in graph.buffers and not _is_weight(graph, n.index) for n in leaves)
+def _is_of_parameters(graph: Graph, index: int) -> bool:
+    leaves = [graph.nodes[k] for k in ancestors(graph, index)]
+    data = (n.op == "input" and n.index not in graph.buffers and not _is_weight(graph, n.index) for n in leaves)
+    return not any(data) and not any(ops.row(n.op).kind == "random" for n in leaves)
 
 
 def _is_bias(graph: Graph, node: Node) -> bool:

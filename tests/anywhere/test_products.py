@@ -41,6 +41,10 @@ def attention(model, raw):
     return torch.softmax(rows @ rows.mT, -1) @ rows
 
 
+def drawn(model, raw):
+    return root(raw) @ torch.randn(len(raw), 2, 1)
+
+
 def mixed(model, raw):
     return root(raw) @ model.mix
 
@@ -57,7 +61,7 @@ def loss(mean, matrix, y):
     return ((y - mean) ** 2).mean() + (matrix**2).mean()
 
 
-COMPUTED, LAYERS = (covariance, covariance_and_floor, attention), (mixed, mixed_by_made_weights, shifted)
+COMPUTED, LAYERS = (covariance, covariance_and_floor, attention, drawn), (mixed, mixed_by_made_weights, shifted)
 
 
 def outputs(matrix):
