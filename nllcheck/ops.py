@@ -135,6 +135,8 @@ TABLE: tuple[Op, ...] = (
     Op("lstsq", ("linalg_lstsq",), kind="linalg", pole="a matrix that loses rank"),
     Op("norm_layer", ("native_layer_norm", "native_batch_norm", "native_group_norm", "_native_batch_norm_legit",
                       "_fused_rms_norm", "_native_batch_norm_legit_no_training"), kind="norm"),
+    Op("gamma_quantile", ("gamma_quantile",), bounds=(0.0, _INF)),  # what a sample is, see `capture/implicit.py`
+    Op("dirichlet_quantile", ("dirichlet_quantile",), kind="other", bounds=(0.0, 1.0)),
     Op("dropout", ("native_dropout", "bernoulli"), kind="random"),
     Op("embedding", ("embedding",), kind="select"),
     # selection: the values are some of the input's
@@ -187,7 +189,7 @@ def packet(aten: str) -> str:
     """`aten.log_.default` -> `log`: the packet's name, in-place and `.out` spellings folded."""
     if "getitem" in aten:
         return "getitem"
-    name = aten.split(".")[1] if aten.startswith(("aten.", "prims.")) else aten.partition(".")[0]
+    name = aten.split(".")[1] if aten.startswith(("aten.", "prims.", "nllcheck.")) else aten.partition(".")[0]
     return name if name in _BY_ATEN or name.startswith("__") else name.rstrip("_")
 
 

@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.distributions import dirichlet, gamma
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nllcheck.capture.implicit import DirichletSample, gamma_sample
 from nllcheck.capture.passing import nan_passes
 from nllcheck.devices import noise_kept
 
@@ -55,14 +57,16 @@ def quiet_numerics(seed: int, validates: bool = False) -> Iterator[None]:
 @contextlib.contextmanager
 def _traceable_functions() -> Iterator[None]:
     """Functions of torch that a traced graph would not repeat as they are, in a form that it does."""
-    plain = {name: getattr(functional, name) for name in ("dropout", "ctc_loss")}
-    functional.dropout = partial(_dropout, plain["dropout"])
-    functional.ctc_loss = partial(_ctc_loss, plain["ctc_loss"])
-    try:
+    with contextlib.ExitStack() as stack:
+        for module, name, other in (
+            (functional, "dropout", partial(_dropout, functional.dropout)),
+            (functional, "ctc_loss", partial(_ctc_loss, functional.ctc_loss)),
+            (gamma, "_standard_gamma", gamma_sample),
+            (dirichlet, "_Dirichlet", DirichletSample),
+        ):
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, other)
         yield
-    finally:
-        for name, function in plain.items():
-            setattr(functional, name, function)
 
 
 def _dropout(

@@ -27,6 +27,7 @@ _FIXTURES = os.path.join(_PACKAGE, "_data") + os.sep
 _LIBRARIES = tuple({sysconfig.get_paths()[k] + os.sep for k in ("stdlib", "purelib", "platlib")})
 _ENTRY = os.path.join(_PACKAGE, "target.py")  # the frame that calls the user's code: nothing above it is theirs
 _INPLACE = re.compile(r"\.\w*[a-z0-9]_\(|[-+*/@]=")
+_PAST = re.compile(r"^\s*[\w.]+\.(detach\(\)|data)\.\w*[a-z0-9]_\(")
 
 
 class SiteMode(Watching):
@@ -154,7 +155,7 @@ def freeze(frame: FrameType) -> Frame:
 
 
 def _is_inplace(frame: FrameType) -> bool:
-    """Did the source spell an in-place call (`x.clamp_(...)`, `x += y`)? Needed only under `no_grad`."""
-    if torch.is_grad_enabled():
-        return False
-    return bool(_INPLACE.search(linecache.getline(frame.f_code.co_filename, frame.f_lineno)))
+    """Did the source spell an in-place call past the gradient: `x.clamp_(...)` or `x += y` under `no_grad`, or
+    `x.detach().clamp_(...)`?"""
+    past = _PAST if torch.is_grad_enabled() else _INPLACE
+    return bool(past.search(linecache.getline(frame.f_code.co_filename, frame.f_lineno)))

@@ -33,6 +33,7 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
         _as_expansion(node)
         _with_its_end(node)
         _without_statistics(node)
+        _written_past(node)
         node.target = _RESHAPES.get(node.target, node.target)
         if node.op == "call_function" and ops.is_transparent(ops.rule_name(str(node.target))):
             first = seen.setdefault((node.target, str(node.args), str(node.kwargs), _grad_mode(node)), node)
@@ -73,6 +74,13 @@ def _without_statistics(node: fx.Node) -> None:
     rule takes."""
     if node.target in (aten.native_batch_norm.default, aten.cudnn_batch_norm.default) and node.args[5] is True:
         node.args = (*node.args[:3], None, None, *node.args[5:])
+
+
+def _written_past(node: fx.Node) -> None:
+    """`x.detach().clamp_(...)` changes `x`, and its gradient passes: whoever reads `x` is not cut off."""
+    mark = (node.meta.get("custom") or {}).get("mark")
+    if node.target is aten.detach.default and mark is not None and mark.grad_enabled and mark.inplace:
+        node.replace_all_uses_with(node.all_input_nodes[0])
 
 
 def _as_where(node: fx.Node) -> None:

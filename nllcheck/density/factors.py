@@ -26,6 +26,8 @@ def _each(y: torch.Tensor) -> torch.Tensor:
 
 FACTORS = (
     Factor("1/y!", ("count",), lambda y: -torch.lgamma(y + 1), "log y! is left out"),
+    Factor("n!/prod(y!)", ("multinomial",), lambda y: torch.lgamma(y.sum(-1) + 1) - torch.lgamma(y + 1).sum(-1),
+           "the multinomial coefficient is left out"),
     Factor("1/y", ("positive", "unit"), lambda y: -torch.log(y), "the Jacobian of log y is left out"),
     Factor("y", ("positive", "unit"), torch.log, "a factor y is one too many"),
     Factor("1/(y (1 - y))", ("unit",), lambda y: -torch.log(y) - torch.log1p(-y), "the Jacobian of logit y is missing"),

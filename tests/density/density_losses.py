@@ -18,6 +18,7 @@ Y = MU + torch.exp(0.5 * RAW) * rows(seed=2)
 GAUSS = {"mu": MU, "raw": RAW, "y": Y}
 PLANE = {"out": rows(5, seed=3), "y": rows(2, seed=4)}
 LOGITS = {"logits": rows(5, seed=5), "y": torch.arange(N) % 5}
+WORDS = {"logits": rows(4, seed=5), "y": torch.stack([torch.arange(4).roll(k) for k in range(N)]).float()}  # of 6 each
 HEADS = {**LOGITS, "other": rows(5, seed=10)}
 BITS = {"logits": rows(seed=6), "y": (torch.arange(N) % 3 == 0).float()}
 COUNTS = {"raw": rows(seed=7), "y": (torch.arange(N) % 7).float()}
@@ -342,7 +343,14 @@ def infonce(out, y):
     return F.cross_entropy(scores / 0.1, torch.arange(N))
 
 
-# loss, tensors, the answer, and what Z is called where it is a constant (or the factor)
+def bag_of_words(logits, y):
+    return -(y * F.log_softmax(logits, -1)).sum(-1).mean()
+
+
+def bag_of_words_by_sigmoid(logits, y):
+    return -(y * F.logsigmoid(logits)).sum(-1).mean()
+
+
 def half_of_cross_entropy(logits, y):
     return 0.5 * F.cross_entropy(logits, y)
 
@@ -363,6 +371,7 @@ def gaussian_nll_twice(mu, raw, y):
     return (((y - mu) / torch.exp(raw)) ** 2 + 2 * raw + 2 * HALF_LOG).mean()
 
 
+# loss, tensors, the answer, and what Z is called where it is a constant (or the factor)
 CASES = (
     (gaussian_nll, GAUSS, "proper", "1"), (gaussian_nll_summed, GAUSS, "proper", "1"),
     (gaussian_nll_masked, GAUSS, "proper", "1"), (gaussian_nll_weighted, GAUSS, "proper", "1"),
@@ -387,6 +396,7 @@ CASES = (
     (class_weights, LOGITS, "varies", ""), (focal, LOGITS, "varies", ""), (hinge, LOGITS, "varies", ""),
     (bce, BITS, "proper", "1"), (bce_of_probabilities, BITS, "proper", "1"), (bce_by_hand, BITS, "proper", "1"),
     (bernoulli_nll_one_sided, BITS, "varies", ""),
+    (bag_of_words, WORDS, "target-factor", "n!/prod(y!)"), (bag_of_words_by_sigmoid, WORDS, "varies", ""),
     (poisson_log_input, COUNTS, "target-factor", "1/y!"), (poisson_nll, COUNTS, "proper", "1"),
     (poisson_nll_rate_missing, COUNTS, "varies", ""),
     (gamma_nll, POSITIVE, "proper", "1"), (gamma_nll_rate_missing, POSITIVE, "varies", ""),
