@@ -19,7 +19,7 @@ from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
 from nllcheck.density.samples.cut import MOST_WIDE, samples_of
 from nllcheck.density.samples.terms import without_ones
-from nllcheck.density.support import ROWS, Support, as_shares, is_linear_in, is_on_sphere, support_of
+from nllcheck.density.support import ROWS, Support, as_rows, is_linear_in, is_on_sphere, support_of
 from nllcheck.density.theta import thetas
 from nllcheck.density.verdict import Measured, measured, verdict_of
 from nllcheck.graphs import refs
@@ -46,7 +46,7 @@ def measured_on(
     if support.name in ROWS and not samples.event:
         samples = samples_of(graph, by_rows=True, allowance=allowance, moved=moved)
     if asked is None and samples.event:
-        support = as_shares(support, graph.values[target])
+        support = as_rows(support, graph.values[target])
     drawn = drawn_in(graph)  # and no parameter
     moving = [a for a in axes if a.is_boundary and a.node not in drawn] or default_axes(graph)[0]
     found = measured(samples, thetas(samples, moving), support, base_measure)
@@ -129,7 +129,7 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
 def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
     """Rows with a single 1 may be bits that happen to exclude each other: they are if each bit's loss is normalised,
     and if no probabilities are made that sum to 1 over the row."""
-    if _has_shares(graph, found.samples.moved[found.samples.which]):
+    if _has_rows(graph, found.samples.moved[found.samples.which]):
         return found
     moved = found.samples.moved[: found.samples.which]
     samples = samples_of(graph, allowance=found.samples.allowance, moved=moved)
@@ -143,7 +143,7 @@ def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_mea
     return other if verdict_of(other).name == "proper" else found
 
 
-def _has_shares(graph: LossGraph, target: int) -> bool:
+def _has_rows(graph: LossGraph, target: int) -> bool:
     """Does the model or the loss make shares in rows like the target's, as a softmax does, by hand or not?"""
     data, shape = depends_on(graph.graph, {target}), graph.values[target].shape
     made = (v for k, v in enumerate(graph.values) if k not in data and isinstance(v, torch.Tensor) and v.shape == shape)

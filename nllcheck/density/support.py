@@ -10,6 +10,7 @@ from torch import fx
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
+from nllcheck.density.row_values import are_orders, sums_to_one, total_of
 from nllcheck.graphs import refs, selects
 from nllcheck.ops import is_transparent
 from nllcheck.types import Node
@@ -26,10 +27,11 @@ SUPPORTS = (
     "angle",
     "sphere",
     "multinomial",
+    "order",
 )
 _FOLDS = ("clamp", "where", "remainder", "minimum", "maximum", "masked_fill")
 _ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
-ROWS = ("simplex", "one-hot", "sphere", "multinomial")  # one target is a whole row
+ROWS = ("simplex", "one-hot", "sphere", "multinomial", "order")  # one target is a whole row
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def support_of(graph: LossGraph, target: int, asked: str | None) -> Support | No
     if asked is None or (found and found.name == asked):
         return found
     classes = value.shape[-1] if asked == "one-hot" else _classes(graph, target, value) if asked == "class" else 0
-    return Support(asked, "as asked", classes if asked != "multinomial" else _total(value))
+    return Support(asked, "as asked", classes if asked != "multinomial" else total_of(value))
 
 
 def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | None:
@@ -74,33 +76,23 @@ def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | N
         return _of_integers(graph, target, value, used)
     if value.numel() == 0 or not bool(torch.isfinite(value).all()):
         return None
-    if value.dim() >= 2 and value.shape[-1] > 1 and bool((value >= 0).all()) and _sums_to_one(value):
+    if value.dim() >= 2 and value.shape[-1] > 1 and bool((value >= 0).all()) and sums_to_one(value):
         if bool(((value == 0) | (value == 1)).all()):
             return Support("one-hot", "rows of zeros with a single 1", value.shape[-1])
         return Support("simplex", "rows of positive numbers that sum to 1")
-    total = _total(value)
+    total = total_of(value)
     if total > 1 and not _is_shifted(graph, views, ("sub", *_ERRORS)):
         return Support("multinomial", f"rows of counts that sum to {total}", total)
     return _of_numbers(graph, views, value, used)
 
 
-def as_shares(support: Support, value: torch.Tensor) -> Support:
-    """Rows of whole numbers that the loss takes together are shares of a total, if all have the same one."""
-    total = _total(value) if support.name == "count" else 0
+def as_rows(support: Support, value: torch.Tensor) -> Support:
+    """Rows of whole numbers that the loss takes together are orders of the classes, if each is one; or shares of a
+    total, if all have the same one."""
+    if support.name == "class" and are_orders(value):
+        return Support("order", "every row is an order of the classes", value.shape[-1])
+    total = total_of(value) if support.name == "count" else 0
     return Support("multinomial", f"rows of counts that sum to {total}", total) if total > 1 else support
-
-
-def _total(value: torch.Tensor) -> int:
-    """What every row of whole numbers sums to; 0 where there is no such number."""
-    rows = value.double()
-    if value.dim() < 2 or value.shape[-1] < 2 or bool(((rows != rows.round()) | (rows < 0)).any()):
-        return 0
-    sums = rows.sum(-1).unique()
-    return int(sums) if sums.numel() == 1 else 0
-
-
-def _sums_to_one(value: torch.Tensor) -> bool:
-    return bool(((value.double().sum(-1) - 1).abs() < 1e-4).all())
 
 
 def is_on_sphere(value: torch.Tensor) -> bool:

@@ -36,9 +36,9 @@ _WHERE = {
     "simplex": "over the simplex", "count": "over 0, 1, 2, ...", "class": "over the classes",
     "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
     "sphere": "over the unit sphere", "interval": "over its interval",
-    "multinomial": "over the rows of counts with that total",
+    "multinomial": "over the rows of counts with that total", "order": "over the orders of the classes",
 }  # fmt: skip
-_DISCRETE = ("count", "class", "one-hot", "binary", "multinomial")
+_DISCRETE = ("count", "class", "one-hot", "binary", "multinomial", "order")
 
 
 def sentence(d: Density, loss: float) -> str:

@@ -19,6 +19,10 @@ GAUSS = {"mu": MU, "raw": RAW, "y": Y}
 PLANE = {"out": rows(5, seed=3), "y": rows(2, seed=4)}
 LOGITS = {"logits": rows(5, seed=5), "y": torch.arange(N) % 5}
 WORDS = {"logits": rows(4, seed=5), "y": torch.stack([torch.arange(4).roll(k) for k in range(N)]).float()}  # of 6 each
+ORDERS = {
+    "logits": rows(4, seed=6),
+    "y": torch.stack([torch.randperm(4, generator=torch.Generator().manual_seed(k)) for k in range(N)]),
+}
 HEADS = {**LOGITS, "other": rows(5, seed=10)}
 BITS = {"logits": rows(seed=6), "y": (torch.arange(N) % 3 == 0).float()}
 COUNTS = {"raw": rows(seed=7), "y": (torch.arange(N) % 7).float()}
@@ -351,6 +355,17 @@ def bag_of_words_by_sigmoid(logits, y):
     return -(y * F.logsigmoid(logits)).sum(-1).mean()
 
 
+def ranked(logits, y):
+    """Plackett and Luce: the first of all, then the first of the rest, ..."""
+    scores = logits.gather(1, y)
+    return -(scores - scores.flip(1).logcumsumexp(1).flip(1)).sum(1).mean()
+
+
+def ranked_of_all(logits, y):
+    scores = logits.gather(1, y)
+    return -(scores - scores.logsumexp(1, keepdim=True))[:, :2].sum(1).mean()
+
+
 def half_of_cross_entropy(logits, y):
     return 0.5 * F.cross_entropy(logits, y)
 
@@ -397,6 +412,7 @@ CASES = (
     (bce, BITS, "proper", "1"), (bce_of_probabilities, BITS, "proper", "1"), (bce_by_hand, BITS, "proper", "1"),
     (bernoulli_nll_one_sided, BITS, "varies", ""),
     (bag_of_words, WORDS, "target-factor", "n!/prod(y!)"), (bag_of_words_by_sigmoid, WORDS, "varies", ""),
+    (ranked, ORDERS, "proper", "1"), (ranked_of_all, ORDERS, "varies", ""),
     (poisson_log_input, COUNTS, "target-factor", "1/y!"), (poisson_nll, COUNTS, "proper", "1"),
     (poisson_nll_rate_missing, COUNTS, "varies", ""),
     (gamma_nll, POSITIVE, "proper", "1"), (gamma_nll_rate_missing, POSITIVE, "varies", ""),

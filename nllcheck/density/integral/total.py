@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 
 import torch
 
@@ -27,7 +27,7 @@ MOST_WORK = 3e8  # elements of targets tried in all
 def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor | None = None) -> Integrals:
     """(P, N) log Z of the part of the loss that depends on the target."""
     points = len(theta.axis)
-    if support.name in ("class", "one-hot", "binary", "multinomial"):
+    if support.name in ("class", "one-hot", "binary", "multinomial", "order"):
         return summed(samples, theta, support, factor)
     if samples.count * points * 2000 > MOST_WORK:
         raise UndecidedError(f"{samples.count} samples are too many to integrate over; give a smaller batch")
@@ -81,10 +81,19 @@ def _values(samples: Samples, support: Support) -> torch.Tensor:
     kind = samples.base[samples.which].dtype
     if support.name == "one-hot":
         return torch.eye(samples.event[-1], dtype=kind)
+    if support.name == "order":
+        return _orders(samples.event[-1]).to(kind)
     if support.name == "multinomial":
         return _shared_out(support.classes, samples.event[-1]).to(kind)
     single = torch.arange(2 if support.name == "binary" else support.classes).to(kind)
     return _rows(single, samples.event) if samples.event else single
+
+
+def _orders(count: int) -> torch.Tensor:
+    """(count!, count) all orders of 0 .. count - 1."""
+    if math.factorial(count) > MOST_CLASSES:
+        raise UndecidedError(f"{count}! orders are too many to sum over")
+    return torch.tensor(list(permutations(range(count))))
 
 
 def _rows(single: torch.Tensor, event: tuple[int, ...]) -> torch.Tensor:
