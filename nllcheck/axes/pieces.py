@@ -13,23 +13,35 @@ from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
 
 Piece = tuple[int, int, str | None]  # [start, stop), and the variable that it is assigned to
+Taken = tuple[int, int, Node]
 
 _SPLITS = ("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind")
 
 
 def pieces(graph: Graph, node: int) -> tuple[Piece, ...]:
-    """Every piece of the last dimension of `node`, in program order."""
-    width = graph.nodes[node].shape[-1] if graph.nodes[node].shape else 0
-    last = len(graph.nodes[node].shape) - 1
-    return tuple(
-        p for user in graph.nodes[node + 1 :] if user.args[:1] == (Ref(node),) for p in _of(graph, user, width, last)
-    )
+    """Every piece of the last dimension of `node`, in program order; of one that is only taken apart again its own."""
+    shape = graph.nodes[node].shape
+    width, last = (shape[-1] if shape else 0), len(shape) - 1
+    found: list[Piece] = []
+    for user in graph.nodes[node + 1 :]:
+        for start, stop, taken in _of(graph, user, width, last) if user.args[:1] == (Ref(node),) else ():
+            again = pieces(graph, taken.index) if _is_taken_apart(graph, taken, last) else ()
+            found += [(start + a, start + b, name) for a, b, name in again] or [(start, stop, taken.name)]
+    return tuple(found)
+
+
+def _is_taken_apart(graph: Graph, piece: Node, last: int) -> bool:
+    """Is it only read in pieces of the same dimension?"""
+    readers = [n for n in graph.nodes[piece.index + 1 :] if piece.index in refs(n)]
+    same = len(piece.shape) - 1 == last
+    return same and bool(readers) and all(any(True for _ in _of(graph, n, piece.shape[-1], last)) for n in readers)
 
 
 def pieces_of(graph: Graph, user: Node, node: int) -> tuple[Piece, ...]:
     """What one reader takes of the last dimension of `node`; () if it takes all of it."""
     shape = graph.nodes[node].shape
-    return tuple(_of(graph, user, shape[-1], len(shape) - 1)) if shape else ()
+    taken = _of(graph, user, shape[-1], len(shape) - 1) if shape else ()
+    return tuple((start, stop, piece.name) for start, stop, piece in taken)
 
 
 def slices(graph: Graph, node: int) -> list[tuple[int, int]]:
@@ -54,7 +66,8 @@ def alike(values: Sequence[torch.Tensor]) -> bool:
     return len(values) > 1 and not apart and not any(is_mask(v) for v in values)
 
 
-def _of(graph: Graph, user: Node, width: int, last: int) -> Iterator[Piece]:
+def _of(graph: Graph, user: Node, width: int, last: int) -> Iterator[Taken]:
+    """What `user` takes: [start, stop), and the node that holds it."""
     name = packet(user.aten)
     if name in _SPLITS:
         sizes = 1 if name == "unbind" else user.args[1]
@@ -66,12 +79,12 @@ def _of(graph: Graph, user: Node, width: int, last: int) -> Iterator[Piece]:
             yield from _within(int(start or 0) % (width + 1), min(int(width if stop is None else stop), width), user)
     elif user.aten == "aten.select.int" and user.args[1] in (last, -1):
         k = int(user.args[2]) % max(width, 1)  # type: ignore[arg-type]
-        yield k, k + 1, user.name
+        yield k, k + 1, user
 
 
-def _within(start: int, stop: int, user: Node) -> Iterator[Piece]:
+def _within(start: int, stop: int, user: Node) -> Iterator[Taken]:
     if start < stop:
-        yield start, stop, user.name
+        yield start, stop, user
 
 
 def _starts(sizes: object, width: int) -> list[int]:
@@ -84,8 +97,8 @@ def _starts(sizes: object, width: int) -> list[int]:
     return starts
 
 
-def _split(graph: Graph, split: Node, starts: list[int]) -> Iterator[Piece]:
+def _split(graph: Graph, split: Node, starts: list[int]) -> Iterator[Taken]:
     for taken in graph.nodes[split.index + 1 :]:
         if "getitem" in taken.aten and taken.args[:1] == (Ref(split.index),):
             k = int(taken.args[1])  # type: ignore[arg-type]
-            yield starts[k], starts[k + 1], taken.name
+            yield starts[k], starts[k + 1], taken
