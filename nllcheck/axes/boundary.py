@@ -153,11 +153,17 @@ def _is_stop(graph: Graph, node: Node) -> bool:
 
 def _is_layer(graph: Graph, node: Node) -> bool:
     """A product with a factor as it is given, or made of parameters alone. That of two computed factors, such as a
-    covariance of its root, only takes the values that these lead to."""
-    given = (
-        graph.nodes[_source(graph, r)].op == "input" or not _reads_data(graph, r) for r in _variable_refs(graph, node)
-    )
-    return ops.row(node.op).kind == "linear" and any(given)
+    covariance of its root, only takes the values that these lead to, and so does one of bounded factors: an average."""
+    if ops.row(node.op).kind != "linear":
+        return False
+    factors = [_source(graph, r) for r in _variable_refs(graph, node)]
+    given = any(graph.nodes[f].op == "input" or not _reads_data(graph, f) for f in factors)
+    return given and not all(_is_bounded(graph, f) for f in factors)
+
+
+def _is_bounded(graph: Graph, index: int) -> bool:
+    """On both sides, whatever the parameters are; or does it not change at all?"""
+    return index in graph.buffers or all(math.isfinite(end) for end in value_bounds(graph, index))
 
 
 def _reads_data(graph: Graph, index: int) -> bool:
