@@ -96,7 +96,7 @@ def observed(
 
 def floats_of(value: Any) -> list[torch.Tensor]:
     """Every float tensor with elements of an op's output; of complex numbers both parts, so that what fails behind a
-    Fourier transform is followed through it. What autograd keeps for its shape alone, a meta tensor, has no elements."""
+    Fourier transform is followed through it. What autograd keeps for its shape alone (meta) has none."""
     parts = value if isinstance(value, (tuple, list)) else (value,)
     plain = [p for p in parts if isinstance(p, torch.Tensor) and not p.is_meta]
     dense = [p for p in plain if p.layout == torch.strided and p.numel()]

@@ -83,9 +83,9 @@ def dispersed(output, count):
 
 
 def dispersed_logs(output, count):
-    nu = F.softplus(output[:, 1:]) + 0.1
-    each = J * output[:, :1] - nu * torch.lgamma(J + 1)
-    log_p = count * output[:, 0] - nu[:, 0] * torch.lgamma(count + 1) - torch.logsumexp(each, 1)
+    log_rate, nu = torch.tanh(output[:, :1]), F.softplus(output[:, 1:]) + 1.0
+    each = J * log_rate - nu * torch.lgamma(J + 1)
+    log_p = count * log_rate[:, 0] - nu[:, 0] * torch.lgamma(count + 1) - torch.logsumexp(each, 1)
     return -log_p.mean()
 
 

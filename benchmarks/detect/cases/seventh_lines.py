@@ -49,13 +49,16 @@ class Mastery(nn.Module):
         super().__init__()
         self.raw = nn.Parameter(torch.tensor([-0.5, -1.5, -2.0, -1.0]))
 
+    def wrong(self, p, known, slip, guess):
+        return 1 - p
+
     def forward(self, answers):
         known, learn, slip, guess = (self.least + (1 - 2 * self.least) * torch.sigmoid(self.raw)).unbind(0)
         known, right = known.expand(len(answers)), []
         for k in range(answers.shape[1]):
             p = known * (1 - slip) + (1 - known) * guess
             right.append(p)
-            if_right, if_wrong = known * (1 - slip) / p, known * slip / (1 - p)  # <- here
+            if_right, if_wrong = known * (1 - slip) / p, known * slip / self.wrong(p, known, slip, guess)  # <- here
             known = torch.where(answers[:, k] > 0.5, if_right, if_wrong)
             known = known + (1 - known) * learn
         return torch.stack(right, 1)
@@ -63,6 +66,9 @@ class Mastery(nn.Module):
 
 class MasteryHeld(Mastery):
     least = 1e-3
+
+    def wrong(self, p, known, slip, guess):
+        return known * slip + (1 - known) * (1 - guess)
 
 
 def answers_nll(p, answers):
@@ -76,11 +82,11 @@ class Tree(nn.Module):
         super().__init__()
         self.raw = nn.Parameter(torch.linspace(-1.5, -0.5, 6))
 
-    def change(self, t):
-        return 0.25 - 0.25 * torch.exp(-4 * t / 3)  # <- here
+    def change(self, raw):
+        return 0.25 - 0.25 * torch.exp(-4 * torch.exp(raw) / 3)  # <- here
 
     def forward(self, sites):
-        other = self.change(torch.exp(self.raw))
+        other = self.change(self.raw)
         up = [x * (1 - 4 * q) + q * x.sum(-1, keepdim=True) for x, q in zip(sites.unbind(1), other[:4], strict=True)]
         left, right = up[0] * up[1], up[2] * up[3]
         left, right = (
@@ -90,8 +96,8 @@ class Tree(nn.Module):
 
 
 class TreeByExpm1(Tree):
-    def change(self, t):
-        return -0.25 * torch.expm1(-4 * t.clamp(1e-6, 20.0) / 3)
+    def change(self, raw):
+        return -0.25 * torch.expm1(-4 * torch.exp(raw.clamp(-12.0, 3.0)) / 3)
 
 
 def sites_nll(p, _):

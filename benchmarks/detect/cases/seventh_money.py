@@ -163,7 +163,7 @@ BATCH = modelled(Spectrum, normal(8, 5, scale=2.0), bits(8))
 CASES = (
     bug(cured, PATIENTS, "log", CURED, fill(t=200.0)),
     sound(cured_logs, PATIENTS, CURED, fill(t=200.0)),
-    bug(moments, modelled(Variance, *DRAWS), "sqrt", PATHS, _steep, verdict="limit", where=(Variance.forward,)),
+    bug(moments, modelled(Variance, *DRAWS), "sqrt", PATHS, _steep, verdict="limit defect", where=(Variance.forward,)),
     sound(moments, modelled(VarianceHeld, *DRAWS), PATHS, _steep),
     bug(entropic, CLAIM, "log exp", HEDGED, scale({"net.2.weight": 2e3})),
     sound(entropic_logs, CLAIM, HEDGED, scale({"net.2.weight": 2e3})),

@@ -29,7 +29,7 @@ class Surface(nn.Module):
         self.colour, self.sharp = nn.Linear(3, 3), nn.Parameter(torch.tensor(0.1))
 
     def forward(self, points):
-        cdf = torch.sigmoid(self.sdf(points)[..., 0] * torch.exp(10 * self.sharp).clamp(1e-2, 1e4))
+        cdf = torch.sigmoid(self.sdf(points)[..., 0] * torch.exp((10 * self.sharp).clamp(-4, 9)))
         alpha = ((cdf[:, :-1] - cdf[:, 1:] + self.least) / (cdf[:, :-1] + self.least)).clamp(0, 1)  # <- here
         through = torch.cumprod(torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha + 1e-4], 1), 1)[:, :-1]
         return ((alpha * through)[..., None] * torch.sigmoid(self.colour(points[:, :-1]))).sum(1)

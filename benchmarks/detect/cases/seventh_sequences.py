@@ -125,7 +125,7 @@ class Recurrence(nn.Module):
 
 class RecurrenceHeld(Recurrence):
     def rate(self):
-        return 0.999 * torch.exp(-torch.exp(self.nu))
+        return 0.999 * torch.exp(-torch.exp(self.nu.clamp(max=4.0)))
 
 
 def error(pred, y):
