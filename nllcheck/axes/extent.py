@@ -64,9 +64,8 @@ def _combined(node: Node, row: ops.Op, parts: list[tuple[float, float]]) -> tupl
 def _of_both(node: Node, parts: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The bounds of the two operands, plain numbers among them, if all are finite."""
     rest = iter(parts)
-    both = [
-        next(rest, _WIDE) if isinstance(a, Ref) else (float(a), float(a)) for a in node.args if not isinstance(a, bool)
-    ]
+    plain = [a for a in node.args if isinstance(a, (Ref, int, float))]
+    both = [next(rest, _WIDE) if isinstance(a, Ref) else (float(a), float(a)) for a in plain]
     return both if len(both) == 2 and all(math.isfinite(end) for one in both for end in one) else []
 
 
