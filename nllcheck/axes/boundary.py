@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass, field
 
 from nllcheck import ops
-from nllcheck.axes.cosines import is_cosine
+from nllcheck.axes.extent import value_bounds, variable_refs
 from nllcheck.axes.pieces import pieces
-from nllcheck.graphs import ancestors, in_library_layer, refs
+from nllcheck.graphs import ancestors, in_library_layer
 from nllcheck.ops import packet
 from nllcheck.types import Graph, Node, Ref
 
@@ -62,7 +62,7 @@ def called_layers(graph: Graph) -> set[int]:
     not do so one by one."""
     calls: dict[int, list[Node]] = {}
     for node in graph.nodes:
-        for ref in _variable_refs(graph, node) if ops.row(node.op).kind == "linear" else ():
+        for ref in variable_refs(graph, node) if ops.row(node.op).kind == "linear" else ():
             weight = _source(graph, ref)
             if _is_weight(graph, weight):
                 calls.setdefault(weight, []).append(node)
@@ -74,7 +74,7 @@ def _taken_apart(graph: Graph, head: int) -> int:
     """Of a raw head (N, T * C) that is only read as (N, T, C), and of that pieces are taken, the view: its channels."""
     view = head
     while not pieces(graph, view):
-        readers = [n for n in graph.nodes if view in _variable_refs(graph, n)]
+        readers = [n for n in graph.nodes if view in variable_refs(graph, n)]
         if len(readers) != 1 or packet(readers[0].aten) not in ("view", "reshape", "_unsafe_view"):
             return head
         view = readers[0].index
@@ -90,11 +90,19 @@ def _heads(graph: Graph, node: int) -> list[int]:
     """The raw heads behind one value that the model hands over."""
     start = graph.nodes[node]
     source = _source(graph, node)
+    if _is_handed_on(graph, source):
+        return [source]
     if _is_stop(graph, graph.nodes[source]) or graph.nodes[source].op == "input":
         return [source] if node not in graph.outputs or _is_shared(graph, node, source) else [node]
     found = _walk(graph, node, through_model=True)
     fanned = len([n for n in found if graph.nodes[n].op != "input"]) > MOST_HEADS
     return [start.index] if fanned or not found else found
+
+
+def _is_handed_on(graph: Graph, source: int) -> bool:
+    """Is it data that a model gives back as it took them? Nobody predicts that."""
+    is_leaf = graph.nodes[source].op == "input"
+    return bool(graph.weights) and is_leaf and source not in graph.buffers and not _is_weight(graph, source)
 
 
 def raw_values_before(graph: Graph, node: int) -> tuple[int, ...]:
@@ -107,8 +115,8 @@ def _is_shared(graph: Graph, node: int, source: int) -> bool:
     """Does something besides `node` read the raw value? Then moving `node` alone could never happen."""
     way = [node]
     while way[-1] != source:
-        way.append(_variable_refs(graph, graph.nodes[way[-1]])[0])
-    readers = {n.index for n in graph.nodes for r in _variable_refs(graph, n) if r in way[1:]}
+        way.append(variable_refs(graph, graph.nodes[way[-1]])[0])
+    readers = {n.index for n in graph.nodes for r in variable_refs(graph, n) if r in way[1:]}
     return bool(readers - set(way))
 
 
@@ -120,7 +128,7 @@ def _walk(graph: Graph, start: int, through_model: bool) -> list[int]:
     stack = [start]
     while stack:
         node = graph.nodes[stack.pop()]
-        for ref in _variable_refs(graph, node):
+        for ref in variable_refs(graph, node):
             if ref in seen or graph.nodes[ref].op == "constant":
                 continue
             seen.add(ref)
@@ -153,11 +161,18 @@ def _is_stop(graph: Graph, node: Node) -> bool:
 
 def _is_layer(graph: Graph, node: Node) -> bool:
     """A product with a factor as it is given, or made of parameters alone. That of two computed factors, such as a
-    covariance of its root, or of a root and noise, only takes the values that these lead to."""
-    given = (
-        graph.nodes[_source(graph, r)].op == "input" or _is_of_parameters(graph, r) for r in _variable_refs(graph, node)
-    )
-    return ops.row(node.op).kind == "linear" and any(given)
+    covariance of its root, or of a root and noise, only takes the values that these lead to, and so does one of bounded
+    factors: an average."""
+    if ops.row(node.op).kind != "linear":
+        return False
+    factors = [_source(graph, r) for r in variable_refs(graph, node)]
+    given = any(graph.nodes[f].op == "input" or _is_of_parameters(graph, f) for f in factors)
+    return given and not all(_is_bounded(graph, f) for f in factors)
+
+
+def _is_bounded(graph: Graph, index: int) -> bool:
+    """On both sides, whatever the parameters are; or does it not change at all?"""
+    return index in graph.buffers or all(math.isfinite(end) for end in value_bounds(graph, index))
 
 
 def _is_of_parameters(graph: Graph, index: int) -> bool:
@@ -176,54 +191,3 @@ def _source(graph: Graph, index: int) -> int:
     while node.op == "view" and node.args and isinstance(node.args[0], Ref):
         node = graph.nodes[node.args[0].index]
     return node.index
-
-
-def _variable_refs(graph: Graph, node: Node) -> tuple[int, ...]:
-    return () if ops.row(node.op).kind in ("create", "random") else refs(node)
-
-
-def value_bounds(graph: Graph, index: int) -> tuple[float, float]:
-    """Bounds on a node's rounded values that hold whatever flows in, ends included; wide where unknown.
-
-    Only what needs no thought: squashing ops, cosines, and products, views and joins of bounded values. An LSTM's
-    output (a gate times a tanh) is found to lie in [-1, 1], a product of squares and exponentials above 0.
-    """
-    return _value_bounds(graph, index, {})
-
-
-_NEAR_ENOUGH = 40  # ops that are looked back
-
-
-def _value_bounds(
-    graph: Graph, index: int, known: dict[int, tuple[float, float]], depth: int = _NEAR_ENOUGH
-) -> tuple[float, float]:
-    node = graph.nodes[index]
-    row = ops.row(node.op)
-    if row.bounds is not None or depth == 0:
-        return row.bounds or (-math.inf, math.inf)
-    if is_cosine(graph, node):
-        return -1.0, 1.0
-    if index not in known:
-        parts = [_value_bounds(graph, r, known, depth - 1) for r in _variable_refs(graph, node)]
-        known[index] = _combined(node, row, parts)
-    return known[index]
-
-
-def _combined(node: Node, row: ops.Op, parts: list[tuple[float, float]]) -> tuple[float, float]:
-    if node.op in ("view", "select", "gather", "index", "cat") and parts:
-        return min(p[0] for p in parts), max(p[1] for p in parts)
-    if node.op == "mul" and len(parts) == 2 and all(math.isfinite(c) for p in parts for c in p):
-        corners = [a * b for a in parts[0] for b in parts[1]]
-        return min(corners), max(corners)
-    square = node.op == "pow" and isinstance(node.args[1], int) and node.args[1] % 2 == 0
-    positive = square or (_keeps_sign(node, row) and parts and all(low >= 0 for low, _ in parts))
-    return (0.0 if positive else -math.inf), math.inf
-
-
-def _keeps_sign(node: Node, row: ops.Op) -> bool:
-    """Are sums and products of nothing negative not negative either?"""
-    if row.name in ("add", "mul", "div"):
-        return not node.kwargs and all(
-            isinstance(a, Ref) or (isinstance(a, (int, float)) and a >= 0) for a in node.args
-        )
-    return row.kind == "linear" or row.name in ("sum", "mean", "cumsum", "prod")

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from nllcheck import ops
 from nllcheck.axes import _channel_axes, _is_float, _moves, depends_on, label_of, whole_axis
-from nllcheck.axes.boundary import Boundary, boundary, raw_values_before, value_bounds
+from nllcheck.axes.boundary import Boundary, boundary, raw_values_before
+from nllcheck.axes.extent import value_bounds
 from nllcheck.axes.goals import row_goals
 from nllcheck.axes.selection import steering
 from nllcheck.axes.view import View

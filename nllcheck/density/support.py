@@ -13,22 +13,12 @@ from nllcheck.capture import LossGraph
 from nllcheck.density.row_values import are_orders, sums_to_one, total_of
 from nllcheck.graphs import refs, selects
 from nllcheck.ops import is_transparent
-from nllcheck.types import Node
+from nllcheck.types import Node, Ref
 
 SUPPORTS = (
-    "real",
-    "positive",
-    "unit",
-    "simplex",
-    "count",
-    "class",
-    "one-hot",
-    "binary",
-    "angle",
-    "sphere",
-    "multinomial",
+    "real", "positive", "unit", "simplex", "count", "class", "one-hot", "binary", "angle", "sphere", "multinomial",
     "order",
-)
+)  # fmt: skip
 _FOLDS = ("clamp", "where", "remainder", "minimum", "maximum", "masked_fill")
 _ERRORS = ("mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss")
 ROWS = ("simplex", "one-hot", "sphere", "multinomial", "order")  # one target is a whole row
@@ -141,7 +131,7 @@ def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: se
 
 
 def _is_shared_out(graph: LossGraph, views: set[int]) -> bool:
-    """Is the target multiplied with logarithms of shares, a softmax, and nothing else?"""
+    """Is the target multiplied with logarithms of shares, as of a softmax, and nothing else?"""
     readers = [graph.graph.nodes[k] for k in _readers(graph, views)]
     by = [r for n in readers for r in refs(n) if r not in views]
     return bool(by) and all(n.op == "mul" for n in readers) and all(_is_log_share(graph, r) for r in by)
@@ -151,8 +141,8 @@ def _is_log_share(graph: LossGraph, index: int) -> bool:
     node, logs = graph.graph.nodes[index], 0
     while (is_transparent(node.op) or node.op in ("log", "add", "clamp", "neg")) and refs(node):
         logs += node.op == "log"
-        node = graph.graph.nodes[refs(node)[0]]
-    return node.op == "log_softmax" or (node.op == "softmax" and logs == 1)
+        node = graph.graph.nodes[refs(node)[0]]  # the share itself: of a softmax, or an average of some
+    return node.op == "log_softmax" or (logs == 1 and sums_to_one(graph.values[node.index]))
 
 
 def _is_pixels(value: torch.Tensor) -> bool:
@@ -232,8 +222,14 @@ def _classes(graph: LossGraph, target: int, value: torch.Tensor) -> int:
         if node.op == "gather" and len(refs(node)) > 1 and refs(node)[1] in shown:
             return _size(graph, refs(node)[0], int(node.args[1]))
         if node.op == "index" and refs(node)[0] not in shown and refs(node)[-1] in shown:
-            return _size(graph, refs(node)[0], -1)
+            return _size(graph, refs(node)[0], _place(node, shown))
     return 0
+
+
+def _place(node: Node, shown: set[int]) -> int:
+    """The dimension of a table that the target chooses along: of `table[target]` the first."""
+    by = node.args[1] if isinstance(node.args[1], tuple) else ()
+    return next((k for k, ref in enumerate(by) if isinstance(ref, Ref) and ref.index in shown), -1)
 
 
 def _size(graph: LossGraph, node: int, dim: int) -> int:

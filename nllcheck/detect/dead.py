@@ -19,7 +19,7 @@ from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
 from nllcheck.clamps import library_clamp
 from nllcheck.detect.births import origins
-from nllcheck.detect.bits import spread, usual
+from nllcheck.detect.bits import NOISE, spread, usual
 from nllcheck.detect.events import batch_axis, ranges_at
 from nllcheck.detect.gates import Stuck, stuck
 from nllcheck.detect.library import clamped
@@ -130,8 +130,14 @@ def _located(
 
 def _is_lost(trace: Trace, wide: Trace, k: int) -> bool:
     """Does float64 have a gradient there that is no mere remainder?"""
-    size = float(wide.magnitude[k])
-    return math.isfinite(size) and size > RELEVANT * usual(trace, wide.magnitude) and size > 1e3 * _tiny(trace)
+    size, most = float(wide.magnitude[k]), usual(trace, wide.magnitude)
+    return math.isfinite(size) and size > RELEVANT * most and size > 1e3 * _tiny(trace) and not _is_noise(trace, most)
+
+
+def _is_noise(trace: Trace, most: float) -> bool:
+    """Is the gradient as much larger in the training dtype as that rounds more? Then it is 0 but for rounding, as that
+    of a shift which both sides of a difference share."""
+    return most <= NOISE / torch.finfo(trace.loss.dtype).eps * usual(trace, trace.magnitude)
 
 
 def _gate(joint: Joint, trace: Trace, dead: torch.Tensor, k: int) -> Stuck | None:

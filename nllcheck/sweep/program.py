@@ -96,9 +96,10 @@ def observed(
 
 def floats_of(value: Any) -> list[torch.Tensor]:
     """Every float tensor with elements of an op's output; of complex numbers both parts, so that what fails behind a
-    Fourier transform is followed through it."""
+    Fourier transform is followed through it. What autograd keeps for its shape alone (meta) has none."""
     parts = value if isinstance(value, (tuple, list)) else (value,)
-    dense = [p for p in parts if isinstance(p, torch.Tensor) and p.layout == torch.strided and p.numel()]
+    plain = [p for p in parts if isinstance(p, torch.Tensor) and not p.is_meta]
+    dense = [p for p in plain if p.layout == torch.strided and p.numel()]
     real = [part for p in dense for part in ((p.real, p.imag) if p.is_complex() else (p,))]
     return [p for p in real if p.is_floating_point()]
 
