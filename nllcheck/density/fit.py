@@ -129,7 +129,7 @@ def _on_sphere(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_m
 def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_measure: str | None) -> Measured:
     """Rows with a single 1 may be bits that happen to exclude each other: they are if each bit's loss is normalised,
     and if no probabilities are made that sum to 1 over the row."""
-    if _has_rows(graph, found.samples.moved[found.samples.which]):
+    if _has_shares(graph, found.samples.moved[found.samples.which]):
         return found
     moved = found.samples.moved[: found.samples.which]
     samples = samples_of(graph, allowance=found.samples.allowance, moved=moved)
@@ -143,7 +143,7 @@ def _as_bits(graph: LossGraph, found: Measured, moving: Sequence[Axis], base_mea
     return other if verdict_of(other).name == "proper" else found
 
 
-def _has_rows(graph: LossGraph, target: int) -> bool:
+def _has_shares(graph: LossGraph, target: int) -> bool:
     """Does the model or the loss make shares in rows like the target's, as a softmax does, by hand or not?"""
     data, shape = depends_on(graph.graph, {target}), graph.values[target].shape
     made = (v for k, v in enumerate(graph.values) if k not in data and isinstance(v, torch.Tensor) and v.shape == shape)
