@@ -24,10 +24,17 @@ def pieces(graph: Graph, node: int) -> tuple[Piece, ...]:
     width, last = (shape[-1] if shape else 0), len(shape) - 1
     found: list[Piece] = []
     for user in graph.nodes[node + 1 :]:
-        for start, stop, taken in _of(graph, user, width, last) if user.args[:1] == (Ref(node),) else ():
-            again = pieces(graph, taken.index) if _is_taken_apart(graph, taken, last) else ()
-            found += [(start + a, start + b, name) for a, b, name in again] or [(start, stop, taken.name)]
+        for start, _, taken in _of(graph, user, width, last) if user.args[:1] == (Ref(node),) else ():
+            found += [(start + a, start + b, name) for a, b, name in _again(graph, taken, last)]
     return tuple(found)
+
+
+def _again(graph: Graph, taken: Node, last: int) -> tuple[Piece, ...]:
+    """The pieces of a piece. One that is all of it, as `pen[:, 0]` of a single column, has the piece's name."""
+    width = taken.shape[-1] if len(taken.shape) > last else 1
+    own = pieces(graph, taken.index) if _is_taken_apart(graph, taken, last) else ()
+    named = ((a, b, name or (taken.name if b - a == width else None)) for a, b, name in own)
+    return tuple(named) or ((0, width, taken.name),)
 
 
 def _is_taken_apart(graph: Graph, piece: Node, last: int) -> bool:

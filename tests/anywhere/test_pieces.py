@@ -37,6 +37,11 @@ def part_that_is_read_whole_too(out):
     return (mu.square() * rho.tanh()).mean() + rest.abs().mean() + out[:, 0].mean()
 
 
+def column_without_its_dimension(out):
+    pen, mu = out.split([1, 8], -1)
+    return (pen[:, 0].exp() + mu.square().sum(-1)).mean()
+
+
 def part_of_another_dimension(out):
     first = out[:, 0]
     return (first[:3].exp() * first[1:4]).mean() + out[:, 1:].mean()
@@ -47,6 +52,7 @@ CASES = {
     part_of_a_part: {(0, 1): "pen", (1, 5): "mu", (5, 9): "rho"},
     thrice: {(0, 1): None, (1, 5): "mu", (5, 6): None, (6, 9): None},
     part_that_is_read_whole_too: {(0, 1): None, (1, 9): "rest"},
+    column_without_its_dimension: {(0, 1): "pen", (1, 9): "mu"},
     part_of_another_dimension: {(0, 1): "first", (1, 9): None},
 }
 
