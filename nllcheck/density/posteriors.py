@@ -41,6 +41,7 @@ class Posterior:
     is_matrix: bool = False
     is_swapped: bool = False  # the noise is a row before its matrix
     is_inverse: bool = False  # a scale, where the family has a rate
+    is_bits: bool = False  # each number is a logit of its own, where the family has classes
 
     def read(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The parameters' own tensors (S, ...) as the family takes them: (S, U, ...)."""
@@ -48,6 +49,9 @@ class Posterior:
         if self.family == "Dirichlet":
             shares = torch.stack(torch.broadcast_tensors(*values), -1) if len(values) > 1 else first
             return (shares.reshape(count, -1, shares.shape[-1]),)
+        if self.family == "categorical":
+            logits = torch.stack([first, torch.zeros_like(first)], -1) if self.is_bits else first
+            return (logits.reshape(count, -1, logits.shape[-1]).log_softmax(-1),)
         if self.is_matrix:
             width = values[1].shape[-1]
             root = values[1].mT if self.is_swapped else values[1]
@@ -182,6 +186,8 @@ def noise_at(node: Node, levels: Tensor) -> Tensor:
     """The noise at levels in (0, 1) of its distribution."""
     if is_normal(node):
         return torch.special.ndtri(levels)
+    if "exponential" in node.aten:
+        return -torch.log1p(-levels) / float(node.args[1] if len(node.args) > 1 else 1.0)  # type: ignore[arg-type]
     low, high = _ends(node)
     return low + (high - low) * levels
 

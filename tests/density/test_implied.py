@@ -220,12 +220,14 @@ PARAMETERS = {
     "Laplace": (between(-2, 2, 50, 1, 1), between(0.2, 3, 50, 1, 1)),
     "gamma": (between(0.2, 5, 50, 1, 1), between(0.2, 3, 50, 1, 1)),
     "Dirichlet": (between(0.2, 5, 50, 1, 4),),
+    "categorical": (between(-2, 2, 50, 1, 4).log_softmax(-1),),
 }
 MADE = {
     "normal": lambda mean, root: D.MultivariateNormal(mean, scale_tril=root),
     "Laplace": lambda mean, scale: D.Laplace(mean[..., 0], scale[..., 0]),
     "gamma": lambda shape, rate: D.Gamma(shape[..., 0], rate[..., 0]),
     "Dirichlet": lambda shares: D.Dirichlet(shares),
+    "categorical": lambda logs: D.Categorical(logits=logs),
 }
 
 

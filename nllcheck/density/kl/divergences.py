@@ -19,6 +19,7 @@ from nllcheck.density.kl.pushed import Pushed, chains_of, on_target, pushed
 from nllcheck.density.kl.pushed_words import divergence_by, sum_of
 from nllcheck.density.latent import latents
 from nllcheck.density.posteriors import posteriors
+from nllcheck.density.relaxed import relaxed
 from nllcheck.types import Divergence
 
 _One = TypeVar("_One")
@@ -32,7 +33,7 @@ def divergences(graph: LossGraph, beside: frozenset[int] | None = None) -> tuple
     """
     found = {one.sample: answer for one in latents(graph) if (answer := _tried(of_normal, graph, one, beside))}
     drawn = {one.sample: one.noise for one in latents(graph)}
-    for made in posteriors(graph):
+    for made in (*posteriors(graph), *relaxed(graph)):
         key = made.sample if made.sample is not None else -1 - made.params[0]
         if key not in found and (answer := _tried(divergence_of, graph, made, beside)):
             found[key], drawn[key] = answer, -1 if made.noise is None else made.noise

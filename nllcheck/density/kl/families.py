@@ -38,6 +38,7 @@ class Family:
     likely: Callable[..., tuple[Tensor, Tensor]] | None = None
     turned: Callable[..., list[Tensor]] | None = None  # the prior's divergence from it: log |scale|, ..., mu' P mu, 1
     is_improper: Callable[[Tensor], Tensor] = lambda found: torch.zeros(len(found), dtype=torch.bool)  # no prior at all
+    constant: Callable[[Tensor], Tensor] | None = None  # (U,) the last coefficient of a divergence from that prior
 
 
 def _pairs(width: int) -> list[tuple[int, int]]:
@@ -168,6 +169,29 @@ def _dirichlet_prior(found: Tensor) -> str:
     return f"Dir({', '.join(f'{float(v):.3g}' for v in each)})" if len(each) <= 4 else "a Dirichlet prior"
 
 
+def _categorical(logs: Tensor) -> list[Tensor]:
+    """E [z = k] of all classes but the last, of (S, U, K) logarithms of the shares."""
+    shares = logs.exp()
+    return [(shares * logs).sum(-1), *shares[..., :-1].unbind(-1), torch.ones_like(logs[..., 0])]
+
+
+def _categorical_pieces(logs: Tensor) -> list[Tensor]:
+    shares = logs.exp()
+    return [*(shares * logs).unbind(-1), *shares[..., :-1].unbind(-1), *logs.unbind(-1), torch.ones_like(logs[..., 0])]
+
+
+def _classes(found: Tensor) -> Tensor:
+    """(U, K) logarithms of the prior's shares, from what each weighs more than the last."""
+    return torch.cat([-found, torch.zeros_like(found[:, :1])], -1).log_softmax(-1)
+
+
+def _categorical_prior(found: Tensor) -> str:
+    shares = _classes(found).exp().median(0).values
+    if bool((shares * len(shares) - 1).abs().max() < SAME):
+        return f"equal shares of {len(shares)} classes"
+    return f"shares {', '.join(f'{float(v):.3g}' for v in shares)}" if len(shares) <= 4 else "fixed shares"
+
+
 FAMILIES = {
     "normal": Family(
         "the normal posterior", _normal, _normal_pieces, _normal_marks, _is_normal, _normal_prior, _normal_likely,
@@ -187,5 +211,10 @@ FAMILIES = {
         lambda width: (tuple(range(3, 3 + width)), tuple(range(3 + width, 3 + 3 * width))),
         lambda c: (c > -1 + SAME).all(-1), _dirichlet_prior,
         is_improper=lambda c: (c <= -1 + SAME).any(-1)
+    ),
+    "categorical": Family(
+        "the discrete posterior", _categorical, _categorical_pieces, lambda width: (tuple(range(width)),),
+        lambda c: torch.ones(len(c), dtype=torch.bool), _categorical_prior,
+        constant=lambda c: -_classes(c)[:, -1]
     ),
 }  # fmt: skip

@@ -182,10 +182,10 @@ def _sentence(graph: LossGraph, made: Posterior, family: Family, answer: Answer)
         case "kl":
             unchecked = "" if answer.prior else " (if that is a density: its integral was not taken)"
             agree = "never negative" if answer.prior else "its mean is never negative"
-            return (
-                f"The terms without target are {times}the KL divergence of {drawn} from {prior}{unchecked}: {agree}, "
-                "0 where the two agree."
-            )
+            told = f"The terms without target are {times}the KL divergence of {drawn} from {prior}{unchecked}"
+            if answer.is_shifted:
+                return f"{told}, but for a constant, which moves no gradient."
+            return f"{told}: {agree}, 0 where the two agree."
         case "reversed":
             return (
                 f"The KL term has the wrong sign: it is minus {times}the divergence of {drawn} from {prior}, so the "

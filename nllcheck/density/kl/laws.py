@@ -25,12 +25,14 @@ MOVED = 0.1  # nats by which E log q must change between the settings, for the t
 
 @dataclass(frozen=True)
 class Answer:
-    """`weight`: what the divergence is multiplied with; `prior` in words; `wrong`: what is wrong with it."""
+    """`weight`: what the divergence is multiplied with; `prior` in words; `wrong`: what is wrong with it; `is_shifted`:
+    a constant is left out or added."""
 
     name: Literal["kl", "reversed", "turned", "none"]
     weight: float = 1.0
     prior: str = ""
     wrong: str = ""
+    is_shifted: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ def by_closed_form(family: Family, params: Params, value: Tensor) -> Answer | No
     weight = whole.found[:, 0]
     rest = whole.found[:, 1:-1] / weight[:, None]
     sound, felt = family.is_prior(rest.nan_to_num(0.0)), whole.weighs[:, 0] > PLAIN
+    shifted = _shifted(family, rest, whole.found[:, -1] / weight)
     if mostly((whole.left < EXACT) & (weight > 0) & felt & sound):
-        return Answer("kl", float(weight.median()), family.prior(rest))
-    if mostly((whole.left < PLAIN) & (weight < 0) & felt & sound):
+        return Answer("kl", float(weight.median()), family.prior(rest), is_shifted=not mostly(~shifted))
+    if mostly((whole.left < PLAIN) & (weight < 0) & felt & sound & ~shifted):
         return Answer("reversed", float(-weight.median()), family.prior(rest))
     if family.turned is not None and _is_turned(fitted(family.turned(*params), value)):
         return Answer("turned")
@@ -66,6 +69,13 @@ def by_closed_form(family: Family, params: Params, value: Tensor) -> Answer | No
     if mostly((pieces.left < PLAIN) & (whole.left > FELT) & (whole.moves > MOVED) & marked.all(0) & logs):
         return Answer("none", wrong="it is made of the same pieces, with other coefficients than a divergence has")
     return None
+
+
+def _shifted(family: Family, rest: Tensor, constant: Tensor) -> Tensor:
+    """(U,) is there another constant than a divergence has? An entropy that a loss pays for is no reversed one."""
+    if family.constant is None:
+        return torch.zeros(len(rest), dtype=torch.bool)
+    return (constant - family.constant(rest)).abs() > SAME
 
 
 def _has_entropy_left(family: Family, fit: Fit) -> Tensor:
