@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.chain import drawn_in
@@ -52,6 +54,8 @@ def _weight(graph: LossGraph, index: int) -> float:
     weight, size = 1.0, graph.values[index].numel()
     while len(after := [n for n in graph.graph.nodes if index in refs(n)]) == 1:
         node, index = after[0], after[0].index
+        if not isinstance(graph.values[index], Tensor):  # several results of one op, as a maximum with its place
+            break
         plain = [abs(a) for a in node.args if isinstance(a, int | float)]
         if node.op == "mean":
             weight /= size / max(graph.values[index].numel(), 1)
