@@ -20,21 +20,24 @@ _SPLITS = ("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes
 
 def pieces(graph: Graph, node: int) -> tuple[Piece, ...]:
     """Every piece of the last dimension of `node`, in program order; of one that is only taken apart again its own."""
+    return tuple((start, stop, name) for start, stop, name, _ in taken(graph, node))
+
+
+def taken(graph: Graph, node: int) -> tuple[tuple[int, int, str | None, Node], ...]:
+    """The same, each with the node that holds it."""
     shape = graph.nodes[node].shape
     width, last = (shape[-1] if shape else 0), len(shape) - 1
-    found: list[Piece] = []
-    for user in graph.nodes[node + 1 :]:
-        for start, _, taken in _of(graph, user, width, last) if user.args[:1] == (Ref(node),) else ():
-            found += [(start + a, start + b, name) for a, b, name in _again(graph, taken, last)]
-    return tuple(found)
+    users = [n for n in graph.nodes[node + 1 :] if n.args[:1] == (Ref(node),)]
+    found = [(start, one) for user in users for start, _, one in _of(graph, user, width, last)]
+    return tuple((start + a, start + b, name, k) for start, one in found for a, b, name, k in _again(graph, one, last))
 
 
-def _again(graph: Graph, taken: Node, last: int) -> tuple[Piece, ...]:
+def _again(graph: Graph, one: Node, last: int) -> tuple[tuple[int, int, str | None, Node], ...]:
     """The pieces of a piece. One that is all of it, as `pen[:, 0]` of a single column, has the piece's name."""
-    width = taken.shape[-1] if len(taken.shape) > last else 1
-    own = pieces(graph, taken.index) if _is_taken_apart(graph, taken, last) else ()
-    named = ((a, b, name or (taken.name if b - a == width else None)) for a, b, name in own)
-    return tuple(named) or ((0, width, taken.name),)
+    width = one.shape[-1] if len(one.shape) > last else 1
+    own = taken(graph, one.index) if _is_taken_apart(graph, one, last) else ()
+    named = tuple((a, b, name or (one.name if b - a == width else None), node) for a, b, name, node in own)
+    return named or ((0, width, one.name, one),)
 
 
 def _is_taken_apart(graph: Graph, piece: Node, last: int) -> bool:

@@ -39,10 +39,10 @@ FACTORS = (
 )  # fmt: skip
 
 
-def factors_for(support: str, asked: str | None) -> tuple[Factor, ...]:
-    """The factors to try on a support; the one that was asked for alone, if one was."""
+def factors_for(supports: tuple[str, ...], asked: str | None) -> tuple[Factor, ...]:
+    """The factors to try on a support, or on those of columns; the one that was asked for alone, if one was."""
     if asked is None:
-        return tuple(f for f in FACTORS if support in f.supports)
+        return tuple(f for f in FACTORS if set(supports) & set(f.supports))
     return tuple(f for f in FACTORS if f.name == asked)
 
 

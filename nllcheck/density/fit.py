@@ -17,6 +17,8 @@ from nllcheck.density.allowance import Allowance, SpentError, UndecidedError
 from nllcheck.density.chain import drawn_in
 from nllcheck.density.ends import ends
 from nllcheck.density.latent import latents
+from nllcheck.density.mixed import measured_mixed, mixed
+from nllcheck.density.point_mass import point_mass
 from nllcheck.density.samples.cut import MOST_WIDE, samples_of
 from nllcheck.density.samples.terms import without_ones
 from nllcheck.density.support import ROWS, Support, as_rows, is_linear_in, is_on_sphere, support_of
@@ -49,12 +51,15 @@ def measured_on(
         support = as_rows(support, graph.values[target])
     drawn = drawn_in(graph)  # and no parameter
     moving = [a for a in axes if a.is_boundary and a.node not in drawn] or default_axes(graph)[0]
+    rows = mixed(graph, samples) if asked is None else None
+    if rows and (several := measured_mixed(samples, thetas(samples, moving), rows, base_measure)) is not None:
+        return several
     found = measured(samples, thetas(samples, moving), support, base_measure)
     if found.contested and (drawn or latents(graph)):
         found = replace(found, is_endless=False)  # a divergence with the wrong sign may be what falls
     if asked is not None:
         return found
-    if not _is_whole(found) and (share := _point_mass(graph, found)):
+    if not _is_whole(found) and (share := point_mass(graph, found)):
         apart = f"{100 * share:.0f} % of the targets are one number, and the loss compares targets with a number"
         raise UndecidedError(f"{apart}: a point mass beside a density is not measured; or state --support")
     found = _narrowed(found, base_measure)
@@ -71,22 +76,7 @@ def measured_on(
     return found
 
 
-CONTINUOUS = ("real", "positive", "unit", "interval")
 SHARP = 1e-3  # an error bar of log Z that a smooth density has, and one that is cut off within the chart has not
-OFTEN = 0.05  # of the targets: one number that comes up so often, among others that do not, is a point mass
-
-
-def _point_mass(graph: LossGraph, found: Measured) -> float:
-    """The share of the most frequent target where all others differ and the loss compares targets; else 0."""
-    if found.support.name not in CONTINUOUS or found.samples.event:
-        return 0.0
-    shown = depends_on(graph.graph, {found.samples.moved[found.samples.which]})
-    if not any(n.op == "compare" and set(refs(n)) & shown for n in graph.graph.nodes):
-        return 0.0
-    _, counts = found.samples.target.unique(return_counts=True)
-    most, count = int(counts.max()), int(counts.sum())
-    apart = most > max(2, OFTEN * count) and int((counts == 1).sum()) >= count - most
-    return most / count if apart else 0.0
 
 
 def _is_whole(found: Measured) -> bool:

@@ -27,3 +27,17 @@ def total_of(value: torch.Tensor) -> int:
 
 def sums_to_one(value: torch.Tensor) -> bool:
     return bool(((value.double().sum(-1) - 1).abs() < 1e-4).all())
+
+
+def is_bits(value: torch.Tensor) -> bool:
+    """Zeros and ones alone?"""
+    return bool(((value == 0) | (value == 1)).all())
+
+
+def is_pixels(value: torch.Tensor) -> bool:
+    """Are these the levels of an image of 8 bits, scaled to [0, 1] or [-1, 1], and not just a few whole numbers?"""
+    levels = value.double() * 255 if float(value.min()) >= 0 else (value.double() + 1) * 127.5
+    on_grid = (
+        bool(((levels - levels.round()).abs() < 1e-2).all()) and 0 <= float(levels.min()) <= float(levels.max()) <= 255
+    )
+    return on_grid and len(value.unique()) >= 6

@@ -10,7 +10,8 @@ from torch import fx
 
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
-from nllcheck.density.row_values import are_orders, sums_to_one, total_of
+from nllcheck.density.row_values import are_orders, is_bits, is_pixels, sums_to_one, total_of
+from nllcheck.density.samples.terms import Term
 from nllcheck.graphs import refs, selects
 from nllcheck.ops import is_transparent
 from nllcheck.types import Node, Ref
@@ -34,6 +35,21 @@ class Support:
     is_folded: bool = False  # a clamp (or the like) maps several class indices to one
     ends: tuple[float, float] = (-math.inf, math.inf)  # of an interval
     begins: fx.Node | None = None  # one number a sample where the interval begins, in place of its lower end
+    columns: tuple[Columns, ...] = ()  # of a mixed row: those that belong together, with a support of their own
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name and those of its columns."""
+        return (self.name, *(each.support.name for each in self.columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Places in a mixed row, their support, and the terms of the loss that read them and no others."""
+
+    places: tuple[int, ...]
+    support: Support
+    terms: frozenset[Term]
 
 
 def ends_of(text: str) -> tuple[float, float] | None:
@@ -96,24 +112,20 @@ def _of_integers(graph: LossGraph, target: int, value: torch.Tensor, used: set[s
     if classes:
         folded = any(graph.graph.nodes[n].op in _FOLDS for n in _readers(graph, _views(graph, target)))
         return Support("class", "the target is used as an index", classes, folded)
-    if value.dtype == torch.bool or _is_bits(value):
+    if value.dtype == torch.bool or is_bits(value):
         return Support("binary", "the targets are 0 and 1")
     return Support("count", "whole numbers from 0 on") if bool((value >= 0).all()) else None
 
 
-def _is_bits(value: torch.Tensor) -> bool:
-    return bool(((value == 0) | (value == 1)).all())
-
-
 def _of_numbers(graph: LossGraph, views: set[int], value: torch.Tensor, used: set[str]) -> Support | None:
     """Floating targets, by what the loss does with them before by their values."""
-    if _is_pixels(value):
+    if is_pixels(value):
         return None  # 256 levels, each with a probability: neither a density nor classes
     if used & {"binary_cross_entropy", "bce", "binary_cross_entropy_with_logits", "bce_with_logits"}:
         return Support("binary", "the loss is a binary cross entropy")
     shifted = _is_shifted(graph, views)
     low, high = float(value.min()), float(value.max())
-    if _is_bits(value) and not shifted:
+    if is_bits(value) and not shifted:
         return Support("binary", "the targets are 0 and 1")
     whole = bool((value == value.round()).all()) and low >= 0 and value.numel() > 1
     if whole and _is_shared_out(graph, views):
@@ -143,15 +155,6 @@ def _is_log_share(graph: LossGraph, index: int) -> bool:
         logs += node.op == "log"
         node = graph.graph.nodes[refs(node)[0]]  # the share itself: of a softmax, or an average of some
     return node.op == "log_softmax" or (logs == 1 and sums_to_one(graph.values[node.index]))
-
-
-def _is_pixels(value: torch.Tensor) -> bool:
-    """Are these the levels of an image of 8 bits, scaled to [0, 1] or [-1, 1], and not just a few whole numbers?"""
-    levels = value.double() * 255 if float(value.min()) >= 0 else (value.double() + 1) * 127.5
-    on_grid = (
-        bool(((levels - levels.round()).abs() < 1e-2).all()) and 0 <= float(levels.min()) <= float(levels.max()) <= 255
-    )
-    return on_grid and len(value.unique()) >= 6
 
 
 def _views(graph: LossGraph, target: int) -> set[int]:

@@ -44,7 +44,7 @@ def measured(samples: Samples, theta: Theta, support: Support, base_measure: str
     plain = measured_once(samples, theta, support, free, None)
     if base_measure is None and (plain.reading.is_constant or _is_wide(plain) or _is_bent_little(plain)):
         return plain
-    for factor in factors_for(support.name, base_measure):
+    for factor in factors_for(support.names, base_measure):
         found = measured_once(samples, theta, support, free, factor)
         if base_measure is not None or (found.reading.is_constant and _share(found.decided) >= ENOUGH):
             return found
@@ -66,7 +66,7 @@ def measured_once(
     samples: Samples, theta: Theta, support: Support, free: torch.Tensor, factor: Factor | None = None
 ) -> Measured:
     """Z with one factor of the target, or with none. `free` (P, N, J) are the terms without target."""
-    found = totals(samples, theta, support, factor.log if factor else None)
+    found = totals(samples, theta, support, factor)
     decided = (found.error < WIDEST) & ~found.diverges & torch.isfinite(found.log_z) & samples.counted
     error, fixed = found.error.clamp(max=WIDEST), tuple(value for _, value in samples.fixed)
 

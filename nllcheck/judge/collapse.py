@@ -29,7 +29,7 @@ MOST = 64  # outputs of one sample
 MOST_BOUNDS = 8
 MOST_WORK = 3e8  # elements computed, forward
 LIKELIHOODS = ("proper", "constant", "target-factor")
-CONTINUOUS = ("real", "positive", "unit", "interval", "simplex", "angle", "sphere")
+CONTINUOUS = ("real", "positive", "unit", "interval", "simplex", "angle", "sphere", "mixed")
 
 
 def collapses(graph: LossGraph, joint: Joint, answer: Density) -> list[Judged]:

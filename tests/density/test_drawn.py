@@ -72,3 +72,39 @@ def test_the_bar_tells_how_much_is_off_where_no_component_fits(width, seed, fami
     decided = error < WIDEST
     assert bool((off <= 2 * error)[decided].all())  # tails make it a little wrong, never by much
     assert width > 3 or float(decided.double().mean()) > 0.7
+
+
+def normals(places, widths, lean):
+    """(M,) normal densities of two numbers, as a function of (Q, M, 2) places: their logarithms."""
+    square = torch.stack([widths[:, 0] ** 2, lean * widths.prod(-1), lean * widths.prod(-1), widths[:, 1] ** 2], -1)
+    root = torch.linalg.cholesky(square.reshape(-1, 2, 2))
+
+    def at(x):
+        away = torch.linalg.solve_triangular(root, (x - places)[..., None], upper=False)[..., 0]
+        volume = torch.log(root.diagonal(dim1=-2, dim2=-1)).sum(-1)
+        return -0.5 * (away**2).sum(-1) - volume - math.log(2 * math.pi)
+
+    return at
+
+
+def test_a_ridge_across_the_peak_does_not_fall_between_the_points():
+    """300 sums of two normals about one place, of any two shapes; the searches see the higher one alone."""
+    made = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=made, dtype=torch.float64)
+
+    count = 300
+    one, other = (
+        normals(0.1 * draw(count, 2), torch.exp(size * draw(count, 2)), 0.9 * torch.tanh(draw(count)))
+        for size in (0.8, 1.2)
+    )
+    share = torch.rand(count, generator=made, dtype=torch.float64)
+
+    def at(x):
+        return torch.logaddexp(torch.log(share) + one(x), torch.log1p(-share) + other(x))
+
+    found = over_peaks(at, [peak(at, torch.zeros(count, 2, dtype=torch.float64), -FAR, FAR)], -FAR, FAR)
+    decided = found.error < 0.06
+    assert float(decided.double().mean()) > 0.9
+    assert bool((found.log_z.abs() <= found.error + 1e-6)[decided].all())

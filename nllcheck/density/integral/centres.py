@@ -6,6 +6,8 @@ components' centres, however narrow and light these are and whatever the model's
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from nllcheck.density.integral.chart import Chart
@@ -19,8 +21,17 @@ LONG = 100.0  # spreads of the target that it is moved by where it has no ends: 
 STRAIGHT = 1e-9  # relative bend, up to which a number is linear
 
 
-def centres(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor | None:
-    """(K, M, d) chart coordinates at which several numbers a sample are 0; None where the loss computes none such."""
+@dataclass(frozen=True)
+class Centres:
+    """(K, M, d) chart coordinates at which several numbers a sample are 0, and by how much each coordinate must move
+    for them to be 1: a component's scale, where it is (y - mu) / sigma that the loss computes."""
+
+    place: torch.Tensor
+    width: torch.Tensor
+
+
+def centres(samples: Samples, theta: Theta, chart: Chart) -> Centres | None:
+    """None where the loss computes no such numbers."""
     seen = chart.from_target(samples.rows)
     if seen.dim() != 2:  # an interval whose ends differ from setting to setting
         return None
@@ -28,14 +39,18 @@ def centres(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor | None
     if not all(blocks):
         return None
     if len(blocks) == 1:
-        return _different(torch.cat(blocks[0], 1)).T[..., None]
+        place, width = _different(torch.cat(blocks[0], -1))
+        return Centres(place.T[..., None], width.T[..., None])
     last = [block[-1] for block in blocks]  # a later one is nearer to what the density reads
-    same = len({one.shape for one in last}) == 1
-    return torch.stack(last, -1).movedim(0, 1)[:GIVEN] if same else None
+    if len({one.shape for one in last}) > 1:
+        return None
+    place, width = torch.stack(last, -1).movedim(2, 1)[:, :GIVEN]
+    return Centres(place, width)
 
 
 def _roots(samples: Samples, theta: Theta, chart: Chart, seen: torch.Tensor, j: int) -> list[torch.Tensor]:
-    """(M, k) for each number of the loss that only coordinate `j` moves, and in a straight line: where it is 0."""
+    """(2, M, k) for each number of the loss that only coordinate `j` moves, and in a straight line: where it is 0, and
+    how far it is from there to 1."""
     middle, step = seen.mean(0), torch.where(seen.std(0) > 0, seen.std(0), 1.0) if len(seen) > 1 else seen.abs()[0] + 1
     step = step * LONG if chart.name == "real" else step
     moves = torch.stack([torch.zeros_like(step), *torch.diag(step), *-torch.diag(step)])
@@ -46,9 +61,9 @@ def _roots(samples: Samples, theta: Theta, chart: Chart, seen: torch.Tensor, j: 
         slopes, bends = (up - down) / 2, (up + down - 2 * value[0]).abs()
         straight = (bends <= STRAIGHT * (up.abs() + down.abs())).all(0) & (slopes[j] != 0)
         alone = straight & (slopes.abs().sum(0) == slopes[j].abs())
-        root = middle[j] - step[j] * value[0] / slopes[j]
-        own = (alone & torch.isfinite(root)).all(0)
-        found += [root[:, own]] if int(own.sum()) > 1 else []
+        root = torch.stack([middle[j] - step[j] * value[0] / slopes[j], (step[j] / slopes[j]).abs()])
+        own = (alone & torch.isfinite(root).all(0)).all(0)
+        found += [root[..., own]] if int(own.sum()) > 1 else []
     return found
 
 
@@ -61,10 +76,11 @@ def _numbers(samples: Samples, theta: Theta, targets: torch.Tensor) -> list[torc
 
 
 def _different(roots: torch.Tensor) -> torch.Tensor:
-    """(M, K) without the columns that repeat an earlier one: y - mu and (y - mu) / sigma have the same."""
-    near = (roots[:, :, None] - roots[:, None]).abs() <= 1e-6 * (roots[:, :, None].abs() + 1e-6)
+    """(2, M, K) without the columns that repeat an earlier one: y - mu and (y - mu) / sigma have the same."""
+    place = roots[0]
+    near = (place[:, :, None] - place[:, None]).abs() <= 1e-6 * (place[:, :, None].abs() + 1e-6)
     again = near.all(0).triu(1).any(0)
-    return roots[:, ~again][:, :GIVEN]
+    return roots[..., ~again][..., :GIVEN]
 
 
 def given(samples: Samples, theta: Theta, chart: Chart) -> torch.Tensor:

@@ -7,12 +7,13 @@ sampling is in `drawn`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from nllcheck.density.allowance import UndecidedError
-from nllcheck.density.integral.centres import centres
+from nllcheck.density.integral.centres import Centres, centres
 from nllcheck.density.integral.chart import FAR, Chart
 from nllcheck.density.integral.drawn import drawn
 from nllcheck.density.integral.integrand import LogFactor, log_density
@@ -25,6 +26,8 @@ from nllcheck.density.theta import Theta
 SIDE = 73  # grid points an axis, odd: every other one is a grid of its own
 ROWS = 8  # of the grid at a time: of 128 integrals all of them took 71 MiB, eight take one
 REACH = 6.0  # of the grid in u: sinh(6) is 200 scales
+GOLDEN = (math.sqrt(5) - 1) / 2
+ROUGH = 5e-3  # of the sums over every other point beside the whole: from there on they agree by chance
 STARTS = 3  # from which peaks are looked for
 PARTS = 24  # peaks that points are drawn around
 ENOUGH = 0.9  # share of integrals that the grid must decide; else all are drawn
@@ -43,8 +46,9 @@ def in_space(samples: Samples, theta: Theta, chart: Chart, width: int, factor: L
     starts += _given(samples, theta, chart, width)
     peaks = [peak(at, s.expand(points, *seen.shape).reshape(count, -1), chart.low, chart.high)
              if s.dim() == 2 else peak(at, s.reshape(count, -1), chart.low, chart.high) for s in starts]  # fmt: skip
-    peaks += [touching(at, place) for place in _centres(samples, theta, chart)]
-    found = over_peaks(at, peaks, chart.low, chart.high)
+    read = centres(samples, theta, chart) if samples.event and chart.name == "real" else None
+    peaks += [touching(at, place) for place in read.place] if read else []
+    found = over_peaks(at, peaks, chart.low, chart.high, _components(at, read) if read else ())
     grows = _grows(at, seen.repeat(points, 1)) if chart.name == "real" else found.diverges
     return replace(found, diverges=found.diverges | grows).shaped(points, samples.count)
 
@@ -70,25 +74,27 @@ def _given(samples: Samples, theta: Theta, chart: Chart, width: int) -> list[tor
     return []
 
 
-def _centres(samples: Samples, theta: Theta, chart: Chart) -> list[torch.Tensor]:
-    """(M, d) each: the centres of a mixture's components."""
-    read = centres(samples, theta, chart) if samples.event and chart.name == "real" else None
-    return [] if read is None else list(read)
+def _components(at: Density, read: Centres) -> list[Peaks]:
+    """A mixture's components as wide as the loss makes them: a wide one does not show beneath a narrow one."""
+    rows = zip(read.place, read.width, strict=True)
+    return [Peaks(place, finite(at(place[None]))[0], torch.diag_embed(width)) for place, width in rows]
 
 
-def over_peaks(at: Density, peaks: list[Peaks], low: float, high: float) -> Integrals:
-    """M integrals, given peaks of each. The grid serves where one peak holds all the mass that was found."""
+def over_peaks(at: Density, peaks: list[Peaks], low: float, high: float, beside: Sequence[Peaks] = ()) -> Integrals:
+    """M integrals, given peaks of each. The grid serves where one peak holds all the mass that was found; else points
+    are drawn around all of them, and around what may lie `beside`."""
     peaks = _largest(_distinct(peaks))
+    parts = _largest([*peaks, *beside])
     mass = torch.stack([p.log_mass() for p in peaks])
     lead = mass.argmax(0)
     main = Peaks(*(_picked(torch.stack([getattr(p, f) for p in peaks]), lead) for f in ("place", "height", "spread")))
     single = torch.stack([_is_same(p, main) | (m < mass.amax(0) - 16) for p, m in zip(peaks, mass, strict=True)]).all(0)
     if main.place.shape[-1] > 2:
-        return drawn(at, peaks, low, high)
+        return drawn(at, parts, low, high)
     grid = _on_grid(at, main, high)
     if bool((single & (grid.error < 1e-3)).double().mean() > ENOUGH):
         return replace(grid, error=torch.where(single, grid.error, math.inf))
-    found = drawn(at, peaks, low, high)
+    found = drawn(at, parts, low, high)
     use = single & (grid.error <= found.error)
     return replace(
         grid,
@@ -143,15 +149,20 @@ def _on_grid(at: Density, main: Peaks, high: float) -> Integrals:
     beyond = beyond * step**2 / fine  # what lies outside is less than what lies just inside
     rim, inner = rim * step / fine, inner * step / fine  # per unit of u at the edge
     log_z = main.height + torch.log(fine) + log_volume(main.spread)
-    error = torch.minimum(gap, 30 * gap**1.5) + 10 * rim + beyond + 1e-9
+    gap = torch.where(gap < ROUGH, torch.minimum(gap, 30 * gap**1.5), 10 * gap)
+    error = gap + 10 * rim + beyond + 1e-9
     grows = (rim > 1e-3) & (rim > 0.98 * inner)
     return Integrals(log_z, torch.where(torch.isfinite(log_z), error, math.inf), grows)
 
 
 def _rows_of_grid(at: Density, main: Peaks, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Targets (R, SIDE, M, 2) of some rows and the integrand there (R, SIDE, M), as a share of the peak's height."""
+    """Targets (R, SIDE, M, 2) of some rows and the integrand there (R, SIDE, M), as a share of the peak's height.
+
+    Each row is moved along itself by another part of a step, so that a narrow ridge cannot lie between all points.
+    """
     u = torch.linspace(-REACH, REACH, SIDE, dtype=WIDE)
-    grid = torch.cartesian_prod(u[rows], u)
+    shift = ((rows * GOLDEN) % 1 - 0.5) * (u[1] - u[0])
+    grid = torch.stack([u[rows, None].expand(-1, SIDE), u + shift[:, None]], -1).reshape(-1, 2)
     x = main.place + torch.einsum("mij,qj->qmi", main.spread, torch.sinh(grid))
     value = finite(at(x)) - main.height + torch.log(torch.cosh(grid)).sum(-1)[:, None]
     shape = (len(rows), SIDE, -1)

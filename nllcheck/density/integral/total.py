@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import torch
 
 from nllcheck.density.allowance import UndecidedError
+from nllcheck.density.factors import Factor
 from nllcheck.density.integral.centres import SEEDS, centres, given
 from nllcheck.density.integral.chart import CHARTS, Chart, between
 from nllcheck.density.integral.count import counted
@@ -17,16 +19,18 @@ from nllcheck.density.integral.peaks import Density, finite
 from nllcheck.density.integral.space import in_space
 from nllcheck.density.integral.sphere import on_sphere
 from nllcheck.density.samples.sample import WIDE, Samples
-from nllcheck.density.support import Support
+from nllcheck.density.support import Columns, Support
 from nllcheck.density.theta import Theta
 
 MOST_CLASSES = 20_000
 MOST_WORK = 3e8  # elements of targets tried in all
 
 
-def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor | None = None) -> Integrals:
-    """(P, N) log Z of the part of the loss that depends on the target."""
-    points = len(theta.axis)
+def totals(samples: Samples, theta: Theta, support: Support, known: Factor | None = None) -> Integrals:
+    """(P, N) log Z of the part of the loss that depends on the target, with a `known` factor of it in the integral."""
+    points, factor = len(theta.axis), known.log if known else None
+    if support.columns:
+        return _mixed(samples, theta, support, known)
     if support.name in ("class", "one-hot", "binary", "multinomial", "order"):
         return summed(samples, theta, support, factor)
     if samples.count * points * 2000 > MOST_WORK:
@@ -44,6 +48,23 @@ def totals(samples: Samples, theta: Theta, support: Support, factor: LogFactor |
     if width == 1:
         return _on_a_line(samples, theta, chart, factor)
     return in_space(samples, theta, chart, width, factor)
+
+
+def _mixed(samples: Samples, theta: Theta, support: Support, known: Factor | None) -> Integrals:
+    """The product over columns that no term of the loss reads together."""
+    own = frozenset(samples.tail.terms)
+    parts = [(c, among(samples, c)) for c in support.columns if c.terms & own]
+    found = [totals(s, theta, c.support, known if known and c.support.name in known.supports else None)
+             for c, s in parts]  # fmt: skip
+    log_z, error = (torch.stack([getattr(one, name) for one in found]).sum(0) for name in ("log_z", "error"))
+    return Integrals(log_z, error, torch.stack([one.diverges for one in found]).any(0))
+
+
+def among(samples: Samples, columns: Columns) -> Samples:
+    """The samples with some columns of a row as their target, and without the terms that read others."""
+    kept = tuple(t for t in samples.tail.terms if t in columns.terms or not samples.tail.reads_target(t))
+    event = (len(columns.places),) if len(columns.places) > 1 else ()
+    return replace(samples, tail=replace(samples.tail, terms=kept), event=event, columns=columns.places)
 
 
 def _chart(samples: Samples, theta: Theta, support: Support) -> Chart:
@@ -121,7 +142,7 @@ def _on_a_line(samples: Samples, theta: Theta, chart: Chart, factor: LogFactor |
     at = log_density(samples, theta, chart, factor)
     read = centres(samples, theta, chart)
     all_given = given(samples, theta, chart)[..., 0]
-    places = all_given if read is None else torch.cat([all_given[:1], read[..., 0]])
+    places = all_given if read is None else torch.cat([all_given[:1], read.place[..., 0]])
     first = _highest(at, places)
     spread = first[0].std() if chart.name == "real" and first.shape[1] > 1 else torch.tensor(1.0, dtype=WIDE)
     unit = torch.where(spread > 0, spread, 1.0).to(WIDE).expand(first.shape[1])

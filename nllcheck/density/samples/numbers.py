@@ -30,9 +30,8 @@ def numbers(
         values = Runner(short, WIDE).run(*rest[: samples.which], y, *rest[samples.which + 1 :])
         return tuple(v.reshape(samples.count, -1) for v in values)
 
-    full = target.reshape(*target.shape[:2], *samples.base[samples.which].shape)
     with torch.no_grad(), plain_kernels():
-        return samples.over_targets(at, full, theta)  # type: ignore[no-any-return]
+        return samples.over_targets(at, samples.whole(target), theta)  # type: ignore[no-any-return]
 
 
 def _is_by_sample(samples: Samples, node: fx.Node, most: int) -> bool:

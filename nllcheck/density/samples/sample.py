@@ -42,6 +42,7 @@ class Samples:
     values: dict[fx.Node, Any]  # every node's value on the batch
     counted: torch.Tensor  # (N,) which samples the loss counts at all: a mask leaves others out
     by_step: bool = False  # a sample is the last step of a sequence, given those before it
+    columns: tuple[int, ...] = ()  # of a row of the target: these are moved, the others stay as observed; (): all
     allowance: Allowance = field(default_factory=Allowance)  # what evaluating it at many targets may take
 
     @property
@@ -52,7 +53,8 @@ class Samples:
     @property
     def target(self) -> torch.Tensor:
         """The targets of the batch, (N, *event)."""
-        return self.base[self.which].reshape(self.count, *self.event)
+        rows = self.base[self.which].reshape(self.count, -1)
+        return (rows[:, list(self.columns)] if self.columns else rows).reshape(self.count, *self.event)
 
     @property
     def rows(self) -> torch.Tensor:
@@ -111,13 +113,23 @@ class Samples:
         entry is ignored). Raises SpentError where that is more work than is left.
         """
         queries, points = target.shape[:2]
-        full = target.reshape(queries, points, *self.base[self.which].shape)
+        full = self.whole(target)
         rows = self.at_once(points)
         _, short, elements = self.by_target
         self.allowance.spend(len(short.graph.nodes), queries * points * elements)
         with torch.no_grad(), plain_kernels():
             parts = [self._dependent(full[k : k + rows], theta) for k in range(0, queries, rows)]
         return torch.cat(parts)
+
+    def whole(self, target: torch.Tensor) -> torch.Tensor:
+        """Targets (Q, P, N, *event) in the shape of the batch's own, (Q, P, ...)."""
+        shape = (*target.shape[:2], *self.base[self.which].shape)
+        if not self.columns:
+            return target.reshape(shape)
+        rows = self.base[self.which].reshape(self.count, -1)
+        full = rows.to(target.dtype).expand(*target.shape[:2], *rows.shape).clone()
+        full[..., list(self.columns)] = target.reshape(*full.shape[:3], len(self.columns))
+        return full.reshape(shape)
 
     def at_once(self, points: int) -> int:
         """How many targets of each sample are tried at a time, at so many settings."""
