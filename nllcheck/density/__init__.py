@@ -30,9 +30,10 @@ from nllcheck.density.parts import Part, likelihood_within
 from nllcheck.density.samples.chosen import without_padding
 from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import SUPPORTS, ends_of
+from nllcheck.density.unlogged import unlogged
 from nllcheck.density.verdict import Measured, verdict_of
 from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
-from nllcheck.density.words import COMPARED, GIVEN, HELD, in_loss, sentence
+from nllcheck.density.words import COMPARED, GIVEN, HELD, in_loss, sentence, without_log
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
 from nllcheck.types import Axis, Density
 
@@ -148,6 +149,9 @@ def _answered(
     if answer.name == "varies" and averages_classes(graph):
         return Density("undecided", f"Not decided: {AVERAGED}.", claims=claims)
     within = likelihood_within(found) if claims and answer.name == "varies" else None
+    if within is None and claims and answer.name in ("varies", "diverges") and (bare := unlogged(found)) is not None:
+        places = tuple(dict.fromkeys(_words(graph, t) for t in bare.terms))
+        return replace(answer, name="unlogged", text=without_log(bare, places), nodes=_nodes(bare.terms))
     return _within(graph, within) if within else answer
 
 

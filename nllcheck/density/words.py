@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from nllcheck.density.factors import FACTORS
+from nllcheck.density.unlogged import Unlogged
 from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent
 from nllcheck.types import Density, Graph
@@ -71,6 +72,18 @@ def sentence(d: Density, loss: float) -> str:
         case "diverges":
             return f"No density of the target: {z}, is infinite, so nothing can be said about likelihood.{tail}"
     return d.text
+
+
+def without_log(found: Unlogged, places: tuple[str, ...]) -> str:
+    """Of a loss, or of its terms at these places, that is minus a density."""
+    kind = "probability" if found.support.name in _DISCRETE else "density"
+    sums = "sums" if found.support.name in _DISCRETE else "integrates"
+    part = f"{'; '.join(places)} enters the loss as it is, and" if places else "minus the loss"
+    return (
+        f"The logarithm is missing: {part} is a {kind} of the target itself. It {sums} to 1 "
+        f"{_WHERE.get(found.support.name, '')} at all {found.settings} settings tried, and a likelihood is minus the "
+        "logarithm of that."
+    )
 
 
 def _spread(d: Density) -> str:

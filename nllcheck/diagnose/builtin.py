@@ -165,6 +165,16 @@ READS_ITSELF = Builtin(
     "PixelCNN) the first layer's mask must leave out the element itself.",
 )
 
+NO_LOGARITHM = Builtin(
+    "NLL717",
+    "missing-logarithm",
+    "A likelihood is trained by -log p(y), not by -p(y). Without the logarithm a sample that the model finds unlikely "
+    "hardly counts: the slope is as small as the density, so what fits worst is learned last, and a sum over samples "
+    "is the logarithm of no product of probabilities.",
+    "Take the logarithm of the density of each sample before the mean: -torch.log(p), or better the log-density itself "
+    "(log_prob, log_softmax, logsumexp), which does not underflow.",
+)
+
 NO_DIVERGENCE = Builtin(
     "NLL710",
     "no-divergence",
@@ -189,6 +199,7 @@ BUILTINS = (
     COMPILED,
     NO_LIKELIHOOD,
     READS_ITSELF,
+    NO_LOGARITHM,
     CONSTANT,
     UNBOUNDED,
     COLLAPSE,

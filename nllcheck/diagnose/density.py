@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nllcheck import expr, match
 from nllcheck.axes import depends_on
-from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD, READS_ITSELF
+from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD, NO_LOGARITHM, READS_ITSELF
 from nllcheck.diagnose.explain import Table
 from nllcheck.diagnose.finding import edit_site, op_name
 from nllcheck.diagnose.texts import built
@@ -24,7 +24,7 @@ LITTLE = 0.01  # nats by which it must move near the batch to be a warning
 
 def with_density(graph: Graph, answer: Density, table: Table, shapes: list[Finding]) -> list[Finding]:
     """The findings by shape and the measured one; where both say that this is no likelihood, as one with the number."""
-    if answer.name == "varies" and any(f.kind == "wrong-density" for f in shapes):
+    if answer.name in ("varies", "unlogged") and any(f.kind == "wrong-density" for f in shapes):
         told = sentence(answer.text)
         shapes = [replace(f, message=f"{f.message} {told}") if f.kind == "wrong-density" else f for f in shapes]
         return [*shapes, *divergences(graph, answer)]
@@ -61,6 +61,8 @@ def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
         return []
     if answer.name == "reads-itself":
         return [_finding(graph, answer, "warning")]
+    if answer.name == "unlogged":
+        return [_finding(graph, answer, "error")]
     explained = _explained(graph, answer, table)
     if not answer.claims and not explained:
         return []
@@ -87,9 +89,10 @@ def _span(low: float, high: float) -> float:
     return math.log(high / low) if 0 < low <= high < math.inf else math.inf if high > low else 0.0
 
 
-_BUILTINS = {"varies": NO_LIKELIHOOD, "reads-itself": READS_ITSELF}
+_BUILTINS = {"varies": NO_LIKELIHOOD, "reads-itself": READS_ITSELF, "unlogged": NO_LOGARITHM}
 _BY_SHAPE = {
     "not-samples": "by its shape: the terms of several samples cannot be told apart",
+    "unlogged": "minus the loss integrated over the target",
     "reads-itself": "each of three neighbouring elements moved, as it is read and as it is predicted",
 }
 
@@ -120,9 +123,7 @@ def _finding(graph: Graph, answer: Density, severity: Severity, explained: Expla
         op=op_name(graph, node),
         site=edit_site(graph, Event("wrong-density", "forward", node.index, None, math.nan, None)),
         message="",
-        reason=f"exp(-loss) integrated over the target at {answer.samples} settings"
-        if answer.samples
-        else _BY_SHAPE.get(answer.name, ""),
+        reason=_BY_SHAPE.get(answer.name, f"exp(-loss) integrated over the target at {answer.samples} settings"),
         on_batch=True,
     )
     if explained is None:

@@ -104,6 +104,8 @@ def _why(answer: Density) -> str:
             return f"this is a likelihood up to a constant (Z = {answer.low:.4g}), so its zero means nothing"
         case "target-factor":
             return "this is a likelihood up to a factor of the target, so its zero means nothing"
+        case "unlogged":
+            return "this is minus a density, without its logarithm, so it is always below 0"
         case "varies":
             return "this is no likelihood (Z changes with the parameters), so its sign says nothing"
     return f"possible for a density above 1; the density test could not tell: {answer.text}"

@@ -8,7 +8,16 @@ from typing import Literal
 from nllcheck.types.axis import ZCurve
 
 DensityName = Literal[
-    "proper", "constant", "target-factor", "varies", "diverges", "negative", "not-samples", "reads-itself", "undecided"
+    "proper",
+    "constant",
+    "target-factor",
+    "varies",
+    "unlogged",
+    "diverges",
+    "negative",
+    "not-samples",
+    "reads-itself",
+    "undecided",
 ]
 
 
