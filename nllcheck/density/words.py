@@ -17,7 +17,6 @@ COMPARED = (
     "The loss reads no target, so the data that it compares with stand for one, while what the model reads of them is "
     "held: a density given that."
 )
-
 _MISSING = {
     "sqrt(2 pi)": "1/2 log(2 pi) is left out, as gaussian_nll_loss does without full=True",
     "2 pi": "log(2 pi) is left out: a two-dimensional Gaussian",
@@ -76,13 +75,12 @@ def sentence(d: Density, loss: float) -> str:
 
 def without_log(found: Unlogged, places: tuple[str, ...]) -> str:
     """Of a loss, or of its terms at these places, that is minus a density."""
-    kind = "probability" if found.support.name in _DISCRETE else "density"
-    sums = "sums" if found.support.name in _DISCRETE else "integrates"
-    part = f"{'; '.join(places)} enters the loss as it is, and" if places else "minus the loss"
+    is_sum = found.support.name in _DISCRETE
+    part = f"As it enters the loss, {'; '.join(places)}" if places else "Minus the loss"
     return (
-        f"The logarithm is missing: {part} is a {kind} of the target itself. It {sums} to 1 "
-        f"{_WHERE.get(found.support.name, '')} at all {found.settings} settings tried, and a likelihood is minus the "
-        "logarithm of that."
+        f"{part} is itself a {'probability' if is_sum else 'density'} of the target: it "
+        f"{'sums' if is_sum else 'integrates'} to 1 {_WHERE.get(found.support.name, '')} at all {found.settings} "
+        "settings tried. A likelihood takes its logarithm, which is missing here."
     )
 
 

@@ -82,13 +82,13 @@ def without_half_nll(out, y):
 
 
 CASES = {
-    gaussian_nll: (NUMBERS, "minus the loss is a density"),
-    library_nll: (NUMBERS, "minus the loss is a density"),
-    mixture_nll: (MIXED, "minus the loss is a density"),
-    class_nll: (LABELS, "minus the loss is a probability"),
-    one_less_nll: (LABELS, "minus the loss is a probability"),
+    gaussian_nll: (NUMBERS, "Minus the loss is itself a density"),
+    library_nll: (NUMBERS, "Minus the loss is itself a density"),
+    mixture_nll: (MIXED, "Minus the loss is itself a density"),
+    class_nll: (LABELS, "Minus the loss is itself a probability"),
+    one_less_nll: (LABELS, "Minus the loss is itself a probability"),
     pen_nll: (PLACES, "sum(-1).exp()' (line"),
-    elbo: (DRAWN, "minus the loss is a density"),
+    elbo: (DRAWN, "Minus the loss is itself a density"),
     with_its_log_nll: (NUMBERS, None),
     not_normalised_nll: (NUMBERS, None),
     correntropy: (NUMBERS, None),
