@@ -15,6 +15,7 @@ from nllcheck.diagnose.severity import severity_of, weighed_of
 from nllcheck.diagnose.signs import negative, signs, unbounded
 from nllcheck.diagnose.structural import structural
 from nllcheck.diagnose.texts import ruled, unruled
+from nllcheck.diagnose.twins import as_one
 from nllcheck.diagnose.wording import spelled
 from nllcheck.rules import Rule
 from nllcheck.types import SEVERITIES, Density, Event, Finding, Graph, Judged, Severity, Site
@@ -57,7 +58,7 @@ def diagnose(
 
 def _failures(graph: Graph, judged: Sequence[Judged], table: Table, command: str) -> list[Finding]:
     groups = _grouped(graph, judged)
-    return _folded([(_failure(graph, group, table, command), _is_searched(group)) for group in groups])
+    return as_one(_folded([(_failure(graph, group, table, command), _is_searched(group)) for group in groups]))
 
 
 def _of_another(

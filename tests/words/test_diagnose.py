@@ -56,6 +56,8 @@ EXPLAINED = (  # graph, op of the birth, harm before it, changes, rule
     ("lgamma((1 - sigmoid(x)) * y)", "lgamma", ("sigmoid", SAT), {"ranges": {"mul": (0.0, 2.0)}}, "NLL215"),
     ("digamma(softplus(x))", "digamma", ("softplus", UNDER), {"ranges": {"softplus": (0.0, 2.0)}}, "NLL215"),
     ("lgamma(tanh(x))", "lgamma", ("tanh", SAT), {"ranges": {"tanh": (-1.0, -0.5)}}, "NLL000"),
+    ("((x - m) / s) ** 2", "pow", None, SMALL, "NLL216"),
+    ("((x - m) / s) ** 2", "pow", None, {"ranges": {"s": (1.0, 2.0)}}, "NLL000"),
     ("q / (1 - r ** 2)", "div", None, {"ranges": {"r": (-1.0, 0.5)}}, "NLL301"),
     ("log(1 - r * r)", "log", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
     ("q / (n * sqrt(1 - r ** 2))", "div", None, {"ranges": {"r": (0.0, 1.0)}}, "NLL301"),
