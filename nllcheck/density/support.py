@@ -78,7 +78,7 @@ def support_of(graph: LossGraph, target: int, asked: str | None) -> Support | No
 def _inferred(graph: LossGraph, target: int, value: torch.Tensor) -> Support | None:
     views = _views(graph, target)
     used = {graph.graph.nodes[n].op for n in _readers(graph, views)}
-    if not value.is_floating_point():
+    if not value.is_floating_point() or _classes(graph, target, value):  # or floats that are codes of classes
         return _of_integers(graph, target, value, used)
     if value.numel() == 0 or not bool(torch.isfinite(value).all()):
         return None
@@ -222,7 +222,7 @@ def _classes(graph: LossGraph, target: int, value: torch.Tensor) -> int:
     for node in nodes:
         if node.op in ("nll_loss", "multi_margin_loss") and len(refs(node)) > 1 and refs(node)[1] in shown:
             return _size(graph, refs(node)[0], 1 if len(nodes[refs(node)[0]].shape) > 1 else 0)
-        if node.op == "gather" and len(refs(node)) > 1 and refs(node)[1] in shown:
+        if node.op in ("gather", "scatter") and len(refs(node)) > 1 and refs(node)[1] in shown:
             return _size(graph, refs(node)[0], int(node.args[1]))
         if node.op == "index" and refs(node)[0] not in shown and refs(node)[-1] in shown:
             return _size(graph, refs(node)[0], _place(node, shown))

@@ -76,7 +76,7 @@ def sentence(d: Density, loss: float) -> str:
 def without_log(found: Unlogged, places: tuple[str, ...]) -> str:
     """Of a loss, or of its terms at these places, that is minus a density."""
     is_sum = found.support.name in _DISCRETE
-    part = f"As it enters the loss, {'; '.join(places)}" if places else "Minus the loss"
+    part = f"Sign aside, {'; '.join(places)}" if places else "Minus the loss"
     return (
         f"{part} is itself a {'probability' if is_sum else 'density'} of the target: it "
         f"{'sums' if is_sum else 'integrates'} to 1 {_WHERE.get(found.support.name, '')} at all {found.settings} "

@@ -171,6 +171,18 @@ def ignoring(logits, y):
     return F.cross_entropy(logits, y, ignore_index=0)
 
 
+def one_hot_nll(logits, y):
+    return -(F.one_hot(y, 5) * torch.log_softmax(logits, -1)).sum(-1).mean()
+
+
+def scattered_nll(logits, y):
+    return -(torch.zeros_like(logits).scatter_(1, y[:, None], 1.0) * torch.log_softmax(logits, -1)).sum(-1).mean()
+
+
+def coded_nll(logits, y):
+    return F.cross_entropy(logits, y[:, 0].long())
+
+
 def nll_of_probabilities(logits, y):
     return F.nll_loss(torch.softmax(logits, -1), y)
 
@@ -406,7 +418,9 @@ CASES = (
     (bivariate_nll, PLANE, "proper", "1"), (bivariate_nll_without_half, PLANE, "constant", "1/2"),
     (bivariate_nll_without_2pi, PLANE, "constant", "2 pi"), (bivariate_nll_without_correlation, PLANE, "varies", ""),
     (cross_entropy, LOGITS, "proper", "1"), (gathered_nll, LOGITS, "proper", "1"), (ignoring, LOGITS, "proper", "1"),
-    (nll_of_probabilities, LOGITS, "varies", ""), (nll_of_logits, LOGITS, "varies", ""),
+    (one_hot_nll, LOGITS, "proper", "1"), (scattered_nll, LOGITS, "proper", "1"),
+    (coded_nll, {**LOGITS, "y": LOGITS["y"].float()[:, None]}, "proper", "1"),
+    (nll_of_probabilities, LOGITS, "unlogged", ""), (nll_of_logits, LOGITS, "varies", ""),
     (nll_with_softmax_twice_logged, LOGITS, "constant", ""), (smoothed, LOGITS, "varies", ""),
     (class_weights, LOGITS, "varies", ""), (focal, LOGITS, "varies", ""), (hinge, LOGITS, "varies", ""),
     (bce, BITS, "proper", "1"), (bce_of_probabilities, BITS, "proper", "1"), (bce_by_hand, BITS, "proper", "1"),
@@ -424,7 +438,7 @@ CASES = (
     (truncated_to_an_interval, BOUNDED, "proper", "1"), (truncated_nll_without_normaliser, BOUNDED, "diverges", ""),
     (counts_of_four, FOUR, "proper", "1"), (matrix_nll, MATRICES, "proper", "1"),
     (covariance_nll, SYMMETRIC, "undecided", ""),
-    (next_token, TOKENS, "proper", "1"), (next_token_nll_of_probabilities, TOKENS, "varies", ""),
+    (next_token, TOKENS, "proper", "1"), (next_token_nll_of_probabilities, TOKENS, "unlogged", ""),
     (autoregressive_nll, SERIES, "proper", "1"), (autoregressive_nll_without_log, SERIES, "varies", ""),
     (autoregressive_nll_summed, SERIES, "undecided", ""),
     (arch_nll, {k: SERIES[k] for k in ("raw", "y")}, "proper", "1"), (offsets_nll, TRACKS, "proper", "1"),

@@ -138,7 +138,7 @@ CASES = {
     "returned": (returned, Inside, BITS, "proper", ["kl"]),
     "flow": (residual_flow, Plain, REAL, "undecided", []),
     "tokens": (next_token, Steps, REAL, "proper", []),
-    "probabilities": (next_token_by_probabilities, Steps, REAL, "varies", []),
+    "probabilities": (next_token_by_probabilities, Steps, REAL, "unlogged", []),
     "padding": (next_token_but_padding, Steps, REAL, "proper", []),
     "pieces": (given_the_first, Plain, REAL, "proper", []),
 }

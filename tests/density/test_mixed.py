@@ -26,6 +26,7 @@ POINTS = {"out": draw(N, 1 + 6 * K), "y": torch.cat([PLACE, PEN], 1)}
 STATES = {"out": draw(N, 3 + 6 * K), "y": torch.cat([PLACE, STATE], 1)}
 WRITING = {"out": draw(N // T, T, 1 + 6 * K), "y": torch.cat([PLACE, PEN], 1).reshape(N // T, T, 3)}
 COUNTED = {"out": draw(N, 3), "y": torch.cat([draw(N, 1), COUNTS], 1)}
+KINDS = {"out": draw(N, 5), "y": torch.cat([draw(N, 1), torch.randint(3, (N, 1), generator=MADE).float()], 1)}
 CENSORED = {"out": draw(N, 1), "y": torch.cat([TIMES, PEN], 1)}
 
 
@@ -74,6 +75,11 @@ def mark_and_rate(out, y):
     return mark_and_count(out, y, factorial=False)
 
 
+def kind_and_size(out, y):
+    size = 0.5 * ((y[:, 0] - out[:, 3]) / out[:, 4].exp()) ** 2 + out[:, 4] + 0.5 * math.log(2 * math.pi)
+    return F.cross_entropy(out[:, :3], y[:, 1].long()) + size.mean()
+
+
 def censored(out, y):
     rate = out[:, 0].exp()
     return (rate * y[:, 0] - y[:, 1] * torch.log(rate)).mean()
@@ -86,7 +92,8 @@ CASES = {
     "without its half": (without_its_half, POINTS, "varies"),
     "without its half, of sequences": (without_its_half, WRITING, "varies"),
     "sketch": (sketch, STATES, "proper"),
-    "sketch by softmax": (sketch_by_softmax, STATES, "varies"),
+    "sketch by softmax": (sketch_by_softmax, STATES, "unlogged"),
+    "kind and size": (kind_and_size, KINDS, "proper"),
     "place and number": (mark_and_count, COUNTED, "proper"),
     "place and number, without the factorial": (mark_and_rate, COUNTED, "target-factor"),
 }
