@@ -6,15 +6,13 @@ reading the one that was observed (Kingma and Welling 2014, eq. 2). So the progr
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import fx
 
 from nllcheck import ops
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.trace import Leaf
-from nllcheck.density.draws.rebuilt import Rebuilt, rebuilt
+from nllcheck.density.draws.rebuilt import Rebuilt, rebuilt, with_leaf
 from nllcheck.graphs import ancestors, refs
 from nllcheck.types import Density, Graph, Node
 
@@ -191,7 +189,6 @@ def _divided(graph: LossGraph, root: int, compared: dict[int, set[int]]) -> Rebu
             again[old] = new.node_copy(old, lambda n: again.get(n, copies[n]))
     assert target is not None  # there is a loss behind the leaves
     value = graph.values[root]
-    leaf = Leaf(graph.graph.nodes[root].name or "data", "target", value)
-    given = replace(graph, program=replace(graph.program, leaves=(*leaves, leaf)))
+    given = with_leaf(graph, Leaf(graph.graph.nodes[root].name or "data", "target", value))
     made = {new: old for old, new in [*copies.items(), *again.items()]}
     return rebuilt(given, new, made, {target: value}, targets=(len(leaves),))

@@ -19,6 +19,7 @@ from nllcheck.density.samples.sample import Samples
 from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import ROWS, Columns, Support, support_of
 from nllcheck.density.theta import Theta
+from nllcheck.density.together import is_of_several
 from nllcheck.density.verdict import Measured, measured, verdict_of
 from nllcheck.types import Node
 
@@ -29,15 +30,17 @@ _Part = tuple[tuple[int, ...], Node]
 
 
 def mixed(graph: LossGraph, samples: Samples) -> Support | None:
-    """The supports of a row's columns, where these are several and differ; None where the row is one thing."""
+    """The supports of a row's columns, where these are several things; None where the row is one: columns of numbers
+    that have one support, too, are integrated over together, unless they were several targets."""
     parts = _parts(graph, samples)
     groups = _groups(samples, parts)
     if len(groups) < 2:
         return None
     columns = tuple(_columns(graph, among, terms) for among, terms in groups)
-    if any(one is None for one in columns) or len({one.support.name for one in columns if one}) < 2:
-        return None
     known = tuple(one for one in columns if one is not None)
+    is_one = {one.support.name for one in known} <= {known[0].support.name} & {*_NUMBERS} if known else True
+    if len(known) < len(columns) or (is_one and not is_of_several(graph, samples.moved[samples.which])):
+        return None
     return Support("mixed", "; ".join(f"{_shown(one.places)}: {one.support.name}" for one in known), columns=known)
 
 

@@ -37,7 +37,7 @@ _WHERE = {
     "one-hot": "over the one-hot rows", "binary": "over 0 and 1", "angle": "over one turn",
     "sphere": "over the unit sphere", "interval": "over its interval",
     "multinomial": "over the rows of counts with that total", "order": "over the orders of the classes",
-    "mixed": "over the columns of the target, each on its own support",
+    "mixed": "over all parts of the target, each on its own support",
 }  # fmt: skip
 _DISCRETE = ("count", "class", "one-hot", "binary", "multinomial", "order")
 

@@ -90,7 +90,7 @@ CASES = {
     "picked, no scale": (picked(without_scale), KEPT, "varies"),
     "an indicator of events": (censored, KEPT.float(), "undecided"),
     "a choice that is an outcome": (selected, KEPT, "undecided"),
-    "a second outcome": (two_outcomes, draw(4, N, T), "undecided"),
+    "a second outcome": (two_outcomes, draw(4, N, T), "proper"),
 }  # fmt: skip
 
 

@@ -232,7 +232,7 @@ def test_what_stops_a_picture_is_told_and_takes_no_verdict_with_it(monkeypatch):
     def broken(found):
         raise KeyError("a bug")
 
-    monkeypatch.setattr("nllcheck.density.curves", broken)
+    monkeypatch.setattr("nllcheck.density.answer.curves", broken)
     report = check_function(losses.gaussian_nll, losses.GAUSS, target="y", points=9)
     assert any("A proper likelihood" in note for note in report.notes)
     assert "curves of Z: because KeyError: 'a bug'" in report.skipped

@@ -12,6 +12,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import plain_graph
+from nllcheck.capture.trace import Leaf
 from nllcheck.types import Axis, Density
 
 
@@ -35,6 +36,11 @@ class Rebuilt:
         """An answer on this program with the first one's nodes."""
         wrong = tuple(replace(d, node=self.origins[d.node]) for d in answer.divergences)
         return replace(answer, nodes=tuple(self.origins[k] for k in answer.nodes), divergences=wrong)
+
+
+def with_leaf(graph: LossGraph, leaf: Leaf) -> LossGraph:
+    """With one more tensor that the program starts from, which nothing reads yet."""
+    return replace(graph, program=replace(graph.program, leaves=(*graph.program.leaves, leaf)))
 
 
 def rebuilt(
