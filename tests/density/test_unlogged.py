@@ -65,6 +65,14 @@ def elbo(out, y):
     return (-p + 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(-1)).mean()
 
 
+def wide_elbo(out, y):
+    """Of a row of six numbers, over which exp(-loss) cannot be integrated at all."""
+    mean, log_var = out[:, :2], out[:, 2:4]
+    z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+    p = torch.exp(-0.5 * ((y - z.repeat(1, 3)) ** 2).sum(-1)) / (2 * math.pi) ** 3
+    return (-p + 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(-1)).mean()
+
+
 def with_its_log_nll(out, y):
     return -torch.log(normal(out, y)).mean()
 
@@ -89,6 +97,7 @@ CASES = {
     one_less_nll: (LABELS, "Minus the loss is itself a probability"),
     pen_nll: (PLACES, "sum(-1).exp()' (line"),
     elbo: (DRAWN, "Minus the loss is itself a density"),
+    wide_elbo: ({"out": draw(N, 4), "y": draw(N, 6)}, "Minus the loss is itself a density"),
     with_its_log_nll: (NUMBERS, None),
     not_normalised_nll: (NUMBERS, None),
     correntropy: (NUMBERS, None),
