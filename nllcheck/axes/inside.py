@@ -59,12 +59,15 @@ def _summed(graph: Graph, raws: set[int]) -> set[int]:
     """A recurrent cell's input and state pass a layer each, and nothing reads but their sum: it takes any value, a
     constant row, too, to which neither of them leads alone."""
     found = set(raws)
-    for node in graph.nodes:
+    for node in (n for n in graph.nodes if n.op == "add"):
         parts = set(refs(node))
-        readers = {n.index for n in graph.nodes if parts & set(refs(n))}
-        if node.op == "add" and len(parts) == 2 and parts <= found and readers == {node.index}:
+        if len(parts) == 2 and parts <= found and _readers(graph, parts) == {node.index}:
             found = (found - parts) | {node.index}
     return found
+
+
+def _readers(graph: Graph, parts: set[int]) -> set[int]:
+    return {n.index for n in graph.nodes if not parts.isdisjoint(refs(n))}
 
 
 def _reparametrised(graph: View) -> set[int]:
