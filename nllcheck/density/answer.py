@@ -49,7 +49,7 @@ def answered(
     within = likelihood_within(found) if claims and answer.name == "varies" else None
     is_asked = within is None and claims and answer.name in ("varies", "diverges", "undecided")
     if is_asked and (bare := unlogged(found)) is not None:
-        places = tuple(dict.fromkeys(_words(graph, t) for t in bare.terms))
+        places = () if bare.is_all else tuple(dict.fromkeys(_words(graph, t) for t in bare.terms))
         return replace(answer, name="unlogged", text=without_log(bare, places), nodes=_nodes(bare.terms))
     return _within(graph, within) if within else answer
 

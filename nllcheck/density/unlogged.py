@@ -25,9 +25,11 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Unlogged:
-    """Where that was seen: the terms that are meant (none: all that read the target), and at how many settings."""
+    """Where that was seen: the terms that are meant, whether these are all that read the target, and at how many
+    settings."""
 
     terms: tuple[Term, ...]
+    is_all: bool
     support: Support
     settings: int
 
@@ -36,22 +38,26 @@ def unlogged(found: Measured) -> Unlogged | None:
     """None where no reading of the loss is a bare density."""
     for samples, support, terms in _readings(found):
         if _is_never_above_zero(samples) and (settings := _settings(found, samples, support)):
-            return Unlogged(terms, support, settings)
+            return Unlogged(terms, len(terms) == len(_with_target(found.samples)), support, settings)
     return None
 
 
 def _readings(found: Measured) -> Iterator[tuple[Samples, Support, tuple[Term, ...]]]:
     """The loss as a whole, or by the columns of a mixed row; then each of a few terms alone."""
-    samples, own = found.samples, tuple(t for t in found.samples.tail.terms if found.samples.tail.reads_target(t))
+    samples, own = found.samples, _with_target(found.samples)
     for columns in found.support.columns:
         part = among(samples, columns)
         yield part, columns.support, tuple(t for t in own if t in columns.terms)
     if found.support.columns:
         return
-    yield samples, found.support, ()
+    yield samples, found.support, own
     for term in own if 1 < len(own) <= MOST else ():
         kept = tuple(t for t in samples.tail.terms if t == term or t not in own)
         yield replace(samples, tail=replace(samples.tail, terms=kept)), found.support, (term,)
+
+
+def _with_target(samples: Samples) -> tuple[Term, ...]:
+    return tuple(t for t in samples.tail.terms if samples.tail.reads_target(t))
 
 
 def _is_never_above_zero(samples: Samples) -> bool:

@@ -89,6 +89,7 @@ from benchmarks.detect.cases import (
     seventh_scores,
     seventh_sequences,
     seventh_sound,
+    several,
     sixth_classifiers,
     sixth_fields,
     sixth_generative,
@@ -235,5 +236,6 @@ FAMILIES = (
     seventh_scores,
     seventh_sequences,
     seventh_sound,
+    several,
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
