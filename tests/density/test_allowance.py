@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import answer
 
-from nllcheck import density as stage
+from nllcheck.density import answer as stage
 from nllcheck.density.allowance import OF_A_LIKELIHOOD, UNASKED, Allowance, SpentError, allowance_of
 
 HALF = math.log(2 * math.pi) / 2
