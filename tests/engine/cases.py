@@ -44,7 +44,7 @@ BAD = (
     Case("where_hides_nan", losses_bad.where_hides_nan, op="sqrt", phase="backward"),
     Case("where_hides_exp", losses_bad.where_hides_exp, op="exp", phase="backward"),
     Case("epsilon_absorbed", losses_bad.epsilon_absorbed, "binary", "log"),
-    Case("vanishing_scale", losses_bad.vanishing_scale, op="div"),
+    Case("vanishing_scale", losses_bad.vanishing_scale, op="div", phase="backward"),
     Case("clamp_after_exp", losses_bad.clamp_after_exp, "count", "exp", "backward"),
     Case("acos_at_one", losses_bad.acos_at_one, op="acos", phase="backward"),
     Case("atanh_at_one", losses_bad.atanh_at_one, op="atanh"),
