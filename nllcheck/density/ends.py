@@ -17,6 +17,7 @@ from torch import fx
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import SpentError, UndecidedError
+from nllcheck.density.constancy import FEW, TOLERANCE, as_written
 from nllcheck.density.samples.sample import Samples
 from nllcheck.density.support import Support
 from nllcheck.density.theta import thetas
@@ -33,12 +34,24 @@ def ends(graph: LossGraph, found: Measured) -> Measured | None:
     samples = found.samples
     if samples.event or found.support.name not in ("real", "positive") or (found.reading.is_constant and _keeps(found)):
         return None
+    if _is_too_little(found):
+        return None
     here = thetas(samples, ())
     for support in itertools.islice(_intervals(graph, samples), max(FEWEST, MOST_TRIED // samples.count)):
         if _fits(_tried(replace(found, theta=here), support)):
             whole = _tried(found, support)
             return whole if _fits(whole) else None
     return None
+
+
+def _is_too_little(found: Measured) -> bool:
+    """Is Z below 1 over all reals, with every term? On a part of them it is no larger."""
+    if found.support.name != "real" or found.factor is not None:
+        return False
+    fixed = tuple(value for _, value in found.samples.fixed)
+    whole = as_written(found.integrals.log_z, found.integrals.error, found.free, fixed, found.decided)
+    below = whole.log_z[0] < -found.integrals.error[0] - 4 * TOLERANCE
+    return bool(below[found.decided[0]].double().mean() > FEW)
 
 
 def _tried(found: Measured, support: Support) -> Measured | None:

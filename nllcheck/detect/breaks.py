@@ -160,7 +160,7 @@ def _edges(
     def exact(k: int, pair: Pair) -> Pair | None:
         return confirmed(lambda value: not survey.survives(k // 2, value), pair, own)
 
-    parts = affordable(joint, OVERHEAD * len(joint.module.graph.nodes), 4, SECTIONS)
+    parts = affordable(joint, OVERHEAD * len(joint.module.graph.nodes) / max(1, len(open_)), 6, SECTIONS)
     near = narrowed([rims[k] for k in open_], own, parts, fails)  # type: ignore[misc]
     ends = [rim and rim[1] for rim in rims]
     for k, pair in zip(open_, near, strict=True):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -13,11 +14,10 @@ from nllcheck.capture.numerics import plain_kernels
 from nllcheck.density.allowance import UndecidedError
 from nllcheck.density.samples.prune import until
 from nllcheck.density.samples.sample import WIDE
+from nllcheck.ops import packet
 
 MOST_WIDE = 32  # numbers of one row
 MOST_WORK = 4e6  # elements of a step's Jacobians at all settings
-
-Step = Callable[..., tuple[Tensor, ...]]
 
 
 def log_dets(module: fx.GraphModule, place: int, steps: Sequence[fx.Node], values: Sequence[Tensor]) -> Tensor:
@@ -27,45 +27,48 @@ def log_dets(module: fx.GraphModule, place: int, steps: Sequence[fx.Node], value
     Raises UndecidedError where the rows cannot be told apart or are too wide.
     """
     short = until(module, steps)
-    shape = values[place].shape[1:]
 
-    def at(noise: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        given = (*rest[:place], noise, *rest[place:])
-        return tuple(v.reshape(-1) for v in Runner(short, WIDE, keep=False).run(*given))
+    def at(*given: Tensor) -> tuple[Tensor, ...]:
+        return tuple(v.reshape(-1) for v in _Differentiable(short, WIDE, keep=False).run(*given))
 
-    others = [v for k, v in enumerate(values) if k != place]
-    with plain_kernels():
-        width = _width(at, shape, [values[place][0], *(v[0] for v in others)])
-        if width * values[place].numel() > MOST_WORK:
+    noise = values[place].detach().requires_grad_()
+    with plain_kernels(), torch.enable_grad():
+        made = torch.func.vmap(at)(*values[:place], noise, *values[place + 1 :])
+        width = _width(made, noise)
+        if len(steps) * width * noise.numel() > MOST_WORK:
             raise UndecidedError("too much work")
-        found = _by_row(at, shape, width, [values[place], *others])
+        found = [_by_row(step, noise, width) for step in made]
     return torch.stack([torch.linalg.slogdet(j)[1] for j in found], -1)
 
 
-def _by_row(at: Step, shape: torch.Size, width: int, values: Sequence[Tensor]) -> list[Tensor]:
-    """(S, B, w, w) of each step: row i of the noise's numbers moved in all rows of the batch at once."""
-    rows = shape.numel() // width
-    ways = torch.eye(width, dtype=WIDE).repeat(1, rows).reshape(width, *shape)
+class _Differentiable(Runner):
+    """Slopes of what is computed, whatever the user's code lets through to its own gradients.
 
-    def moved(way: Tensor, noise: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        return torch.func.jvp(lambda e: at(e, *rest), (noise,), (way,))[1]
+    They are taken backwards: torch's forward mode loads its whole compiler at the first product.
+    """
 
-    over = torch.func.vmap(moved, in_dims=(0, *(None for _ in values)))
-    with torch.no_grad():
-        found = torch.func.vmap(over, in_dims=(None, *(0 for _ in values)))(ways, *values)
-    return [f.reshape(len(f), width, rows, width).permute(0, 2, 3, 1) for f in found]
+    def _run_node(self, n: fx.Node) -> Any:
+        return self.env[n.all_input_nodes[0]] if packet(str(n.target)) == "detach" else self._plain(n)
 
 
-def _width(at: Step, shape: torch.Size, values: Sequence[Tensor]) -> int:
-    """The numbers of one row: what moves the first row's noise moves no other row."""
-    noise, *rest = values
+def _by_row(step: Tensor, noise: Tensor, width: int) -> Tensor:
+    """(S, B, w, w): number i of a step's rows (S, N), in all rows of the batch at once, by the noise."""
+    count, rows = len(noise), noise[0].numel() // width
+    ways = torch.eye(width, dtype=WIDE).repeat(1, rows)[:, None].expand(-1, count, -1)
+    (found,) = torch.autograd.grad(step, noise, ways, retain_graph=True, is_grads_batched=True)
+    return found.reshape(width, count, rows, width).permute(1, 2, 0, 3)
+
+
+def _width(steps: Sequence[Tensor], noise: Tensor) -> int:
+    """The numbers of one row: the first row's noise moves no other row."""
+    shape, size = noise.shape[1:], noise[0].numel()
+    weights = torch.rand(size, generator=torch.Generator().manual_seed(0), dtype=WIDE) + 0.5
     for kept in range(len(shape), -1, -1):
         width = math.prod(shape[kept:])
         if width > MOST_WIDE:
             break
-        way = torch.zeros(shape.numel(), dtype=WIDE)
-        way[:width] = torch.rand(width, generator=torch.Generator().manual_seed(0), dtype=WIDE) + 0.5
-        moved = torch.func.jvp(lambda e: at(e, *rest), (noise,), (way.reshape(shape),))[1]
-        if not any(bool(m[width:].any()) for m in moved):
+        others = torch.where(torch.arange(size) < width, 0, weights).expand(len(noise), -1)
+        (moved,) = torch.autograd.grad(steps, noise, [others for _ in steps], retain_graph=True)
+        if not bool(moved.reshape(len(noise), -1)[:, :width].any()):
             return width
     raise UndecidedError("the rows of what is drawn cannot be told apart")
