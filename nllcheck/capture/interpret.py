@@ -87,16 +87,28 @@ class Runner(fx.Interpreter):
         return promoted(value, self.dtype)
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if self.dtype is not None and kwargs.get("dtype") in HALVES:
-            kwargs = {**kwargs, "dtype": self.dtype}
+        if (dtype := stand_in(kwargs.get("dtype"), self.dtype)) is not None:
+            kwargs = {**kwargs, "dtype": dtype}
         return super().call_function(target if has_preserved_node_meta() else quiet(target), args, kwargs)
 
 
 def promoted(value: Any, dtype: torch.dtype | None) -> Any:
-    """Float tensors in `dtype`; everything else, and everything when `dtype` is None, as it is."""
-    if dtype is None or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+    """Float tensors in `dtype`, complex ones with such parts; the rest, and all when `dtype` is None, as it is."""
+    if dtype is None or not isinstance(value, torch.Tensor):
         return value
-    return value.to(dtype)
+    return value.to(dtype) if value.is_floating_point() else value.to(_parts(dtype)) if value.is_complex() else value
+
+
+def stand_in(written: Any, dtype: torch.dtype | None) -> torch.dtype | None:
+    """What stands for a dtype that the program names, in a run in `dtype`; None where it stays, as double does."""
+    if dtype is None or written not in (*HALVES, torch.complex64):
+        return None
+    return dtype if written in HALVES else _parts(dtype)
+
+
+def _parts(dtype: torch.dtype) -> torch.dtype:
+    """Complex numbers with parts of `dtype`: torch computes with those of single and double precision alone."""
+    return torch.complex128 if dtype == torch.float64 else torch.complex64
 
 
 def put_on(graph: fx.Graph, constants: Mapping[str, torch.Tensor], device: torch.device) -> fx.GraphModule:

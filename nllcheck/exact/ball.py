@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from flint import arb
+from flint import acb, arb
 
 Array = npt.NDArray[Any]  # of arb, dtype object
 STILL = arb(0)  # the derivative of what does not move: known by identity, no factor makes anything else of it
@@ -54,6 +54,9 @@ def ball_of(value: Any) -> Ball:
         return value
     if isinstance(value, arb):
         return Ball(as_array(value))
+    if isinstance(value, torch.Tensor) and value.is_complex():
+        pairs = torch.view_as_real(value.detach().resolve_conj()).cpu().double().numpy()
+        return Ball(lift(acb, pairs[..., 0], pairs[..., 1]))
     plain = value.detach().cpu().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(float(value))
     return Ball(_array(arb, plain))
 

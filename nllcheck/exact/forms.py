@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from nllcheck.exact.ball import NONE, STILL, Array, Ball, ball_of, binary, decided, lift, summed, unary
+from nllcheck.exact.ball import NONE, STILL, Array, Ball, UndecidedError, ball_of, binary, decided, lift, summed, unary
 
 
 def _softplus(x: arb) -> arb:
@@ -189,3 +189,14 @@ COMPARE: dict[str, Callable[[arb, arb], bool]] = {
 def compared(name: str, x: Any, y: Any) -> Array:
     """Elementwise comparison, certain everywhere. Raises UndecidedError."""
     return lift(COMPARE[name], ball_of(x).value, ball_of(y).value)
+
+
+def is_finite(x: Any) -> Array:
+    """Is each a number? What has no value may be an infinity or none at all. Raises UndecidedError there."""
+
+    def told(a: arb) -> bool:
+        if not (a.is_finite() or a.is_exact()) or a.is_nan():
+            raise UndecidedError("a value that is no number")
+        return bool(a.is_finite())
+
+    return lift(told, ball_of(x).value)

@@ -13,23 +13,47 @@ from nllcheck.exact.ball import Ball, SingularError, UndecidedError, ball_of, de
 
 
 def nll_loss(x: Any, target: torch.Tensor, weight: Any, reduction: int, ignore: int) -> Ball:
-    """-weight[target] x[target], averaged by the weights (1), summed (2) or as it is (0); last-but-spatial class."""
+    """-weight[target] x[target], averaged by the weights (1), summed (2) or as it is (0), where an ignored one is 0.
+
+    The classes stand in the last dimension of two, else in the second.
+    """
     ball = ball_of(x)
     if len(ball.shape) > 2:
         ball = mapped(ball, lambda a: np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]))
     labels = target.cpu().numpy().reshape(-1)
-    if len(ball.shape) != 2 or (reduction == 0 and target.dim() > 1):
+    if len(ball.shape) != 2:
         raise UndecidedError("no exact form of this use of nll_loss")
-    keep = [i for i, label in enumerate(labels) if label != ignore]
-    rows = np.asarray(keep, dtype=np.int64)
-    picked = mapped(ball, lambda a: -a[rows, labels[rows]])
-    scale = np.ones(len(rows)) if weight is None else _floats(weight)[labels[rows]]
-    picked = forms.mul(picked, torch.as_tensor(scale))
+    counts = labels != ignore
+    known = np.where(counts, labels, 0)
+    scale = np.where(counts, 1.0 if weight is None else _floats(weight)[known], 0.0)
+    picked = mapped(ball, lambda a: -a[np.arange(len(labels)), known])
+    picked = forms.mul(_where(counts, picked, ball_of(0.0)), torch.as_tensor(scale))
     if reduction == 0:
-        return picked
+        return mapped(picked, lambda a: a.reshape(tuple(target.shape)))
     if reduction == 1 and not scale.sum():
         raise SingularError("nll_loss")  # an average of nothing
     return forms.div(reduce.total(picked), float(scale.sum())) if reduction == 1 else reduce.total(picked)
+
+
+def multilabel_margin(x: Any, target: torch.Tensor, reduction: int = 1) -> tuple[Ball, None]:
+    """Hinges between the labels of a row, up to its first -1, and the other classes, over the number of classes."""
+    ball = mapped(ball_of(x), np.atleast_2d)
+    rows = [_hinges(row_of(ball, k), row) for k, row in enumerate(torch.atleast_2d(target).tolist())]
+    value = np.asarray([r.value.item() for r in rows], dtype=object)
+    loss = Ball(value, None if ball.slope is None else np.asarray([slope_of(r).item() for r in rows], dtype=object))
+    return reduced(loss if len(ball_of(x).shape) > 1 else mapped(loss, lambda a: a.reshape(())), reduction), None
+
+
+def row_of(x: Ball, k: int) -> Ball:
+    """x[k]."""
+    return mapped(x, lambda a: a[k])
+
+
+def _hinges(x: Ball, row: list[int]) -> Ball:
+    labels = row[: row.index(-1)] if -1 in row else row
+    others = [k for k in range(len(row)) if k not in labels]
+    away = forms.sub(mapped(x, lambda a: a[None, others]), mapped(x, lambda a: a[labels, None]))
+    return forms.div(reduce.total(forms.relu(forms.add(away, 1.0))), float(len(row)))
 
 
 def _floats(weight: Any) -> Any:

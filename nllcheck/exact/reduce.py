@@ -141,17 +141,6 @@ def cumsum(x: Any, dim: int) -> Ball:
     return mapped(ball_of(x), lambda a: np.add.accumulate(a, axis=dim))
 
 
-def scatter_add(x: Any, dim: int, index: torch.Tensor, source: Any) -> Ball:
-    """x with the entries of `source` added at `index` along `dim`."""
-    into, given = ball_of(x), ball_of(source)
-    value, slope = into.value.copy(), slope_of(into).copy()
-    for place in np.ndindex(*index.shape):
-        at = (*place[:dim], int(index[place]), *place[dim + 1 :])
-        value[at] = value[at] + given.value[place]
-        slope[at] = slope[at] + slope_of(given)[place] if given.slope is not None else slope[at]
-    return Ball(value, slope)
-
-
 def prod(x: Any, dim: Any = None, keepdim: bool = False) -> Ball:
     """Product over one dimension or all."""
     return _folded(ball_of(x), dim, keepdim, forms.mul)

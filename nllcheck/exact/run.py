@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from flint import arb
+from flint import acb, arb
 from torch import fx
 
 from nllcheck import ops
 from nllcheck.capture.plain import op_of
-from nllcheck.exact import forms, linalg
-from nllcheck.exact.ball import STILL, Ball, UndecidedError, ball_of, lift
+from nllcheck.exact import forms, linalg, places
+from nllcheck.exact.ball import Ball, UndecidedError, ball_of, lift
+from nllcheck.exact.decomposed import inputs_of, program_of
+from nllcheck.exact.rearranged import PUTS, holds_balls, rearranged, rearranges
 from nllcheck.exact.table import FORMS, UNARY, one
 
 
@@ -66,11 +68,12 @@ class Exact(fx.Interpreter):
             return ball_of(value) if _is_float(value) else _on_cpu(value)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         spelled = ops.packet(str(n.target))
-        if not _holds_balls([*args, *kwargs.values()]):
+        args = _for_their_shape(n, args)
+        if not holds_balls([*args, *kwargs.values()]):
             value = n.target(*args, **kwargs)  # type: ignore[operator]
             return ball_of(value) if _is_float(value) else value
         self.reading = args
-        value = _apply(n, spelled, args, kwargs)
+        value = self._applied(n, spelled, args, kwargs)
         if not self.singular and (_is_pole(op_of(n), args, value) or _is_outside(spelled, args)):
             self.singular = op_of(n)
         if not self.singular and spelled == "_linalg_slogdet" and linalg.is_singular(args[0]):
@@ -78,6 +81,21 @@ class Exact(fx.Interpreter):
         if not self.singular and spelled == "where" and bool(args[0].any()) and _asks_for_a_sign(n.args[0]):
             self.singular = "logdet"
         return value
+
+    def _applied(self, n: fx.Node, spelled: str, args: Any, kwargs: Any) -> Any:
+        made = None if _has_form(n, spelled, args) else program_of(n.target, args, kwargs)
+        if made is None:
+            return _apply(n, spelled, args, kwargs)
+        inner = Exact(made, Still(made, ()))
+        value = inner.run(*inputs_of(args, kwargs))
+        self.singular = self.singular or inner.singular
+        return value
+
+
+def _for_their_shape(node: fx.Node, args: Any) -> Any:
+    """What is filled anew, as by `zeros_like`, is read for its shape; memory as it was found has no values."""
+    fills = ops.row(op_of(node)).kind == "create" and "empty" not in str(node.target)
+    return (torch.zeros(args[0].shape), *args[1:]) if fills and isinstance(args[0], Ball) else args
 
 
 def _asks_for_a_sign(node: Any) -> bool:
@@ -94,7 +112,7 @@ def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:
 
     A division by exactly 0 has none whatever is divided.
     """
-    if not isinstance(value, Ball) or not any(v.is_nan() for v in value.value.flat):
+    if not isinstance(value, Ball) or not any(_is_nan(v) for v in value.value.flat):
         return False
     if ops.row(op).kind in ("view", "select", "choice", "join", "create"):  # these only hand on
         return False
@@ -103,7 +121,7 @@ def _is_pole(op: str, args: Sequence[Any], value: Any) -> bool:
         given = given[1:]
     if ops.row(op).kind != "elementwise":
         return all(_is_known(v) for part in given for v in part.flat)
-    known = lift(lambda v, *parts: v.is_nan() and all(map(_is_known, parts)), value.value, *given)
+    known = lift(lambda v, *parts: _is_nan(v) and all(map(_is_known, parts)), value.value, *given)
     return bool(known.any())
 
 
@@ -112,9 +130,13 @@ def reads_no_value(args: Sequence[Any]) -> bool:
     return any(isinstance(a, Ball) and any(not v.is_finite() for v in a.value.flat) for a in args)
 
 
-def _is_known(value: arb) -> bool:
+def _is_nan(value: arb | acb) -> bool:
+    return bool(value.is_nan() if isinstance(value, arb) else value.real.is_nan() or value.imag.is_nan())
+
+
+def _is_known(value: arb | acb) -> bool:
     """Without error: a number, or an infinity that was written down."""
-    return bool(value.is_exact() and not value.is_nan())
+    return bool(value.is_exact() and not _is_nan(value))
 
 
 # ATen name -> the ends of the op's domain; of a power, where its exponent is no whole number
@@ -148,83 +170,37 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def _holds_balls(values: Sequence[Any]) -> bool:
-    return any(isinstance(v, Ball) or (isinstance(v, (tuple, list)) and _holds_balls(v)) for v in values)
-
-
 def _apply(node: fx.Node, spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if spelled in UNARY:
         return one(spelled, args[0])
     if spelled in forms.COMPARE:
         answer = forms.compared(spelled, args[0], args[1])
         return torch.as_tensor(np.asarray(answer, dtype=bool))
+    if spelled in PUTS and not rearranges(node, spelled, args):
+        return places.index_put(*args)
     if spelled in FORMS:
         return FORMS[spelled](*args, **{k: v for k, v in kwargs.items() if k != "dtype"})
     if spelled == "getitem":
         return args[0][args[1]]
-    if spelled in ("_to_copy", "detach", "clone", "alias", "lift_fresh_copy", "_local_scalar_dense"):
+    if spelled in SAME:
         return _same(spelled, args[0], kwargs)
-    adds = spelled in ("index_add", "scatter_reduce") or (spelled == "index_put" and len(args) > 3 and args[3])
-    if not adds and ops.row(op_of(node)).kind in ("view", "select", "join", "choice"):
-        return _rearranged(node.target, args, kwargs)
+    if rearranges(node, spelled, args):
+        return rearranged(node.target, args, kwargs)
     raise UndecidedError(f"no exact form of {op_of(node)}")
+
+
+SAME = ("_to_copy", "detach", "clone", "alias", "lift_fresh_copy", "_local_scalar_dense")
+
+
+def _has_form(node: fx.Node, spelled: str, args: Sequence[Any]) -> bool:
+    own = spelled in UNARY or spelled in forms.COMPARE or spelled in FORMS or spelled in SAME
+    return own or spelled in ("getitem", *PUTS) or rearranges(node, spelled, args)
 
 
 def _same(spelled: str, x: Any, kwargs: dict[str, Any]) -> Any:
     dtype = kwargs.get("dtype")
-    if isinstance(x, Ball) and dtype is not None and not dtype.is_floating_point:
-        raise UndecidedError("a float turned into an integer")
+    if isinstance(x, Ball) and dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        return torch.as_tensor(lift(lambda a: int(float(places.cut(a))), x.value).astype(np.int64)).to(dtype)
     if spelled in ("detach", "_local_scalar_dense") and isinstance(x, Ball):
         return Ball(x.value)
     return x
-
-
-def _rearranged(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ball:
-    """Views, selections, joins and choices: the op itself is run on the positions, then the balls are fetched.
-
-    Position 0 holds a zero, for ops that fill up.
-    """
-    pool: list[Any] = [Ball(np.asarray([arb(0)], dtype=object))]
-    offset = 1
-
-    def positions(value: Any) -> Any:
-        nonlocal offset
-        if isinstance(value, (tuple, list)) and _holds_balls(value):
-            return [positions(v) for v in value]
-        if not isinstance(value, Ball):
-            return value
-        count = value.value.size
-        pool.append(Ball(value.value.reshape(-1), None if value.slope is None else value.slope.reshape(-1)))
-        offset += count
-        return torch.arange(offset - count, offset).reshape(value.shape)
-
-    name = ops.packet(str(target))
-    if name in ("where", "masked_fill", "constant_pad_nd"):
-        args = tuple(ball_of(a) if isinstance(a, float) else a for a in args)
-    moved = [positions(a) for a in args]
-    if name in ("masked_fill", "constant_pad_nd") and isinstance(moved[-1], torch.Tensor) and not moved[-1].dim():
-        moved[-1] = int(moved[-1])
-    where = target(*moved, **{k: positions(v) for k, v in kwargs.items()})
-    return _fetched(pool, where)
-
-
-def _fetched(pool: list[Ball], where: Any) -> Any:
-    if isinstance(where, (tuple, list)):
-        return tuple(_fetched(pool, w) if isinstance(w, torch.Tensor) else w for w in where)
-    index = where.numpy()
-    values = np.concatenate([p.value for p in pool])
-    if all(p.slope is None for p in pool):
-        return Ball(_take(values, index))
-    zero = lift(lambda a: STILL, values)
-    spans = np.cumsum([0, *(p.value.size for p in pool)])
-    for part, start in zip(pool, spans, strict=False):
-        if part.slope is not None:
-            zero[start : start + part.value.size] = part.slope
-    slope = _take(zero, index)
-    return Ball(_take(values, index), None if all(v is STILL for v in slope.flat) else slope)
-
-
-def _take(values: Any, index: Any) -> Any:
-    out = np.empty(index.shape, dtype=object)
-    out[...] = values[index]
-    return out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from nllcheck.exact import forms, reduce
+from nllcheck.exact import forms, places, reduce
 from nllcheck.exact.ball import Ball, UndecidedError, ball_of, binary, decided, lift, mapped, slope_of, unary
 
 
@@ -32,6 +32,18 @@ def _i1_slope(x: arb, y: arb) -> arb:
     return arb(0.5) if x.is_zero() else x.bessel_i(0) - y / x
 
 
+def _i1e_slope(x: arb, y: arb) -> arb:
+    return (-abs(x)).exp() * _i1_slope(x, x.bessel_i(1)) - x.sgn() * y
+
+
+def _erfinv_slope(x: arb, y: arb) -> arb:
+    return arb.pi().sqrt() / 2 * (y * y).exp()
+
+
+def _ndtri(x: arb) -> arb:
+    return arb(2).sqrt() * (2 * x - 1).erfinv()
+
+
 def _sinc(x: arb) -> arb:
     return arb(1) if x.is_zero() else (arb.pi() * x).sin() / (arb.pi() * x)
 
@@ -48,10 +60,14 @@ UNARY: dict[str, tuple[Callable[[arb], arb], Callable[[arb, arb], arb]]] = {
     "special_i1": (lambda x: x.bessel_i(1), _i1_slope),
     "silu": (lambda x: x / (1 + (-x).exp()), lambda x, y: forms.sigmoid(x) * (1 + x * forms.sigmoid(-x))),
     "sinc": (_sinc, lambda x, y: arb(0) if x.is_zero() else ((arb.pi() * x).cos() - y) / x),
+    "special_i1e": (lambda x: (-abs(x)).exp() * x.bessel_i(1), _i1e_slope),
+    "erfinv": (lambda x: x.erfinv(), _erfinv_slope),
+    "erf_inv": (lambda x: x.erfinv(), _erfinv_slope),
+    "special_ndtri": (_ndtri, lambda x, y: (y * y / 2).exp() * (2 * arb.pi()).sqrt()),
     "sign": (lambda x: x.sgn(), lambda x, y: arb(0)),
     "sgn": (lambda x: x.sgn(), lambda x, y: arb(0)),
-    "floor": (lambda x: _whole(x.floor()), lambda x, y: arb(0)),
-    "ceil": (lambda x: _whole(x.ceil()), lambda x, y: arb(0)),
+    "floor": (lambda x: places.floored(x), lambda x, y: arb(0)),
+    "ceil": (lambda x: -places.floored(-x), lambda x, y: arb(0)),
     "round": (lambda x: _half_even(x), lambda x, y: arb(0)),
 }
 
@@ -62,15 +78,9 @@ def hypot(x: Any, y: Any) -> Ball:
     return unary(square, *forms.UNARY["sqrt"])
 
 
-def _whole(value: arb) -> arb:
-    if value.unique_fmpz() is None:
-        raise UndecidedError("a rounding to an integer that is too close to call")
-    return value
-
-
 def _half_even(x: arb) -> arb:
     """To the nearest integer, halves to even, as torch rounds."""
-    down = _whole((x + arb(0.5)).floor())
+    down = places.floored(x + arb(0.5))
     is_half = bool((x + arb(0.5)).is_exact() and (x + arb(0.5) - down).is_zero())
     return down - 1 if is_half and int(float(down)) % 2 else down
 

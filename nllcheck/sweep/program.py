@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import fx
 
-from nllcheck.capture.interpret import HALVES, constants_of, promoted
+from nllcheck.capture.interpret import constants_of, promoted, stand_in
 from nllcheck.capture.sized import quiet
 from nllcheck.ops import packet
 from nllcheck.sweep.joint import Joint
@@ -55,8 +55,8 @@ def _built(source: fx.GraphModule, names: tuple[str, ...], dtype: torch.dtype | 
 def copied(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, fx.Node], dtype: torch.dtype | None) -> fx.Node:
     copy = graph.node_copy(node, copies.__getitem__)
     copy.target = quiet(copy.target)
-    if dtype is not None and copy.kwargs.get("dtype") in HALVES:
-        copy.update_kwarg("dtype", dtype)
+    if (own := stand_in(copy.kwargs.get("dtype"), dtype)) is not None:
+        copy.update_kwarg("dtype", own)
     return copy
 
 

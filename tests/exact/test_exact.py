@@ -13,31 +13,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joints import joint_of
 from losses_of_torch import CASES
+from ops_of_torch import OPS
+from torch._decomp import decomposition_table
 
 from nllcheck.detect.events import batch_axis
 from nllcheck.exact import Certain, SingularError, certain, evaluate, run
+from nllcheck.exact.ball import ball_of
+from nllcheck.exact.decomposed import program_of
 from nllcheck.memo import forget
 from nllcheck.sweep.watch import run_one
 from nllcheck.types import Axis
 
-NO_FORM = {"margin", "mlm", "ctc", "erfinv"}  # undecided, and said so
-
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *OPS])
 def test_value_and_derivative_agree_with_float64(name):
-    loss, tensors = CASES[name]
+    loss, tensors = (CASES | OPS)[name]
     joint = joint_of(loss, tensors, [t for t in ("t",) if t in tensors])
     axis = batch_axis(joint)
     answer = certain(joint, axis, 1.0)
-    if name in NO_FORM:
-        assert isinstance(answer, str) and answer.startswith("no exact form of")
-        return
     if name == "nantonum":  # the logarithm of a negative number has no value, whatever is made of it
         assert isinstance(answer, SingularError)
         return
     wide = run_one(joint, axis, 1.0, (), torch.float64)
     assert answer[:2] == pytest.approx((float(wide.loss[0]), float(wide.slope[0])), rel=1e-8, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("op", "given"),
+    [
+        (
+            torch.ops.aten.multilabel_margin_loss_forward.default,
+            (torch.rand(2, 4), torch.tensor([[1, -1, 0, 0]] * 2), 1),
+        ),
+        (torch.ops.aten.polar.default, (torch.rand(3), torch.rand(3).double())),
+        (torch.ops.aten.upsample_bilinear2d.vec, (torch.rand(1, 1, 2, 2), None, False, [3.0, 3.0])),
+    ],
+)
+def test_a_formula_of_torchs_that_does_something_else_or_writes_or_rounds_is_not_taken(op, given):
+    assert op in decomposition_table
+    assert program_of(op, tuple(ball_of(v) if v is given[0] else v for v in given), {}) is None
 
 
 @pytest.mark.parametrize(("sign", "error"), [(-1.0, SingularError), (1.0, Certain)])
