@@ -8,9 +8,10 @@ lists name. What autocast hands on in float16, as a model's output, moves among 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -115,6 +116,7 @@ def _dtype(value: Any) -> Any:
 
 def _column(joint: Callable[[], Joint], axes: Sequence[Axis], dtype: torch.dtype | None, memory: int) -> list[Break]:
     """An entry an axis; `dtype` None: as the joint graph's own casts have it."""
+    _remark_on_complex_halves()
     try:
         made = joint()
         edges: dict[Axis, list[float | None]] = {}
@@ -124,6 +126,14 @@ def _column(joint: Callable[[], Joint], axes: Sequence[Axis], dtype: torch.dtype
     except (UnsweepableError, RuntimeError) as error:  # an op without a kernel for this dtype
         return [_at_no_value(axis, _name(dtype), str(error).splitlines()[0][:120]) for axis in axes]
     return [_entry(axis, _name(dtype), *edges[axis]) for axis in axes]
+
+
+@cache
+def _remark_on_complex_halves() -> None:
+    """Torch's one remark on them, heard where Python can drop it: inside a program it goes to the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.empty(0, dtype=torch.complex32)
 
 
 def _moves_in(joint: Joint, axis: Axis) -> torch.dtype:
