@@ -17,10 +17,11 @@ from nllcheck.density.fit import measured_on
 from nllcheck.density.kl.implied import origin_of
 from nllcheck.density.parts import Part, likelihood_within
 from nllcheck.density.samples.terms import Term
+from nllcheck.density.turned import turned
 from nllcheck.density.unlogged import unlogged
 from nllcheck.density.verdict import Measured, verdict_of
 from nllcheck.density.weighed import AVERAGED, WEIGHED, averages_classes, weighs_draws
-from nllcheck.density.words import in_loss, sentence, without_log
+from nllcheck.density.words import in_loss, sentence, without_log, without_minus
 from nllcheck.errors import raise_own
 from nllcheck.types import Axis, Density
 
@@ -51,6 +52,9 @@ def answered(
     if is_asked and (bare := unlogged(found)) is not None:
         places = () if bare.is_all else tuple(dict.fromkeys(_words(graph, t) for t in bare.terms))
         return replace(answer, name="unlogged", text=without_log(bare, places), nodes=_nodes(bare.terms))
+    if is_asked and (away := turned(found)) is not None:
+        places = tuple(dict.fromkeys(_words(graph, t) for t in away.terms))
+        return replace(answer, name="log-likelihood", text=without_minus(away, places), nodes=_nodes(away.terms))
     return _within(graph, within) if within else answer
 
 

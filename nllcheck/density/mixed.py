@@ -13,6 +13,7 @@ import torch
 from nllcheck.axes.pieces import taken
 from nllcheck.capture import LossGraph
 from nllcheck.density.allowance import SpentError, UndecidedError
+from nllcheck.density.constancy import constancy
 from nllcheck.density.integral.total import among
 from nllcheck.density.row_values import is_bits
 from nllcheck.density.samples.sample import Samples
@@ -20,7 +21,7 @@ from nllcheck.density.samples.terms import Term
 from nllcheck.density.support import ROWS, Columns, Support, support_of
 from nllcheck.density.theta import Theta
 from nllcheck.density.together import is_of_several
-from nllcheck.density.verdict import Measured, measured, verdict_of
+from nllcheck.density.verdict import WIDEST, Measured, measured, verdict_of
 from nllcheck.types import Node
 
 LIKELIHOODS = ("proper", "constant", "target-factor")
@@ -55,7 +56,7 @@ def measured_mixed(samples: Samples, theta: Theta, support: Support, base_measur
     if verdict_of(found).name in LIKELIHOODS:
         return found
     bits = (among(samples, one) for one in support.columns if one.support.name == "binary")
-    if any(verdict_of(measured(own, theta, BITS, None)).name not in LIKELIHOODS for own in bits):
+    if not all(_is_likelihood(measured(own, theta, BITS, None)) for own in bits):
         return None
     for other in _others(samples, support):
         try:
@@ -67,6 +68,15 @@ def measured_mixed(samples: Samples, theta: Theta, support: Support, base_measur
         if verdict_of(again).name == "proper":
             return again
     return found
+
+
+def _is_likelihood(found: Measured) -> bool:
+    """Without the free terms that are the other parts', too, which may fall without end."""
+    if not found.contested:
+        return verdict_of(found).name in LIKELIHOODS
+    fixed = tuple(value for _, value in found.samples.fixed)
+    error = found.integrals.error.clamp(max=WIDEST)
+    return constancy(found.integrals.log_z, error, found.free, fixed, found.decided).constant == "1"
 
 
 def _others(samples: Samples, support: Support) -> Iterable[Support]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from nllcheck.density.factors import FACTORS
+from nllcheck.density.turned import Turned
 from nllcheck.density.unlogged import Unlogged
 from nllcheck.graphs import refs
 from nllcheck.ops import is_transparent
@@ -81,6 +82,17 @@ def without_log(found: Unlogged, places: tuple[str, ...]) -> str:
         f"{part} is itself a {'probability' if is_sum else 'density'} of the target: it "
         f"{'sums' if is_sum else 'integrates'} to 1 {_WHERE.get(found.support.name, '')} at all {found.settings} "
         "settings tried. A likelihood takes its logarithm, which is missing here."
+    )
+
+
+def without_minus(found: Turned, places: tuple[str, ...]) -> str:
+    """Of a loss, or of its terms at these places, that is the log-likelihood itself."""
+    sums = "sums" if found.support.name in _DISCRETE else "integrates"
+    value = "1" if found.constant == "1" else f"{found.constant} whatever the parameters"
+    part, of = (f"{'; '.join(places)} is a", "exp of it") if places else ("The loss is the", "exp(loss)")
+    return (
+        f"{part} log-likelihood itself: {of} {sums} to {value} {_WHERE.get(found.support.name, '')} at all "
+        f"{found.settings} settings tried. Minimised, it makes the targets ever less likely: the minus is missing."
     )
 
 

@@ -48,7 +48,8 @@ def diagnose(
         found += _of_another(other, rules, found, command)
     found += [negative(graph, j) for j in judged if j.event.kind == "negative-nll"]
     found += signs(graph, [j for j in judged if j.event.kind == "sign-flip"])
-    found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
+    if answer is None or answer.name != "log-likelihood":  # which has no minimum, and that is told by its cause
+        found += unbounded(graph, [j for j in judged if j.event.kind == "unbounded"])
     found += thrown_away(graph)
     found += paired(graph, uniform) if uniform is not None else []
     shapes = list(structural(graph, table))

@@ -175,6 +175,15 @@ NO_LOGARITHM = Builtin(
     "(log_prob, log_softmax, logsumexp), which does not underflow.",
 )
 
+NO_MINUS = Builtin(
+    "NLL718",
+    "missing-minus",
+    "log p(y) is to be made large, and an optimiser makes a loss small: of the log-likelihood itself it makes the data "
+    "ever less likely. The loss falls without end and looks like progress.",
+    "Put a minus before the log-likelihood: -log_prob(y).mean(). With an optimiser that was made with maximize=True "
+    "this is right as it stands.",
+)
+
 NO_DIVERGENCE = Builtin(
     "NLL710",
     "no-divergence",
@@ -200,6 +209,7 @@ BUILTINS = (
     NO_LIKELIHOOD,
     READS_ITSELF,
     NO_LOGARITHM,
+    NO_MINUS,
     CONSTANT,
     UNBOUNDED,
     COLLAPSE,

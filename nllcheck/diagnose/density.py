@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nllcheck import expr, match
 from nllcheck.axes import depends_on
-from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD, NO_LOGARITHM, READS_ITSELF
+from nllcheck.diagnose.builtin import CONSTANT, NO_DIVERGENCE, NO_LIKELIHOOD, NO_LOGARITHM, NO_MINUS, READS_ITSELF
 from nllcheck.diagnose.explain import Table
 from nllcheck.diagnose.finding import edit_site, op_name
 from nllcheck.diagnose.texts import built
@@ -61,7 +61,7 @@ def densities(graph: Graph, answer: Density, table: Table) -> list[Finding]:
         return []
     if answer.name == "reads-itself":
         return [_finding(graph, answer, "warning")]
-    if answer.name == "unlogged":
+    if answer.name in ("unlogged", "log-likelihood"):
         return [_finding(graph, answer, "error")]
     explained = _explained(graph, answer, table)
     if not answer.claims and not explained:
@@ -89,10 +89,16 @@ def _span(low: float, high: float) -> float:
     return math.log(high / low) if 0 < low <= high < math.inf else math.inf if high > low else 0.0
 
 
-_BUILTINS = {"varies": NO_LIKELIHOOD, "reads-itself": READS_ITSELF, "unlogged": NO_LOGARITHM}
+_BUILTINS = {
+    "varies": NO_LIKELIHOOD,
+    "reads-itself": READS_ITSELF,
+    "unlogged": NO_LOGARITHM,
+    "log-likelihood": NO_MINUS,
+}
 _BY_SHAPE = {
     "not-samples": "by its shape: the terms of several samples cannot be told apart",
     "unlogged": "minus the loss integrated over the target",
+    "log-likelihood": "exp(loss) integrated over the target",
     "reads-itself": "each of three neighbouring elements moved, as it is read and as it is predicted",
 }
 

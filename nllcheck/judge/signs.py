@@ -106,6 +106,8 @@ def _why(answer: Density) -> str:
             return "this is a likelihood up to a factor of the target, so its zero means nothing"
         case "unlogged":
             return "this is minus a density, without its logarithm, so it is always below 0"
+        case "log-likelihood":
+            return "this is the log-likelihood itself, whose minus is missing, so its sign is turned round"
         case "varies":
             return "this is no likelihood (Z changes with the parameters), so its sign says nothing"
     return f"possible for a density above 1; the density test could not tell: {answer.text}"

@@ -13,6 +13,7 @@ DensityName = Literal[
     "target-factor",
     "varies",
     "unlogged",
+    "log-likelihood",
     "diverges",
     "negative",
     "not-samples",

@@ -78,13 +78,23 @@ def mixture_nll_by_logsumexp(output, y):
     weight, mean, raw = output.chunk(3, -1)
     sigma = 0.1 + F.softplus(raw)
     density = -0.5 * ((y - mean) / sigma) ** 2 - torch.log(sigma) - 0.5 * math.log(2 * math.pi)
-    return -torch.logsumexp(F.log_softmax(weight, -1) + density, -1).mean()
+    return -torch.logsumexp(F.log_softmax(weight, -1) + density, -1).mean()  # <- here
+
+
+def mixture_nll_without_minus(output, y):
+    return -mixture_nll_by_logsumexp(output, y)  # <- here
 
 
 def two_heads_nll(out, kind, box):
     sigma = 0.1 + F.softplus(out[:, 6:8])
     normal_ = 0.5 * ((box - out[:, 4:6]) / sigma) ** 2 + torch.log(sigma) + 0.5 * math.log(2 * math.pi)
     return F.cross_entropy(out[:, :4], kind) + normal_.sum(-1).mean()
+
+
+def two_heads_nll_of_one_sign(out, kind, box):
+    sigma = 0.1 + F.softplus(out[:, 6:8])
+    place = torch.distributions.Normal(out[:, 4:6], sigma).log_prob(box)  # <- here
+    return F.cross_entropy(out[:, :4], kind) + place.sum(-1).mean()  # <- here
 
 
 def two_heads_nll_without_log_sigma(out, kind, box):
@@ -157,8 +167,10 @@ CASES = (
     sound(handwriting, WRITING, STROKES),
     bug(mixture_nll_without_log, MANY, "mean neg sum mul", MIXTURE, **WRONG),
     sound(mixture_nll_by_logsumexp, MANY, MIXTURE),
+    bug(mixture_nll_without_minus, MANY, "mean neg logsumexp", MIXTURE, where=(mixture_nll_by_logsumexp,), **WRONG),
     bug(two_heads_nll_without_log_sigma, BOXES, "add sum mean mul", HEADS, **WRONG),
     sound(two_heads_nll, BOXES, HEADS),
+    bug(two_heads_nll_of_one_sign, BOXES, "add sum mean mul sub neg div", HEADS, **WRONG),
     bug(coded_elbo_of_wrong_sign, CODED, "mul add sub mean sum neg", CODES, where=(coded,), **WRONG),
     sound(coded_elbo, CODED, CODES),
     bug(bitwise_elbo_of_ones_alone, CONCRETE, "add sum mean mul", BITS, **WRONG),

@@ -43,6 +43,7 @@ class Samples:
     counted: torch.Tensor  # (N,) which samples the loss counts at all: a mask leaves others out
     by_step: bool = False  # a sample is the last step of a sequence, given those before it
     is_bare: bool = False  # minus the terms with the target is taken for the density, in place of its logarithm
+    is_turned: bool = False  # the loss is taken for the log-density, without the minus
     columns: tuple[int, ...] = ()  # of a row of the target: these are moved, the others stay as observed; (): all
     allowance: Allowance = field(default_factory=Allowance)  # what evaluating it at many targets may take
 
@@ -156,7 +157,7 @@ class Samples:
         def at(y: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
             values = Runner(short, WIDE, keep=False).run(*rest[: self.which], y, *rest[self.which + 1 :])
             total: torch.Tensor = sum(self._by_sample(t, v) for t, v in zip(wanted, values, strict=True))  # type: ignore[assignment]
-            return -torch.log(-total) if self.is_bare else total
+            return -torch.log(-total) if self.is_bare else -total if self.is_turned else total
 
         return self.over_targets(at, target, theta)  # type: ignore[no-any-return]
 
