@@ -41,7 +41,7 @@ def rearranged(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ba
     def positions(value: Any) -> Any:
         nonlocal offset
         if isinstance(value, (tuple, list)) and holds_balls(value):
-            return [positions(v) for v in value]
+            return [positions(ball_of(v) if isinstance(v, torch.Tensor) else v) for v in value]
         if not isinstance(value, Ball):
             return value
         count = value.value.size

@@ -57,6 +57,7 @@ OPS = {
     "kthvalue": (lambda v: v.kthvalue(2, -1).values.exp().mean(), {"v": m}),
     "quantile": (lambda v: torch.quantile(v, 0.3).exp(), {"v": m}),
     "whole numbers": (lambda v: torch.where(v > 0, 2, v).exp().mean() + torch.where(v > 0, lab[1], v).sum(), {"v": m}),
+    "joined to whole numbers": (lambda v: torch.cat([lab, v[:, 0]]).exp().mean(), {"v": m}),
     "fmod": (lambda v: torch.fmod(v, 1.0).exp().mean(), {"v": m}),
     "remainder": (lambda v: torch.remainder(v, 1.0).exp().mean(), {"v": m}),
     "trunc": (lambda v: (torch.trunc(v) + torch.frac(v).exp()).mean(), {"v": m}),
