@@ -113,10 +113,11 @@ def test_what_a_term_reads_together_is_not_taken_apart():
 
 def test_z_of_the_product_is_that_of_its_parts():
     """Against sums over a fine grid of the place, and both bits, at the batch's own outputs."""
-    found = answer(without_its_half, POINTS, nll=True)
+    few = {name: value[:6] for name, value in POINTS.items()}
+    found = answer(without_its_half, few, nll=True)
     line = torch.linspace(-60, 60, 601, dtype=torch.float64)
     grid = torch.cartesian_prod(line, line)
-    out = POINTS["out"].double()[:, 1:]
+    out = few["out"].double()[:, 1:]
     each = [torch.exp(-mixture(row.expand(len(grid), -1), grid, 1.0)).sum() * 0.04 for row in out]
     assert found.batch_low == pytest.approx(float(min(each)), rel=2e-2)
     assert found.batch_high == pytest.approx(float(max(each)), rel=2e-2)
