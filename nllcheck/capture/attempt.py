@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from nllcheck.capture import LossGraph, capture
+from nllcheck.capture.lines import site_of
 from nllcheck.capture.verify import disagreements
 from nllcheck.errors import raise_own
 from nllcheck.target import Batch, Target
@@ -45,8 +46,8 @@ def _own_backward(names: tuple[str, ...], wrong: tuple[str, ...]) -> tuple[str, 
     return (f"{own}, {meant}" if differs else own,)
 
 
-def _branch_lines(graph: LossGraph) -> list[str]:
-    sites = list(dict.fromkeys(site for _, site in graph.branches if site))
+def _branch_lines(graph: LossGraph, told: frozenset[Site] = frozenset()) -> list[str]:
+    sites = list(dict.fromkeys(site for _, site in graph.branches if site and site not in told))
     return [f"Python reads a tensor's value at {_place(site)}, so the code may branch there" for site in sites[:3]]
 
 
@@ -56,4 +57,8 @@ def _place(site: Site) -> str:
 
 def guarded_branches(graph: LossGraph) -> tuple[str, ...]:
     """Remarks on value-dependent branches in the user's own lines: the capture holds for the way taken."""
-    return tuple(f"{line}: checked for the way the batch takes" for line in _branch_lines(graph))
+    asked = [mark for _, mark in graph.module.meta.get("asked", ()) if mark]
+    sites = dict.fromkeys(site for mark in asked if (site := site_of(mark.frames)))
+    about = [f"the code asks how many are selected at {_place(site)}: checked where some are" for site in sites]
+    branches = [f"{line}: checked for the way the batch takes" for line in _branch_lines(graph, frozenset(sites))]
+    return (*about, *branches)

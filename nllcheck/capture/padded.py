@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from nllcheck import ops
 from nllcheck.capture import rowwise
+from nllcheck.capture.asked import Asks, mask_behind, number_in, numbers_of, put_number
+from nllcheck.capture.masks import Alike, depending, dtype_of, mask_of, selected
 from nllcheck.capture.reads import ASKED
 from nllcheck.capture.rowwise import NoFormError, outline, shape_of
 
@@ -28,37 +29,21 @@ def padded(module: fx.GraphModule, moves: Callable[[int], bool], tensors: Sequen
     """The program with a row for every place of a mask that depends on a placeholder that `moves`.
 
     `tensors`: what its placeholders are on the batch. As it is where it has no such mask, where such a mask selects
-    nothing of the batch, or where something else than sums and means reads what is selected: code that asks for its
-    shape, or that branches on a value, may do anything else at other points.
+    nothing of the batch, where something else than sums and means reads what is selected, or where code branches on
+    another value than how many are selected (see `asked`).
     """
     graph = fx.Graph()
     graph.output(graph.graph_copy(module.graph, {}))
-    steered = _depending(graph, moves)
+    steered = depending(graph, moves)
     if any(mask_of(node) in steered for node in graph.nodes if node.op == "call_function"):
         with contextlib.suppress(NoFormError):
             root = fx.GraphModule(module, graph)
-            _Padding(root, steered, _first_rows(root, steered, tensors), tensors[0].device).run()
+            padding = _Padding(root, steered, selected(root, steered, tensors), tensors[0].device)
+            padding.run()
             root.meta["padded"] = True
+            root.meta["asked"] = tuple(padding.asks.reads)
             return _without_notes(root)
     return _without_notes(module)
-
-
-def _first_rows(
-    module: fx.GraphModule, steered: set[fx.Node], tensors: Sequence[torch.Tensor]
-) -> dict[fx.Node, torch.Tensor]:
-    """Of each selection by a mask that moves, the first row that the batch selects, (1, ...)."""
-    found = {}
-
-    class Reader(fx.Interpreter):
-        def run_node(self, n: fx.Node) -> Any:
-            value = super().run_node(n)
-            if n.op == "call_function" and mask_of(n) in steered and n.target is not aten.index_put.default:
-                found[n] = value[:1].detach().clone()
-            return value
-
-    with torch.no_grad():
-        Reader(module).run(*tensors)
-    return found
 
 
 def _without_notes(module: fx.GraphModule) -> fx.GraphModule:
@@ -69,28 +54,6 @@ def _without_notes(module: fx.GraphModule) -> fx.GraphModule:
     return module
 
 
-def _depending(graph: fx.Graph, moves: Callable[[int], bool]) -> set[fx.Node]:
-    """The nodes that are computed from placeholders that move."""
-    starts = [n for n in graph.nodes if n.op == "placeholder"]
-    found = {n for i, n in enumerate(starts) if moves(i)}
-    for node in graph.nodes:
-        if found.intersection(node.all_input_nodes):
-            found.add(node)
-    return found
-
-
-def mask_of(node: fx.Node) -> fx.Node | None:
-    """The boolean tensor with which the node selects from the first dimensions on, if it does."""
-    if node.target is aten.nonzero.default:
-        return node.args[0]  # type: ignore[return-value]
-    if node.target is aten.masked_select.default:
-        return node.args[1]  # type: ignore[return-value]
-    if node.target not in (aten.index.Tensor, aten.index_put.default):
-        return None
-    places: Any = node.args[1]
-    return places[0] if len(places) == 1 and _dtype(places[0]) == torch.bool else None
-
-
 class _Padding:
     """Rewrites a graph; `held` knows which nodes have padded rows, and which of their places count, (N,)."""
 
@@ -98,14 +61,17 @@ class _Padding:
         self,
         module: fx.GraphModule,
         steered: set[fx.Node],
-        firsts: Mapping[fx.Node, torch.Tensor],
+        chosen: Mapping[fx.Node, tuple[torch.Tensor, int]],
         device: torch.device,
     ) -> None:
-        self.module, self.graph, self.steered, self.firsts = module, module.graph, steered, firsts
+        self.module, self.graph, self.steered, self.chosen = module, module.graph, steered, chosen
         self.device = {"device": device}
+        self.asks = Asks(self.graph, device)
+        self.awaited: list[fx.Node] = []  # masks of which something was asked before they select
+        self.sizes: dict[fx.Node, int] = {}  # how many places count on the batch
         self.held: dict[fx.Node, fx.Node] = {}
         self.flat: dict[fx.Node, fx.Node] = {}
-        self.alike: dict[tuple[fx.Node, fx.Node], bool] = {}
+        self.alike = Alike()
 
     def run(self) -> None:
         for node in list(self.graph.nodes):
@@ -113,17 +79,46 @@ class _Padding:
             if mask_of(node) in self.steered and node.target is not aten.index_put.default:
                 self._select(node, reads)
             elif node.target is aten._local_scalar_dense.default and node.all_input_nodes[0] in self.steered:
-                raise NoFormError
+                self._read(node)
             elif reads:
                 self._follow(node, reads)
+            elif number := number_in(node, self.asks.numbers):
+                with self.graph.inserting_before(node):
+                    put_number(rowwise.builder(self.graph, node), node, number)
+        if self.awaited:
+            raise NoFormError
+
+    def _read(self, node: fx.Node) -> None:
+        """Python takes a value: how many places a mask has, or it is no number that only the selection decides."""
+        mask = mask_behind(node)
+        if mask is None:
+            raise NoFormError
+        known = self._known(mask)
+        if known is None:
+            self.awaited.append(mask)
+        else:
+            self._ask(self.flat[known], node)
+
+    def _ask(self, counts: fx.Node, asked: fx.Node) -> None:
+        new = self.asks.settle(counts, asked)
+        self.sizes[new] = self.sizes[counts]
+        self.held = {n: new if c is counts else c for n, c in self.held.items()}
+
+    def _asked_shape(self, node: fx.Node, counts: fx.Node) -> None:
+        rows: Any = node.args[0]
+        self._ask(counts, node)
+        self.asks.numbers += numbers_of(rows, self.asks.of(counts), self.sizes[counts])
 
     def _follow(self, node: fx.Node, reads: list[fx.Node]) -> None:
         """One op that reads padded rows: it has padded rows, or reduces them, or has no form."""
         if node.target is aten.cat.default:
             self._join(node)
             return
-        if any(count is not reads[0] for count in reads) or node.target is ASKED:
+        if any(count is not reads[0] for count in reads):
             raise NoFormError
+        if node.target is ASKED:
+            self._asked_shape(node, reads[0])
+            return
         if node.target is aten.index_put.default:
             self._put_back(node, reads[0])
             return
@@ -143,18 +138,24 @@ class _Padding:
         with self.graph.inserting_before(node):
             add = rowwise.builder(self.graph, node)
             counts = self._flat(mask, add)
+            before = set(counts.users)
             rows = self._rows(node, mask, add)
             first = add(aten.argmax.default, (add(aten._to_copy.default, (counts,), {"dtype": torch.int64}), 0, True))
             copied = add(aten.detach.default, (add(aten.index.Tensor, (rows, [first])),))
             is_any = rowwise.beside(add, add(aten.index.Tensor, (counts, [first])), rows)
             spare = add(aten.where.self, (is_any, copied, self._first_of_batch(node)))
             chosen = add(aten.where.self, (rowwise.beside(add, counts, rows), rows, spare))
-        self.held[chosen] = counts
+        self.asks.as_it_is |= set(counts.users) - before
+        self.sizes[counts] = self.chosen[node][1]
+        self.held[chosen] = self.asks.of(counts)
         self._replace(node, chosen)
+        for asked in [m for m in self.awaited if self.alike(m, mask)]:
+            self.awaited.remove(asked)
+            self._ask(counts, asked)
 
     def _first_of_batch(self, node: fx.Node) -> fx.Node:
         """What a place holds where none is selected: empty sums take nothing of it, but products need a number."""
-        value = self.firsts[node]
+        value = self.chosen[node][0]
         if not len(value):
             raise NoFormError
         name = f"first_{node.name}"
@@ -165,10 +166,13 @@ class _Padding:
 
     def _flat(self, mask: fx.Node, add: rowwise.Add) -> fx.Node:
         """The mask as (N,), one node for masks that are computed alike."""
-        known = next((m for m in self.flat if self._alike(m, mask)), None)
+        known = self._known(mask)
         if known is None:
             self.flat[mask] = add(aten.reshape.default, (mask, [math.prod(shape_of(mask))]))
         return self.flat[known or mask]
+
+    def _known(self, mask: fx.Node) -> fx.Node | None:
+        return next((m for m in self.flat if self.alike(m, mask)), None)
 
     def _rows(self, node: fx.Node, mask: fx.Node, add: rowwise.Add) -> fx.Node:
         """What is selected from, (N, ...) for the N places of the mask."""
@@ -198,16 +202,23 @@ class _Padding:
             counts = [self.held.get(p) or add(aten.full.default, ([shape_of(p)[0]], True), self.device) for p in parts]
             all_of_them = add(aten.cat.default, (counts,))
         rest = shape_of(node)[1:]
-        node.meta["val"] = outline((shape_of(all_of_them)[0], *rest), _dtype(node))
+        node.meta["val"] = outline((shape_of(all_of_them)[0], *rest), dtype_of(node))
         self.held[node] = all_of_them
+        self.sizes[all_of_them] = sum(self.sizes[self.held[p]] if p in self.held else shape_of(p)[0] for p in parts)
 
     def _put_back(self, node: fx.Node, counts: fx.Node) -> None:
         """`out[mask] = f(x[mask])`: every row is at its place already."""
         mask = mask_of(node)
         into, source = node.args[0], node.args[2]
         adds = len(node.args) > 3 and node.args[3]
-        known = next((flat for m, flat in self.flat.items() if mask is not None and self._alike(m, mask)), None)
-        if adds or known is not counts or into in self.held or source not in self.held:
+        known = self._known(mask) if mask is not None else None
+        if (
+            adds
+            or known is None
+            or self.asks.of(self.flat[known]) is not counts
+            or into in self.held
+            or source not in self.held
+        ):
             raise NoFormError
         with self.graph.inserting_before(node):
             add = rowwise.builder(self.graph, node)
@@ -217,23 +228,8 @@ class _Padding:
             )
             self._replace(node, add(aten.where.self, (wide, shaped, into)))
 
-    def _alike(self, a: Any, b: Any) -> bool:
-        """Are two values computed by the same ops from the same nodes, with no draw among them?"""
-        if a is b or not (isinstance(a, fx.Node) and isinstance(b, fx.Node)):
-            return a is b or (not isinstance(a, fx.Node) and not isinstance(b, fx.Node) and a == b)
-        if (a, b) not in self.alike:
-            drawn = ops.row(ops.rule_name(str(a.target))).kind == "random"
-            same = a.op == "call_function" and a.target is b.target and not drawn and len(a.args) == len(b.args)
-            self.alike[a, b] = same and a.kwargs == b.kwargs and all(map(self._alike, a.args, b.args))
-        return self.alike[a, b]
-
     def _replace(self, old: fx.Node, new: fx.Node) -> None:
         if old in self.steered:
             self.steered.add(new)
         old.replace_all_uses_with(new)
         self.graph.erase_node(old)
-
-
-def _dtype(node: Any) -> torch.dtype | None:
-    value = node.meta.get("val") if isinstance(node, fx.Node) else None
-    return value.dtype if isinstance(value, torch.Tensor) else None

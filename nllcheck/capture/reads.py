@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from nllcheck.capture.sites import is_own
+from nllcheck.capture.sites import is_of_torch
 
 aten = torch.ops.aten
 
 _ARRAYS = (torch.Tensor.numpy, torch.Tensor.__array__)
-ASKED = aten.is_same_size.default  # of a tensor and itself: somebody's own code has asked for its shape
+ASKED = aten.is_same_size.default  # of a tensor and itself: code that is not torch's has asked for its shape
 _SHAPES = (
     torch.Tensor.shape.__get__,  # type: ignore[attr-defined]
     torch.Tensor.size, torch.Tensor.numel, torch.Tensor.nelement, torch.Tensor.__len__, torch.numel,
@@ -29,7 +29,7 @@ class Reads(TorchFunctionMode):
 
     A traced tensor has no memory of its own, so that numpy would read whatever lies there. That a value was read is
     left in the graph, as `item` leaves it: the capture holds for the values read. So is, once something was selected,
-    that somebody's own code has asked for a shape.
+    that code which is not torch's has asked for a shape.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,10 @@ class Reads(TorchFunctionMode):
             return args[0].detach()
         if func in _ARRAYS and torch._is_functional_tensor(args[0]):
             return func(_read(args[0]), *args[1:], **(kwargs or {}))
+        if func is torch.Tensor.fill_diagonal_:
+            return _filled_diagonal(func, *args, **(kwargs or {}))
         self.selects = self.selects or _is_selection(func, args)
-        if self.selects and func in _SHAPES and is_own(_caller(sys._getframe(1))):
+        if self.selects and func in _SHAPES and not is_of_torch(_caller(sys._getframe(1))):
             ASKED(args[0], args[0])
         return func(*args, **(kwargs or {}))
 
@@ -60,6 +62,14 @@ def _is_selection(func: Any, args: Any) -> bool:
         places = args[1] if isinstance(args[1], tuple) else (args[1],)
         return any(isinstance(p, torch.Tensor) and p.dtype == torch.bool for p in places)
     return func in _SELECTIONS
+
+
+def _filled_diagonal(func: Any, matrix: torch.Tensor, fill_value: float, wrap: bool = False) -> torch.Tensor:
+    """By a view of the diagonal: the op itself has no form that writes nothing (torch 2.13), so a trace loses it."""
+    if matrix.dim() != 2 or wrap:
+        return func(matrix, fill_value, wrap)
+    matrix.diagonal().fill_(fill_value)
+    return matrix
 
 
 def _read(value: torch.Tensor) -> torch.Tensor:

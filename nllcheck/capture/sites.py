@@ -125,6 +125,12 @@ def is_own(frame: FrameType) -> bool:
     return _kind_of(frame.f_code.co_filename) == "own"
 
 
+def is_of_torch(frame: FrameType) -> bool:
+    """Is it torch's code, or what runs it?"""
+    path = frame.f_code.co_filename
+    return path.startswith(_TORCH) or _kind_of(path) == "machinery"
+
+
 @functools.cache
 def _kind_of(path: str) -> str:
     if path.startswith(_TORCH):

@@ -39,7 +39,7 @@ def tidy(module: fx.GraphModule) -> fx.GraphModule:
             first = seen.setdefault((node.target, str(node.args), str(node.kwargs), _grad_mode(node)), node)
             if first is not node:
                 node.replace_all_uses_with(first)
-    module.graph.eliminate_dead_code(is_impure_node=_is_kept)
+    module.graph.eliminate_dead_code(is_impure_node=is_kept)
     module.recompile()
     return module
 
@@ -100,5 +100,7 @@ def _grad_mode(node: fx.Node) -> bool:
     return mark is None or mark.grad_enabled
 
 
-def _is_kept(node: fx.Node) -> bool:
-    return node.op in ("placeholder", "output") or node.target in (aten._local_scalar_dense.default, ASKED)
+def is_kept(node: fx.Node) -> bool:
+    """Is it there for more than its value: does Python read it, or does it say which way the code goes?"""
+    noted = node.op in ("placeholder", "output") or node.target in (aten._local_scalar_dense.default, ASKED)
+    return noted or bool((node.meta.get("custom") or {}).get("way"))

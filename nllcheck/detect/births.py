@@ -65,6 +65,7 @@ class _Layout:
     users: tuple[tuple[int, ...], ...]
     written: tuple[bool, ...]  # takes an infinity from a constant: a mask value in the source, or a mask tensor
     carries: tuple[bool, ...]  # hands an intended infinity on
+    later: tuple[tuple[int, tuple[int, ...]], ...]  # a way that the code takes, and all ops that come after it
     loss: int  # column of the loss; -1 when it is not watched
     gradients: tuple[int, ...]
 
@@ -81,9 +82,17 @@ def _layout(joint: Joint, names: tuple[str, ...]) -> _Layout:
         users=tuple(tuple(column[u.name] for u in n.users if u.name in column) for n in watched),
         written=tuple(any(_infinite(joint, n)) for n in watched),
         carries=tuple(carries_intent(op_of(n)) for n in watched),
+        later=tuple(_later(joint, watched)),
         loss=column.get(loss.name, -1),
         gradients=tuple(column[g.name] for g in gradients if isinstance(g, fx.Node) and g.name in column),
     )
+
+
+def _later(joint: Joint, watched: list[fx.Node]) -> Iterable[tuple[int, tuple[int, ...]]]:
+    origins = [joint.ops[n.name].origin if n.name in joint.ops else -1 for n in watched]
+    for k, node in enumerate(watched):
+        if (node.meta.get("custom") or {}).get("way"):
+            yield k, tuple(i for i, origin in enumerate(origins) if origin > origins[k])
 
 
 def state_of(low: Any, high: Any) -> States:
@@ -109,7 +118,10 @@ def _followed(layout: _Layout, patterns: bytes, count: int) -> tuple[Bools, ...]
     """`Births.nan` to `Births.to_gradient` from the bytes of `count` patterns."""
     states = np.frombuffer(patterns, dtype=np.int8).reshape(count, -1)
     nan, inf = states == 2, states == 1
-    return nan, inf, _born(layout, nan, inf), *_reaches(layout, nan | inf)
+    born = _born(layout, nan, inf)
+    for way, after in layout.later:  # where the code goes another way, nobody knows of an op behind that it is run
+        born[:, after] &= ~nan[:, [way]]
+    return nan, inf, born, *_reaches(layout, nan | inf)
 
 
 def _numpy(values: torch.Tensor) -> Any:

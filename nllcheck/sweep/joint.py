@@ -7,6 +7,7 @@ carries the index of the forward op that it differentiates.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,13 @@ from nllcheck.capture.interpret import Runner, is_fixed
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import mark_of
-from nllcheck.capture.tidy import tidy
+from nllcheck.capture.tidy import is_kept, tidy
 from nllcheck.capture.tracer import traced
 from nllcheck.ops import row, rule_name
 from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase
+
+_READ = torch.ops.aten._local_scalar_dense.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,9 @@ def joint_graph(graph: LossGraph, moved: Sequence[int], seed: int = 0, step: Mix
     casts of its autocast become ops of the joint graph.
     """
     around = mixed(step, graph.loss.device.type) if step else contextlib.nullcontext()
-    sub = cut(graph, tuple(moved))
+    sub, followed = cut(graph, tuple(moved)), cut(graph, tuple(moved), with_ways=True)
     base = tuple(graph.values[i] for i in moved)
-    runner = _Origins(sub)
+    runner = _Origins(followed)
 
     def loss_and_gradients(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with around:
@@ -140,8 +143,12 @@ def _ops(module: fx.GraphModule) -> dict[str, JointOp]:
     return found
 
 
-def cut(graph: LossGraph, moved: tuple[int, ...]) -> fx.GraphModule:
-    """The part of the forward graph that depends on `moved`, everything else a constant of the module."""
+def cut(graph: LossGraph, moved: tuple[int, ...], with_ways: bool = False) -> fx.GraphModule:
+    """The part of the forward graph that depends on `moved`, everything else a constant of the module.
+
+    `with_ways`: with a node for each truth value of it that Python reads, NaN where it is not what the batch gave, so
+    that the code goes another way there than the captured one.
+    """
     nodes = graph.fx_nodes
     live = depends_on(graph.graph, set(moved))
     root = torch.nn.Module()
@@ -157,14 +164,32 @@ def cut(graph: LossGraph, moved: tuple[int, ...]) -> fx.GraphModule:
         return made[node]
 
     for i, node in enumerate(nodes):
-        if i in live and node not in made and node.op == "call_function" and not is_fixed(node):
+        if node.target is _READ:
+            if with_ways and i in live and _is_of_truth(node):
+                _add_way(part, made[node.all_input_nodes[0]], bool(graph.values[i]), i)
+        elif i in live and node not in made and node.op == "call_function" and not is_fixed(node):
             made[node] = part.node_copy(node, lookup)
             made[node].meta["custom"] = {"mark": mark_of(node), "origin": i, "phase": "forward"}
     loss = lookup(nodes[graph.graph.loss])
     part.output(loss)
     module = _LazyGraphModule(root, part)  # run node by node: no code is wanted of it
-    module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
+    module.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output") or is_kept(n))
     return module
+
+
+def _is_of_truth(node: fx.Node) -> bool:
+    """Is the value that Python reads here a truth value?"""
+    value = node.all_input_nodes[0].meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype == torch.bool
+
+
+def _add_way(part: fx.Graph, read: fx.Node, on_batch: bool, origin: int) -> None:
+    aten = torch.ops.aten
+    other = part.call_function(aten.logical_not.default, (read,)) if on_batch else read
+    number = part.call_function(aten._to_copy.default, (other,), {"dtype": torch.float32})
+    way = part.call_function(aten.masked_fill.Scalar, (number, other, math.nan))
+    for node in (other, number, way):
+        node.meta.setdefault("custom", {"origin": origin, "phase": "forward", "way": True})
 
 
 def _constant(part: fx.Graph, root: torch.nn.Module, i: int, value: Any) -> Any:

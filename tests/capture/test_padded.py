@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from nllcheck.capture import capture
+from nllcheck.capture.attempt import guarded_branches
 from nllcheck.capture.interpret import Runner
-from nllcheck.capture.verify import disagreements, eager, replayed
+from nllcheck.capture.verify import disagreements, eager, replayed, selects_nothing
 from nllcheck.target import Batch, Target
 
 S = torch.tensor([[0.3, -1.2, 2.0], [1.0, 0.2, -0.4], [-2.0, 0.6, 0.1], [0.5, 0.4, -1.5], [0.1, 2.2, 0.3]])
@@ -126,6 +127,34 @@ def guarded(s, y):
     return s[kept].mean() if kept.any() else 0 * s.sum()
 
 
+def guarded_by_sum(s, y):
+    kept = s[:, 0] > 0.2
+    if kept.sum() == 0:
+        return s.sum() * 0
+    return -s.log_softmax(1)[kept].gather(1, y[kept][:, None]).mean()
+
+
+def nonzero_mean(s, y):
+    loss = (s.square() - 0.5).relu().flatten()
+    loss = loss[loss > 0]
+    total = loss.mean() if len(loss) >= 1 else 0 * s.sum()
+    return total + s[s < -1].square().sum()
+
+
+def by_both_counts(s, y):
+    up, down = s[s > 0], s[s < 0]
+    return up.sum() / up.numel() - 0.5 * down.sum() * (1 / 3) / down.numel()
+
+
+def summed_before(s, y):
+    kept = s[:, 1:][s[:, 0] > 0.2]
+    return kept.sum() / kept.numel() + kept.exp().sum() / len(kept)
+
+
+ASKED = [by_number, by_length, by_shape, by_function, by_places, guarded, guarded_by_sum, nonzero_mean, by_both_counts,
+         summed_before]  # fmt: skip
+
+
 def ordered(s, y):
     return s[s > 0].sort().values.cumsum(0).mean()
 
@@ -135,7 +164,22 @@ def beside_constants(s, y):
     return (s[kept][:, 0] * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum()
 
 
-AS_THEY_ARE = [by_number, by_length, by_shape, by_function, by_places, guarded, ordered, beside_constants]
+def by_value(s, y):
+    kept = s[s > 0]
+    return kept.mean() if kept.sum() > 1 else kept.square().mean()
+
+
+AS_THEY_ARE = [ordered, beside_constants, by_value]
+
+
+def other_way_with_many(s, y):
+    kept = s[s > 0]
+    return kept.mean() if len(kept) < 10 else kept.square().sum()
+
+
+def by_ratio(s, y):
+    kept = s[s > 0]
+    return kept.sum() * (1 / len(kept))
 
 
 def divergence(s, y):
@@ -188,12 +232,33 @@ def test_many_points_at_once_are_the_points_one_by_one(loss):
 
 
 @pytest.mark.parametrize("loss", AS_THEY_ARE)
-def test_what_asks_for_the_shape_or_sorts_is_left_alone(loss):
+def test_what_sorts_or_branches_on_a_value_is_left_alone(loss):
     assert selects(graph_of(loss))
 
 
-@pytest.mark.parametrize("loss", [divergence, soft_labels])
-def test_a_number_of_rows_that_a_library_has_read_is_noticed(loss):
+@pytest.mark.parametrize("loss", ASKED)
+def test_where_some_are_selected_code_that_asks_how_many_is_the_graph(loss):
+    graph = graph_of(loss)
+    assert not selects(graph) and not disagreements(graph)
+    compared = 0
+    for scores in points():
+        (wanted, slopes), (found, others) = eager(graph.program, [scores, Y], 0), replayed(graph, [scores, Y])
+        assert math.isfinite(found)
+        if not selects_nothing(graph, [scores, Y]):
+            assert found == pytest.approx(wanted, rel=1e-5)
+            torch.testing.assert_close(others, slopes, rtol=1e-4, atol=1e-6)
+            compared += 1
+    assert compared >= 5
+
+
+def test_the_report_says_what_is_not_checked_of_code_that_asks():
+    (remark,) = guarded_branches(graph_of(nonzero_mean))
+    assert remark.startswith("the code asks how many are selected at ") and "if len(loss) >= 1" in remark
+    assert remark.endswith(": checked where some are")
+
+
+@pytest.mark.parametrize("loss", [divergence, soft_labels, other_way_with_many, by_ratio])
+def test_a_number_that_means_something_else_is_noticed(loss):
     assert any("with noise" in text for text in disagreements(graph_of(loss)))
 
 

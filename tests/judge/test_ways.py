@@ -1,0 +1,58 @@
+"""Code that branches on a truth value: nothing behind the branch is told of values with which it goes another way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import nllcheck
+
+S = torch.tensor([0.3, -1.2, 2.0, 1.0, 0.2, -0.4])
+
+
+def guarded_division(s):
+    near = (s < 1.5).float()
+    count = near.sum()
+    return (s * near).sum() / count if count > 0 else s.sum() * 0
+
+
+def guarded_root(s):
+    total = s.square().sum()
+    if bool(total == 0):
+        return total
+    return total.sqrt()
+
+
+def guarded_log(s):
+    top = s.abs().exp().max()
+    return top.log() if torch.isfinite(top) else 0 * s.sum()  # exp has overflowed before anything is asked
+
+
+def bare_division(s):
+    near = (s < 1.5).float()
+    return (s * near).sum() / near.sum()
+
+
+def asked_of_another(s):
+    near = (s < 1.5).float()
+    scale = 1.0 if s.mean() > 50 else 2.0
+    return scale * (s * near).sum() / near.sum()  # none is near long before the mean is 50
+
+
+def stopped(s):
+    loss = (s * s).exp().sum()
+    if torch.isnan(loss) or torch.isinf(loss):
+        loss = 0 * s.sum()
+    return loss
+
+
+CASES = {guarded_division: None, guarded_root: None, guarded_log: "exp", bare_division: "div",
+         asked_of_another: "div", stopped: "exp"}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", CASES, ids=lambda f: f.__name__)
+def test_what_fails_is_what_the_code_runs_there(loss):
+    report = nllcheck.check_function(loss, {"s": S})
+    assert report.facts.capture == "graph"
+    broken = {f.op for f in report.findings if f.kind in ("nan", "inf")}
+    assert broken == ({CASES[loss]} if CASES[loss] else set())
