@@ -18,15 +18,17 @@ from nllcheck.axes.spec import Spec, parse
 from nllcheck.callable_module import make_callable
 from nllcheck.calls import batch_of, called_data, look_at, named_tensors
 from nllcheck.capture.attempt import captured
+from nllcheck.companions import held_by
 from nllcheck.density import check_options
 from nllcheck.density.inputs import says_likelihood
 from nllcheck.devices import answering, device_of
 from nllcheck.diagnose import diagnose
 from nllcheck.eager import by_hand
 from nllcheck.errors import NllcheckError, did_you_mean, raise_own
+from nllcheck.kept import all_left
 from nllcheck.memo import forget
 from nllcheck.options import Clock, Options, effort_of, options_of, settings_of
-from nllcheck.prepare import dtype_of, first_look, left_as_it_is, prepared, quiet, with_terms
+from nllcheck.prepare import dtype_of, first_look, prepared, quiet, with_terms, with_trained
 from nllcheck.replay import replayed
 from nllcheck.report import Report
 from nllcheck.rules import Rule
@@ -46,7 +48,8 @@ def run(target: Target, options: Options | None = None) -> Report:
     specs = [parse(text) for text in options.sweep]
     check_options(options.support, options.base_measure)
     rules = load_rules(tuple(options.rules))
-    with left_as_it_is(target.model), answering(device_of(options.device)):
+    target = replace(target, held=held_by(target.loss))
+    with all_left(target), answering(device_of(options.device)):
         target, batch = _ready(target, options)
         try:
             with quiet():
@@ -78,6 +81,7 @@ def _ready(target: Target, options: Options) -> tuple[Target, Batch]:
     """The target on its device, and the batch that is traced."""
     target = with_terms(prepared(target, device_of(options.device), dtype_of(options.dtype)), options.seed)
     losses = [first_look(target, batch, options.seed) for batch in target.batches]
+    target = with_trained(target, options.seed)
     return target, _most_telling(target.batches, losses)
 
 
@@ -87,7 +91,7 @@ def plan_of(target: Target, options: Options) -> Plan:
     Raises NllcheckError also for a loss that is not one graph, since nothing of that can be shared out.
     """
     specs = [parse(text) for text in options.sweep]
-    target, batch = _ready(target, options)
+    target, batch = _ready(replace(target, held=held_by(target.loss)), options)
     graph, remarks = captured(target, batch, options.seed)
     try:
         if graph is None:

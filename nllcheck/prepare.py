@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
-from torch.nn.parameter import is_lazy
 
+from nllcheck.companions import Companion, Held
 from nllcheck.devices import noise_kept
 from nllcheck.errors import NllcheckError, did_you_mean
+from nllcheck.kept import buffers_kept
 from nllcheck.target import Batch, Target, called_as, evaluate, term_names
 
 _MUST_RUN = "model and loss must run on the batch before they can be checked"
@@ -50,44 +51,10 @@ def prepared(target: Target, device: torch.device, dtype: torch.dtype | None) ->
         model = model.to(device)  # its code may name its dtypes
     elif model is not None:
         model = model.to(device=device, dtype=dtype) if dtype else model.to(device)
+    for companion in target.held.modules:
+        companion.module.to(device=device, dtype=dtype) if dtype else companion.module.to(device)
     _refuse_empty(batches)
     return replace(target, model=model, batches=batches)
-
-
-@contextmanager
-def left_as_it_is(model: torch.nn.Module | None) -> Iterator[None]:
-    """Moves of the model, in place as torch's are, are taken back: it gets the numbers that it had, not these cast."""
-    had = {} if model is None else {name: t.data for name, t in _tensors(model).items()} | dict(model.named_buffers())
-    try:
-        yield
-    finally:
-        pairs = [(t, had[name]) for name, t in _tensors(model).items() if name in had] if model is not None else []
-        if model is not None and any((t.device, t.dtype) != (was.device, was.dtype) for t, was in pairs):
-            own = {id(t): was for t, was in pairs}
-            model._apply(lambda t: own.get(id(t), t))
-
-
-@contextmanager
-def buffers_kept(model: torch.nn.Module | None) -> Iterator[None]:
-    """What a forward pass in train mode counts, as batch norm does, is taken back: objects and numbers."""
-    modules = [] if model is None else list(model.modules())
-    had = [(m, name, t, t.detach().clone()) for m in modules for name, t in m.named_buffers(recurse=False)
-           if not is_lazy(t) and t.layout == torch.strided]  # fmt: skip
-    try:
-        yield
-    finally:
-        for module, name, t, value in had:
-            with torch.no_grad():
-                kept = t if torch.equal(t, value) else t.copy_(value)
-            if not isinstance(module, torch.jit.ScriptModule):
-                module._buffers[name] = kept
-
-
-def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Weights, buffers and their gradients, by name; what a lazy module has yet to make is none."""
-    named = (*model.named_parameters(), *model.named_buffers())
-    own = {name: t for name, t in named if not is_lazy(t)}
-    return own | {f"{name}, gradient": t.grad for name, t in own.items() if t.is_leaf and t.grad is not None}
 
 
 def _dtype_of_model(model: torch.nn.Module | None) -> torch.dtype | None:
@@ -164,10 +131,27 @@ def _refuse_constant(target: Target, batch: Batch) -> None:
 def with_terms(target: Target, seed: int) -> Target:
     """The target with the terms named that its loss returns on the first batch; as it is where that raises."""
     free = _wanting_gradients(target, _changed(target.batches[0], torch.Tensor.clone))
-    with noise_kept(), torch.enable_grad(), contextlib.suppress(Exception), buffers_kept(target.model):
+    with noise_kept(), torch.enable_grad(), contextlib.suppress(Exception), buffers_kept(target):
         torch.manual_seed(seed)
         return replace(target, terms=term_names(target, free))
     return target  # the first look says what is wrong
+
+
+def with_trained(target: Target, seed: int) -> Target:
+    """The target with the parameters named, of what its loss holds, that a backward pass gives a gradient."""
+    named = [(k, name, p) for k, one in enumerate(target.held.modules) for name, p in one.module.named_parameters()
+             if p.requires_grad and p.is_floating_point()]  # fmt: skip
+    if not named:
+        return target
+    got: list[Any] = [None] * len(named)
+    free = _wanting_gradients(target, _changed(target.batches[0], torch.Tensor.clone))
+    with noise_kept(), torch.enable_grad(), contextlib.suppress(Exception), buffers_kept(target):
+        torch.manual_seed(seed)
+        got = list(torch.autograd.grad(evaluate(target, target.model, free), [p for *_, p in named], allow_unused=True))
+    trained = {(k, name) for (k, name, _), gradient in zip(named, got, strict=True) if gradient is not None}
+    modules = (Companion(one.name, one.module, frozenset(name for j, name in trained if j == k))
+               for k, one in enumerate(target.held.modules))  # fmt: skip
+    return replace(target, held=Held(tuple(modules), target.held.objects))
 
 
 def _has_floats(batch: Batch) -> bool:
@@ -180,7 +164,7 @@ def _called(target: Target, batch: Batch) -> Callable[[], torch.Tensor]:
 
     def call() -> torch.Tensor:
         try:
-            with buffers_kept(target.model):
+            with buffers_kept(target):
                 return evaluate(target, target.model, free)
         except NllcheckError:
             raise

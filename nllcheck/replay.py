@@ -15,7 +15,7 @@ import torch
 
 from nllcheck.autocast import HALVES, MixedStep, mixed
 from nllcheck.capture.interpret import promoted
-from nllcheck.capture.trace import Program, program
+from nllcheck.capture.program import Program, program
 from nllcheck.diagnose.builtin import MIXED
 from nllcheck.diagnose.finding import edit_site, op_name
 from nllcheck.diagnose.texts import built

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from nllcheck.autocast import MixedStep
+from nllcheck.companions import Held
 from nllcheck.errors import NllcheckError
 
 Style = Literal["output", "outputs", "model", "step", "function"]
@@ -50,6 +51,7 @@ class Target:
     command: str = ""  # the command line that would repeat this check, without sweeps
     mixed: MixedStep | None = None  # the mixed-precision step that the bundle was written in
     terms: tuple[str, ...] = ()  # names of what the loss returns several of, where their sum is minimised
+    held: Held = field(default_factory=Held)  # what the loss's code holds beside the model
 
 
 def split_batch(batch: Any, name: str = "batch") -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from nllcheck.capture.trace import Program
+from nllcheck.capture.program import Program
 from nllcheck.types import Graph
 
 

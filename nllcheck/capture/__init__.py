@@ -12,7 +12,8 @@ from torch import fx
 from nllcheck.capture.interpret import constants_of, put_on, run_all
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import plain_graph, terms_in
-from nllcheck.capture.trace import Program, forward_graph, program
+from nllcheck.capture.program import Program, program
+from nllcheck.capture.trace import forward_graph
 from nllcheck.target import Batch, Target
 from nllcheck.types import Graph, Site
 

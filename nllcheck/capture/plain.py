@@ -10,7 +10,7 @@ from torch import fx
 
 from nllcheck import ops
 from nllcheck.capture.lines import Mark, site_of, variables
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.types import Discarded, Graph, Node, Ref
 
 

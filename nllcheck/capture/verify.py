@@ -11,7 +11,7 @@ import torch
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import quiet_numerics
-from nllcheck.capture.trace import Program
+from nllcheck.capture.program import Program
 
 FACTORS = (1.0, 0.5, 1.5, -1.0, 4.0)  # the batch itself, then weights and inputs scaled
 DRAWS = 4  # with noise of their own size, where the values select: how many are selected changes

@@ -11,7 +11,7 @@ from torch import fx
 from nllcheck import ops
 from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.density.draws.rebuilt import Rebuilt, rebuilt, with_leaf
 from nllcheck.graphs import ancestors, refs
 from nllcheck.types import Density, Graph, Node

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from nllcheck.capture import LossGraph
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.density.draws.rebuilt import Rebuilt, rebuilt, with_leaf
 from nllcheck.density.samples.chosen import data_of, read_targets
 from nllcheck.density.samples.cut import MOST_WIDE

@@ -10,7 +10,7 @@ import torch
 from nllcheck import ops
 from nllcheck.capture.lines import site_of, variables
 from nllcheck.capture.plain import normalised
-from nllcheck.capture.trace import Program
+from nllcheck.capture.program import Program
 from nllcheck.eager.record import Key, Record, Step
 from nllcheck.types import Graph, Node, Ref
 

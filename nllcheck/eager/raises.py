@@ -14,7 +14,7 @@ import torch
 from torch.distributions import Distribution
 
 from nllcheck.axes.reach import reach_of
-from nllcheck.capture.trace import program
+from nllcheck.capture.program import program
 from nllcheck.eager.events import Offence, refusals
 from nllcheck.eager.graph import Book
 from nllcheck.eager.record import Record

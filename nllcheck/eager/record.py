@@ -14,8 +14,8 @@ import torch.utils._pytree as pytree
 from nllcheck.capture.custom import mark_in_backward
 from nllcheck.capture.lines import Mark
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.program import Program
 from nllcheck.capture.sites import SiteMode, mark_here
-from nllcheck.capture.trace import Program
 from nllcheck.sweep.program import extent
 
 Key = tuple[Any, ...]  # names an op across runs: ATen name, the user's place, and which of its kind it was

@@ -10,8 +10,8 @@ import torch
 
 from nllcheck.capture.mode import OfFunctionsError
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.program import Program
 from nllcheck.capture.sites import SiteMode
-from nllcheck.capture.trace import Program
 from nllcheck.eager.record import Override, starts_of
 from nllcheck.errors import NllcheckError
 from nllcheck.sweep.place import place

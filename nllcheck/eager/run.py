@@ -16,7 +16,7 @@ from nllcheck.axes.points import default_points
 from nllcheck.axes.reach import reach_of
 from nllcheck.axes.spec import Spec, requested_axis, spec_points
 from nllcheck.capture.interpret import promoted
-from nllcheck.capture.trace import Program, program
+from nllcheck.capture.program import Program, program
 from nllcheck.detect.births import intervals
 from nllcheck.detect.threshold import one_by_one
 from nllcheck.eager.events import Offence, event_at, offences, refusals, state_of

@@ -15,7 +15,7 @@ import torch
 import torch.utils._pytree as pytree
 
 from nllcheck.capture.interpret import promoted
-from nllcheck.capture.trace import Program, program
+from nllcheck.capture.program import Program, program
 from nllcheck.capture.verify import eager
 from nllcheck.eager.events import event_at, offences
 from nllcheck.eager.graph import Book

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from nllcheck.axes.masks import is_mask
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.ops import is_transparent, packet
 from nllcheck.structure.variants import Variant, is_padding
 from nllcheck.types import Graph, Node, Ref

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 
 from nllcheck.axes.masks import is_mask
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 
 _LENGTHS = re.compile(r"(^|_|\.)(len|lens|lengths?|frames|steps|durations|counts?|sizes?|num)(_|$|\.|\d)", re.I)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import nllcheck
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.structure.asked import blank_rows
 
 DRAW = torch.Generator().manual_seed(5)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import nllcheck
 from nllcheck.axes.tested import expected
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.structure import tables_of
 from nllcheck.structure.variants import variants
 from nllcheck.types import Graph, Node, Ref

@@ -14,7 +14,7 @@ from nllcheck.axes import default_axes
 from nllcheck.axes.boundary import boundary
 from nllcheck.axes.inside import inside_axes
 from nllcheck.capture import capture
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.names import short_label
 from nllcheck.structure.variants import variants
 from nllcheck.target import Batch, Target, split_batch

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import nllcheck
 from benchmarks.detect.cases import structure as cases
 from nllcheck.axes.masks import is_mask
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.structure.variants import variants
 
 ALL = {c.id.rpartition("/")[2]: c for c in cases.CASES}

@@ -12,7 +12,7 @@ from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import plain_graph
-from nllcheck.capture.trace import Leaf
+from nllcheck.capture.program import Leaf
 from nllcheck.types import Axis, Density
 
 
