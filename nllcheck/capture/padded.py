@@ -91,6 +91,8 @@ class _Padding:
     def _read(self, node: fx.Node) -> None:
         """Python takes a value: how many places a mask has, or it is no number that only the selection decides."""
         mask = mask_behind(node)
+        if mask is None and dtype_of(node.all_input_nodes[0]) == torch.bool:
+            return  # the code goes one way or another: the sweeps know where it does not go this one
         if mask is None:
             raise NoFormError
         known = self._known(mask)
@@ -122,6 +124,9 @@ class _Padding:
         if node.target is aten.index_put.default:
             self._put_back(node, reads[0])
             return
+        if (source := rowwise.spread_source(self.graph, node, shape_of(reads[0])[0])) is not None:
+            self.held[source] = reads[0]
+            node.args = (node.args[0], source, *node.args[2:])
         with self.graph.inserting_before(node):
             other = rowwise.reduced(self.graph, node, self.held, reads[0])
         if other is not None:

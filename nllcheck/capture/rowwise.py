@@ -22,7 +22,8 @@ class NoFormError(Exception):
 
 
 _ALONG = ("_softmax", "_log_softmax", "logsumexp", "sum", "mean", "amax", "amin", "argmax", "argmin", "cumsum",
-          "select", "slice", "squeeze", "gather", "prod", "linalg_vector_norm", "logcumsumexp", "unbind")  # fmt: skip
+          "select", "slice", "squeeze", "gather", "prod", "linalg_vector_norm", "logcumsumexp", "unbind",
+          "select_scatter", "slice_scatter")  # fmt: skip
 _OF_EACH = ("_to_copy", "detach", "alias", "zeros_like", "ones_like", "full_like", "log_sigmoid_forward")
 _MEANS, _SUMS = 1, 2  # torch's numbers for a reduction
 
@@ -96,6 +97,8 @@ def _is_along(node: fx.Node, held: Mapping[fx.Node, Any]) -> bool:
     name, args = ops.packet(str(node.target)), _args(node)
     if name == "unsqueeze":
         return bool(args[1] % (len(shape_of(args[0])) + 1) != 0)
+    if name == "constant_pad_nd":
+        return len(args[1]) // 2 < len(shape_of(args[0]))
     if name not in _ALONG or any(not padded for _, padded, _ in _tensors(node, held)):
         return False
     along = dims_of(node)
@@ -141,11 +144,27 @@ def reduced(graph: fx.Graph, node: fx.Node, held: Mapping[fx.Node, Any], counts:
     name, add = ops.packet(str(node.target)), builder(graph, node)
     if name in ("sum", "mean", "logsumexp") and (not dims_of(node) or 0 in dims_of(node)):
         return _summed(add, node, counts)
+    if name in _EXTREMES and len(node.args) == 1:
+        return add(node.target, (_without(add, node.args[0], counts, _EXTREMES[name]),))
     if name == "nll_loss_forward" and all(a in held for a in node.args[:2]) and node.args[3] != 0:
         out = add(aten.logical_not.default, (counts,))
         labels = add(aten.masked_fill.Scalar, (node.args[1], out, node.args[4]))
         return _meant(add(node.target, (node.args[0], labels, *node.args[2:])), "nll_loss")
     return _loss(add, node, held, counts)
+
+
+_EXTREMES = {"min": math.inf, "amin": math.inf, "max": -math.inf, "amax": -math.inf}
+
+
+def spread_source(graph: fx.Graph, node: fx.Node, places: int) -> fx.Node | None:
+    """Of an assignment to a part of each row, one value for all: spread over `places` rows. None if it is not that."""
+    source: Any = node.args[1] if ops.packet(str(node.target)) in ("select_scatter", "slice_scatter") else None
+    if not isinstance(source, fx.Node) or source.target is not aten.expand.default:
+        return None
+    if shape_of(source.args[0]):
+        return None
+    with graph.inserting_before(node):
+        return builder(graph, node)(aten.expand.default, (source.args[0], [places, *shape_of(source)[1:]]))
 
 
 def _summed(add: Add, node: fx.Node, counts: fx.Node) -> fx.Node:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from spline import spline
 
 from nllcheck.capture import capture
 from nllcheck.capture.attempt import guarded_branches
@@ -151,8 +152,14 @@ def summed_before(s, y):
     return kept.sum() / kept.numel() + kept.exp().sum() / len(kept)
 
 
+def spline_of_scores(s, y):
+    shapes = torch.linspace(-1, 1, 4) * s.detach()[..., None]
+    moved, jacobian = spline(s, shapes, shapes.cos(), shapes[..., 1:])
+    return (0.5 * moved.square() - jacobian).sum(-1).mean()
+
+
 ASKED = [by_number, by_length, by_shape, by_function, by_places, guarded, guarded_by_sum, nonzero_mean, by_both_counts,
-         summed_before]  # fmt: skip
+         summed_before, spline_of_scores]  # fmt: skip
 
 
 def ordered(s, y):
@@ -169,7 +176,7 @@ def by_value(s, y):
     return kept.mean() if kept.sum() > 1 else kept.square().mean()
 
 
-AS_THEY_ARE = [ordered, beside_constants, by_value]
+AS_THEY_ARE = [ordered, beside_constants]
 
 
 def other_way_with_many(s, y):
@@ -232,7 +239,7 @@ def test_many_points_at_once_are_the_points_one_by_one(loss):
 
 
 @pytest.mark.parametrize("loss", AS_THEY_ARE)
-def test_what_sorts_or_branches_on_a_value_is_left_alone(loss):
+def test_what_sorts_is_left_alone(loss):
     assert selects(graph_of(loss))
 
 
@@ -255,6 +262,12 @@ def test_the_report_says_what_is_not_checked_of_code_that_asks():
     (remark,) = guarded_branches(graph_of(nonzero_mean))
     assert remark.startswith("the code asks how many are selected at ") and "if len(loss) >= 1" in remark
     assert remark.endswith(": checked where some are")
+
+
+def test_a_branch_on_a_value_of_what_is_selected_holds_for_the_way_of_the_batch():
+    graph = graph_of(by_value)
+    assert not selects(graph)
+    assert any(text.endswith("checked for the way the batch takes") for text in guarded_branches(graph))
 
 
 @pytest.mark.parametrize("loss", [divergence, soft_labels, other_way_with_many, by_ratio])
