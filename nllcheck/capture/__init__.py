@@ -53,10 +53,13 @@ class LossGraph:
         return tuple((n.args[0].index, n.site) for n in reads)  # type: ignore[union-attr]
 
 
-def capture(target: Target, batch: Batch, seed: int = 0) -> LossGraph:
-    """Trace model and loss on one batch. Raises what the user's code or torch's tracer raises."""
+def capture(target: Target, batch: Batch, seed: int = 0, inputs_select: bool = False) -> LossGraph:
+    """Trace model and loss on one batch. Raises what the user's code or torch's tracer raises.
+
+    `inputs_select`: what a mask selects may change with the model's inputs, too, not with its weights alone.
+    """
     prog = program(target, batch)
-    module = forward_graph(prog, seed)
+    module = forward_graph(prog, seed, inputs_select)
     values = _values(module, prog, seed)
     plain = plain_graph(module, prog.leaves, values)
     return LossGraph(replace(plain, terms=terms_in(plain, target.terms)), module, values, prog, seed)

@@ -17,12 +17,23 @@ def captured(
 ) -> tuple[LossGraph | None, tuple[str, ...]]:
     """The loss as a graph, with remarks on what it holds for; None and the reasons when there is no such graph.
 
-    With `like` it must be the same program, op for op.
+    With `like` it must be the same program, op for op. What the model's inputs select is taken for fixed, as they are
+    in training, unless that makes no graph.
     """
+    found = _tried(target, batch, seed, like, False)
+    if found[0] is None and target.model is not None:
+        other = _tried(target, batch, seed, like, True)
+        return found if other[0] is None else other
+    return found
+
+
+def _tried(
+    target: Target, batch: Batch, seed: int, like: LossGraph | None, inputs_select: bool
+) -> tuple[LossGraph | None, tuple[str, ...]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            graph = capture(target, batch, seed)
+            graph = capture(target, batch, seed, inputs_select)
             if like and [n.op for n in graph.graph.nodes] != [n.op for n in like.graph.nodes]:
                 return None, ("another program",)
             wrong = disagreements(graph)

@@ -28,9 +28,9 @@ aten = torch.ops.aten
 def padded(module: fx.GraphModule, moves: Callable[[int], bool], tensors: Sequence[torch.Tensor]) -> fx.GraphModule:
     """The program with a row for every place of a mask that depends on a placeholder that `moves`.
 
-    `tensors`: what its placeholders are on the batch. As it is where it has no such mask, where such a mask selects
-    nothing of the batch, where something else than sums and means reads what is selected, or where code branches on
-    another value than how many are selected (see `asked`).
+    `tensors`: what its placeholders are on the batch. As it is where it has no such mask, where something is computed
+    of a selection that is empty on the batch, where something else than sums and means reads what is selected, or where
+    code branches on another value than how many are selected (see `asked`).
     """
     graph = fx.Graph()
     graph.output(graph.graph_copy(module.graph, {}))
@@ -148,7 +148,9 @@ class _Padding:
             first = add(aten.argmax.default, (add(aten._to_copy.default, (counts,), {"dtype": torch.int64}), 0, True))
             copied = add(aten.detach.default, (add(aten.index.Tensor, (rows, [first])),))
             is_any = rowwise.beside(add, add(aten.index.Tensor, (counts, [first])), rows)
-            spare = add(aten.where.self, (is_any, copied, self._first_of_batch(node)))
+            spare = (
+                copied if self._only_put(node) else add(aten.where.self, (is_any, copied, self._first_of_batch(node)))
+            )
             chosen = add(aten.where.self, (rowwise.beside(add, counts, rows), rows, spare))
         self.asks.as_it_is |= set(counts.users) - before
         self.sizes[counts] = self.chosen[node][1]
@@ -157,6 +159,10 @@ class _Padding:
         for asked in [m for m in self.awaited if self.alike(m, mask)]:
             self.awaited.remove(asked)
             self._ask(counts, asked)
+
+    def _only_put(self, node: fx.Node) -> bool:
+        """Nothing is computed of what is selected (`out[mask] = x[mask]`), so it may be anything where none is."""
+        return all(user.target is aten.index_put.default for user in node.users)
 
     def _first_of_batch(self, node: fx.Node) -> fx.Node:
         """What a place holds where none is selected: empty sums take nothing of it, but products need a number."""

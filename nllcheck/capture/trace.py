@@ -24,7 +24,7 @@ from nllcheck.capture.tidy import tidy
 from nllcheck.capture.tracer import traced
 
 
-def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
+def forward_graph(prog: Program, seed: int, inputs_select: bool = False) -> fx.GraphModule:
     """Trace the program to a functional ATen graph whose nodes carry `Mark`s. Raises whatever torch raises.
 
     What functorch refuses (a gradient inside the loss, a custom function) is traced as it stands.
@@ -41,7 +41,7 @@ def forward_graph(prog: Program, seed: int) -> fx.GraphModule:
     module = out_of_place(module)
     unused = [(n, n.args[0]) for n in module.graph.nodes if n.op == "call_function" and not n.users and _is_guard(n)]
     tidied = padded(
-        tidy(module), _moves(prog), [leaf.value for leaf in prog.leaves]
+        tidy(module), _moves(prog, inputs_select), [leaf.value for leaf in prog.leaves]
     )  # which empties the arguments of what it drops
     tidied.meta["discarded"] = unused
     tidied.meta["own_backward"] = tuple(dict.fromkeys(met))
@@ -63,10 +63,10 @@ def _traced(prog: Program, seed: int, wrapped: Callable[[Callable[..., Any]], Ca
         fx_traceback.current_meta.pop("custom", None)
 
 
-def _moves(prog: Program) -> Callable[[int], bool]:
+def _moves(prog: Program, inputs_too: bool) -> Callable[[int], bool]:
     """Is a leaf, by its place, what training moves: weights, or what a bare function is given?"""
     roles = [leaf.role for leaf in prog.leaves]
-    moved = ("weight", "input") if prog.model is None or "weight" not in roles else ("weight",)
+    moved = ("weight", "input") if inputs_too or prog.model is None or "weight" not in roles else ("weight",)
     return lambda i: roles[i] in moved and prog.leaves[i].value.is_floating_point()
 
 

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from spline import spline
+from spline import spline, spline_nll
 
 from nllcheck.capture import capture
-from nllcheck.capture.attempt import guarded_branches
+from nllcheck.capture.attempt import captured, guarded_branches
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.verify import disagreements, eager, replayed, selects_nothing
 from nllcheck.target import Batch, Target
@@ -94,8 +94,16 @@ def labelled(s, y):
     return -s.log_softmax(1)[kept].gather(1, y[kept][:, None]).sum() / 5
 
 
+def put_back_alone(s, y):
+    far = s > 2.5  # nothing of the batch
+    out = torch.zeros_like(s)
+    out[far] = s[far]
+    out[~far] = s[~far].exp()
+    return out.mean()
+
+
 PADDED = [hard, hard_places, hard_column, unsure, wrong_ones, some_cells, rows_of, squared, two_branches, put_back,
-          by_layer, counted, weighed_logs, weighed_roots, labelled]  # fmt: skip
+          put_back_alone, by_layer, counted, weighed_logs, weighed_roots, labelled]  # fmt: skip
 
 
 def by_number(s, y):
@@ -268,6 +276,25 @@ def test_a_branch_on_a_value_of_what_is_selected_holds_for_the_way_of_the_batch(
     graph = graph_of(by_value)
     assert not selects(graph)
     assert any(text.endswith("checked for the way the batch takes") for text in guarded_branches(graph))
+
+
+class SplineFlow(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.shapes = torch.nn.Linear(2, 2 * 11)
+
+    def forward(self, x):
+        return spline_nll(x, *self.shapes(x).reshape(-1, 2, 11).split((4, 4, 3), dim=-1))
+
+
+def test_what_the_inputs_of_a_model_select_is_padded_where_there_is_no_graph_otherwise():
+    torch.manual_seed(0)
+    batch = Batch(args=(torch.randn(6, 2),), targets=torch.zeros(6))
+    target = Target("flow", lambda out, y: out + y.mean(), "flow", SplineFlow(), (batch,))
+    with pytest.raises(RuntimeError):
+        disagreements(capture(target, batch, 0))
+    graph, remarks = captured(target, batch, 0)
+    assert graph and not remarks and not selects(graph)
 
 
 @pytest.mark.parametrize("loss", [divergence, soft_labels, other_way_with_many, by_ratio])
