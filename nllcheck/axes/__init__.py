@@ -57,7 +57,7 @@ def default_axes(graph: View, steered: bool = False) -> tuple[tuple[Axis, ...], 
     skipped = [told] if left else []
     fixed = frozenset() if steered else steering(graph.graph)
     names = dict.fromkeys(label_of(graph.graph, a.node) for a in axes if a.node in fixed)
-    skipped += [f"{', '.join(names)} was not swept: a mask that selects elements depends on it"] if names else []
+    skipped += [f"{', '.join(names)} was not swept: what is selected depends on it"] if names else []
     free = (a for a in axes if _moves(a) and not fixed & {a.node, a.other, *(m.node for m in a.moves)})
     return tuple(free), tuple(skipped)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import fx
 
 from nllcheck import ops
+from nllcheck.capture.rowwise import Add
 
 aten = torch.ops.aten
 
@@ -51,6 +53,15 @@ def selected(
     with torch.no_grad():
         Reader(module).run(*tensors)
     return found
+
+
+def coordinates(places: tuple[int, ...], add: Add, on: dict[str, torch.device]) -> fx.Node:
+    """Where each place of a mask is, (N, dimensions), on a device."""
+    number: fx.Node = add(aten.arange.default, (math.prod(places),), on)
+    after = [math.prod(places[i + 1 :]) for i in range(len(places))]
+    along = [add(aten.div.Tensor_mode, (number, step), {"rounding_mode": "floor"}) for step in after]
+    inside = [add(aten.remainder.Scalar, (k, size)) for k, size in zip(along, places, strict=True)]
+    return add(aten.stack.default, (inside, -1))
 
 
 class Alike:

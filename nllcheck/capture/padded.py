@@ -18,7 +18,7 @@ from torch import fx
 
 from nllcheck.capture import rowwise
 from nllcheck.capture.asked import Asks, mask_behind, number_in, numbers_of, put_number
-from nllcheck.capture.masks import Alike, depending, dtype_of, mask_of, selected
+from nllcheck.capture.masks import Alike, coordinates, depending, dtype_of, mask_of, selected
 from nllcheck.capture.reads import ASKED
 from nllcheck.capture.rowwise import NoFormError, outline, shape_of
 
@@ -124,6 +124,8 @@ class _Padding:
         if node.target is aten.index_put.default:
             self._put_back(node, reads[0])
             return
+        if self.sizes[reads[0]] == 1 and node.target is aten.reshape.default and self._put_alone(node, reads[0]):
+            return
         if (source := rowwise.spread_source(self.graph, node, shape_of(reads[0])[0])) is not None:
             self.held[source] = reads[0]
             node.args = (node.args[0], source, *node.args[2:])
@@ -148,9 +150,8 @@ class _Padding:
             first = add(aten.argmax.default, (add(aten._to_copy.default, (counts,), {"dtype": torch.int64}), 0, True))
             copied = add(aten.detach.default, (add(aten.index.Tensor, (rows, [first])),))
             is_any = rowwise.beside(add, add(aten.index.Tensor, (counts, [first])), rows)
-            spare = (
-                copied if self._only_put(node) else add(aten.where.self, (is_any, copied, self._first_of_batch(node)))
-            )
+            known = copied if self._only_put(node) else self._first_of_batch(node)
+            spare = add(aten.where.self, (is_any, copied, known))
             chosen = add(aten.where.self, (rowwise.beside(add, counts, rows), rows, spare))
         self.asks.as_it_is |= set(counts.users) - before
         self.sizes[counts] = self.chosen[node][1]
@@ -189,19 +190,11 @@ class _Padding:
         """What is selected from, (N, ...) for the N places of the mask."""
         places = shape_of(mask)
         if node.target is aten.nonzero.default:
-            return self._coordinates(places, add)
+            return coordinates(places, add, self.device)
         source: Any = node.args[0]
         if node.target is aten.masked_select.default and shape_of(source) != places:
             raise NoFormError
         return add(aten.reshape.default, (source, [math.prod(places), *shape_of(source)[len(places) :]]))
-
-    def _coordinates(self, places: tuple[int, ...], add: rowwise.Add) -> fx.Node:
-        """Where each place is, (N, dimensions)."""
-        number: fx.Node = add(aten.arange.default, (math.prod(places),), self.device)
-        after = [math.prod(places[i + 1 :]) for i in range(len(places))]
-        along = [add(aten.div.Tensor_mode, (number, step), {"rounding_mode": "floor"}) for step in after]
-        inside = [add(aten.remainder.Scalar, (k, size)) for k, size in zip(along, places, strict=True)]
-        return add(aten.stack.default, (inside, -1))
 
     def _join(self, node: fx.Node) -> None:
         """Parts one after the other: those that are not padded count with all their rows."""
@@ -222,14 +215,7 @@ class _Padding:
         mask = mask_of(node)
         into, source = node.args[0], node.args[2]
         adds = len(node.args) > 3 and node.args[3]
-        known = self._known(mask) if mask is not None else None
-        if (
-            adds
-            or known is None
-            or self.asks.of(self.flat[known]) is not counts
-            or into in self.held
-            or source not in self.held
-        ):
+        if adds or not self._selects_alike(mask, counts) or into in self.held or source not in self.held:
             raise NoFormError
         with self.graph.inserting_before(node):
             add = rowwise.builder(self.graph, node)
@@ -238,6 +224,25 @@ class _Padding:
                 aten.reshape.default, (mask, [*shape_of(mask), *[1] * (len(shape_of(node)) - len(shape_of(mask)))])
             )
             self._replace(node, add(aten.where.self, (wide, shaped, into)))
+
+    def _selects_alike(self, mask: fx.Node | None, counts: fx.Node) -> bool:
+        known = self._known(mask) if mask is not None else None
+        return known is not None and self.asks.of(self.flat[known]) is counts
+
+    def _put_alone(self, node: fx.Node, counts: fx.Node) -> bool:
+        """The one value that is selected, of which Python takes the leading ones before it is put back."""
+        source = node.all_input_nodes[0]
+        if self._only_put(node):
+            self._replace(node, source)
+            return True
+        puts = [u for u in node.users if u.target is aten.where.self and u.args[1] is node]
+        if len(puts) < len(node.users) or not all(self._selects_alike(u.args[0], counts) for u in puts):  # type: ignore[arg-type]
+            return False
+        for put in puts:
+            with self.graph.inserting_before(put):
+                rows = rowwise.builder(self.graph, put)(aten.reshape.default, (source, list(shape_of(put))))
+            put.args = (put.args[0], rows, put.args[2])
+        return True
 
     def _replace(self, old: fx.Node, new: fx.Node) -> None:
         if old in self.steered:

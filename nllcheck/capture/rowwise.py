@@ -23,7 +23,7 @@ class NoFormError(Exception):
 
 _ALONG = ("_softmax", "_log_softmax", "logsumexp", "sum", "mean", "amax", "amin", "argmax", "argmin", "cumsum",
           "select", "slice", "squeeze", "gather", "prod", "linalg_vector_norm", "logcumsumexp", "unbind",
-          "select_scatter", "slice_scatter")  # fmt: skip
+          "select_scatter", "slice_scatter", "split_with_sizes", "split")  # fmt: skip
 _OF_EACH = ("_to_copy", "detach", "alias", "zeros_like", "ones_like", "full_like", "log_sigmoid_forward")
 _MEANS, _SUMS = 1, 2  # torch's numbers for a reduction
 
@@ -86,7 +86,7 @@ def _is_plain(node: fx.Node, held: Mapping[fx.Node, Any], dims: int) -> bool:
     name = ops.packet(str(node.target))
     if name == "getitem":
         source, place = _args(node)
-        return place == 0 or ops.packet(str(source.target)) == "unbind"
+        return place == 0 or ops.packet(str(source.target)) in ("unbind", "split_with_sizes", "split")
     if torch.Tag.pointwise not in node.target.tags and name not in _OF_EACH:  # type: ignore[union-attr]
         return False
     return all((d == dims) if padded else (d < dims or rows == 1) for d, padded, rows in _tensors(node, held))

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from nllcheck.capture import LossGraph, on_device
-from nllcheck.density.answer import answered
+from nllcheck.density.answer import answered, not_run
 from nllcheck.density.apart import compared_with, undecided_by_volume, with_data_apart, with_questions_held
 from nllcheck.density.claims import claims_likelihood
 from nllcheck.density.draws.agreed import among, with_agreed_draws, with_centred_draws
@@ -49,11 +49,27 @@ def density(
     nll: bool = False,
     memory: int = 2**30,
 ) -> Density:
-    """The answer. Never raises for a loss that it cannot decide: that is the answer 'undecided', with the cause.
+    """The answer. Never raises for a loss that it cannot decide, or that does not run at other targets: that is the
+    answer 'undecided', with the cause.
 
     `support` and `base_measure` state what is otherwise inferred; `nll`: the user says that this is a likelihood.
     `memory`: bytes that it may take at many targets, on torch's default device: few GPUs gain anything in float64.
     """
+    try:
+        return _decided(graph, axes, loss_name, support, base_measure, nll, memory)
+    except Exception as error:  # in what is tried before and beside the test
+        return not_run(error, claims_likelihood(graph.graph, loss_name))
+
+
+def _decided(
+    graph: LossGraph,
+    axes: Sequence[Axis],
+    loss_name: str,
+    support: str | None,
+    base_measure: str | None,
+    nll: bool,
+    memory: int,
+) -> Density:
     graph = without_padding(on_device(graph, torch.get_default_device()))
     own = of_inputs(graph) if nll or says_likelihood(loss_name) else None
     if (apart := with_data_apart(graph)) is not None:

@@ -26,6 +26,13 @@ from nllcheck.errors import raise_own
 from nllcheck.types import Axis, Density
 
 
+def not_run(error: Exception, claims: bool) -> Density:
+    """What is said where the user's ops raise at values that they never saw. Raises an error of our own again."""
+    raise_own(error)
+    cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    return Density("undecided", f"Not decided: the loss cannot be run at other targets ({cause}).", claims=claims)
+
+
 def answered(
     graph: LossGraph, axes: Sequence[Axis], support: str | None, base_measure: str | None, claims: bool, memory: int,
     moved: tuple[int, ...] | None,
@@ -39,9 +46,7 @@ def answered(
         where = f": {_line(graph, error.nodes[-1])}" if name == "not-samples" and error.nodes else ""
         return Density(name, f"{head}: {error}{where}.", claims=claims, nodes=error.nodes)  # type: ignore[arg-type]
     except (RuntimeError, TypeError, ValueError, IndexError) as error:  # the user's ops at values they never saw
-        raise_own(error)
-        cause = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        return Density("undecided", f"Not decided: the loss cannot be run at other targets ({cause}).", claims=claims)
+        return not_run(error, claims)
     answer = _told(graph, found, claims)
     if answer.name == "varies" and weighs_draws(graph, found.samples.tail):
         return Density("undecided", f"Not decided: {WEIGHED}.", claims=claims)

@@ -111,17 +111,39 @@ def beside(joint: Joint, axis: Axis, value: float, dtype: torch.dtype) -> Bits:
     return bits_kept(run_points(joint, axis, points, ()), wide, on_batch(joint, axis))
 
 
+def felt(joint: Joint, axis: Axis, value: float, floor: float) -> bool:
+    """Would a whole tensor's gradient feel the digits that its slope along itself lacks there (Cauchy-Schwarz)?
+
+    The length of a vector that is normalised next has a slope of nothing but rounding, beside which it turns freely.
+    """
+    if axis.mode != "scale" or axis.channel is not None or axis.with_it:
+        return True
+    which = joint.moved.index(axis.node)
+    bases = [promoted(b, torch.float64) for b in joint.base]
+    point = torch.tensor([value], dtype=joint.base[which].dtype, device=bases[which].device)
+    moved, along = placed(joint, axis, bases, point[0].double())
+    _, gradients = _run_wide(joint, [*bases[:which], moved, *bases[which + 1 :]])
+    slope, exact = (run_points(joint, axis, p, (), p.dtype).slope.double() for p in (point, point.double()))
+    return not float((slope - exact).abs()) < 2.0**-floor * float(along.norm() * gradients[which].norm())
+
+
 @remembered(64)
 def on_batch(joint: Joint, axis: Axis) -> tuple[float, float]:
     """|loss| and the sum of |gradient| along an axis, on the batch, in float64; 0 where not finite."""
     which = joint.moved.index(axis.node)
     bases = [promoted(b, torch.float64) for b in joint.base]
-    with torch.no_grad(), plain_kernels():
-        loss, *gradients = Runner(joint.module, torch.float64).run(*bases)
+    loss, gradients = _run_wide(joint, bases)
     _, along = placed(joint, axis, bases, torch.ones((), dtype=torch.float64, device=bases[which].device))
     felt = gradients[which] * along if gradients[which].shape == along.shape else along * 0
     sizes = float(loss.abs()), float(felt.abs().sum())
     return tuple(s if math.isfinite(s) else 0.0 for s in sizes)  # type: ignore[return-value]
+
+
+def _run_wide(joint: Joint, bases: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Loss and gradients in float64."""
+    with torch.no_grad(), plain_kernels():
+        loss, *gradients = Runner(joint.module, torch.float64).run(*bases)
+    return loss, gradients
 
 
 def spread(joint: Joint, axis: Axis, value: float) -> tuple[Joint, Axis]:

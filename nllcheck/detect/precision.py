@@ -13,7 +13,7 @@ from nllcheck.axes.reach import reach_of, reaches
 from nllcheck.capture import LossGraph
 from nllcheck.detect.adding import to_blame
 from nllcheck.detect.births import Bools, intervals, origins
-from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, mostly, on_batch, spread
+from nllcheck.detect.bits import Bits, beside, bits_kept, bits_of, felt, mostly, on_batch, spread
 from nllcheck.detect.chain import values_at
 from nllcheck.detect.events import ranges_at
 from nllcheck.sweep.joint import Joint
@@ -52,7 +52,7 @@ def batch_precision(graph: LossGraph, joint: Joint, names: tuple[str, ...], floo
             continue
         kept = beside(joint, axis, 1.0, base.dtype)
         for phase, bits in _by_phase(kept):
-            if mostly(bits, floor):
+            if mostly(bits, floor) and (phase == "forward" or felt(joint, axis, 1.0, floor)):
                 event = _told(graph, joint, axis, 1.0, phase, bits.numpy(), names)
                 found.setdefault(event.node, replace(event, on_batch=True)) if event else None
     return list(found.values())
@@ -85,6 +85,8 @@ def _in_run(
     value = float(trace.points[chosen])
     if not _spread_out(joint, trace.axis, value, phase, floor):
         return None  # all values being equal is what is special here, as in a variance of exactly 0
+    if phase == "backward" and not felt(joint, trace.axis, value, floor):
+        return None
     event = _told(graph, joint, trace.axis, value, phase, bits[inside].numpy(), trace.names)
     region = ((float(trace.points[run[0]]), float(trace.points[run[1]])),)
     share, weight = len(inside) / trace.points.numel(), float(sizes[inside].max())

@@ -10,6 +10,9 @@ from nllcheck.expr import Range
 from nllcheck.graphs import ancestors
 from nllcheck.types import Axis, ChainStep, Density, Event, Graph, Judged, Node, Ref
 
+# The smallest number above 0, a subnormal one (IEEE 754-2019, table 3.5).
+_SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
+
 
 def scope(graph: Graph, judged: Judged, captures: Mapping[str, Ref | float]) -> dict[str, object]:
     """What `when:` sees of one failure; captures stand for their values at the witness."""
@@ -30,6 +33,7 @@ def scope(graph: Graph, judged: Judged, captures: Mapping[str, Ref | float]) -> 
         on_batch=event.on_batch,
         chain=tuple(step.op for step in event.chain),
         what=tuple(step.what for step in event.chain),
+        smallest=_SMALLEST.get(graph.nodes[event.node].dtype, _SMALLEST["float32"]),
     )
     names["axis"] = SimpleNamespace(role=axis.role if axis else "", label=axis.label if axis else "")
     return names

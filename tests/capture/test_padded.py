@@ -102,8 +102,19 @@ def put_back_alone(s, y):
     return out.mean()
 
 
+def put_back_one(s, y):
+    out = torch.zeros_like(s)
+    out[s > 2.1] = 2 * s[s > 2.1]  # one of the batch
+    return (out - s).square().mean()
+
+
+def parts(s, y):
+    first, rest = s[s[:, 0] > 0.2].split((1, 2), dim=1)
+    return (first.exp() * rest).mean()
+
+
 PADDED = [hard, hard_places, hard_column, unsure, wrong_ones, some_cells, rows_of, squared, two_branches, put_back,
-          put_back_alone, by_layer, counted, weighed_logs, weighed_roots, labelled]  # fmt: skip
+          put_back_alone, put_back_one, parts, by_layer, counted, weighed_logs, weighed_roots, labelled]  # fmt: skip
 
 
 def by_number(s, y):

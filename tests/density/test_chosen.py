@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+import nllcheck
 from nllcheck.axes import default_axes
 from nllcheck.capture import capture
 from nllcheck.density import density
@@ -181,3 +182,24 @@ def test_labels_of_those_that_the_scores_select_are_classes(loss, below, said):
     graph = graph_of(nll, tensors, ("y",))
     answer = density(graph, default_axes(graph)[0], "nll")
     assert (answer.support, answer.name, answer.claims) == ("class", said, False), answer.text
+
+
+def cox_with_ties(risk, time, event):
+    """Breslow's ties by unique times: how many these are is fixed in the graph, as the batch has them."""
+    order = torch.argsort(time)
+    risk, time, event = risk[order], time[order], event[order]
+    times = torch.unique(time)
+    at = torch.searchsorted(times, time)
+    deaths, told = (torch.zeros_like(times).index_add(0, at, each) for each in (event, event * risk))
+    alive = risk.flip(0).logcumsumexp(0).flip(0)[torch.searchsorted(time, times)]
+    return -(told - deaths * alive).sum() / event.sum().clamp(min=1)
+
+
+def test_a_loss_that_does_not_run_at_other_targets_is_undecided_and_stays_a_graph():
+    time, event = torch.tensor([1.0, 2.0, 2.0, 3.0, 5.0, 5.0]), torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+    tensors = {"risk": draw(4, 6), "time": time, "event": event}
+    graph = graph_of(cox_with_ties, tensors, ("time", "event"))
+    found = density(graph, default_axes(graph)[0], "nll")
+    assert found.name == "undecided"
+    report = nllcheck.check_function(cox_with_ties, tensors, target=("time", "event"), effort="quick")
+    assert report.facts.capture == "graph"

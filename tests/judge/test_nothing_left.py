@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import batch_norm
 
 from nllcheck.capture import capture
-from nllcheck.detect.bits import spread, usual_floor
+from nllcheck.detect.bits import beside, felt, mostly, spread, usual_floor
 from nllcheck.detect.precision import batch_precision
 from nllcheck.sweep.joint import joint_graph
 from nllcheck.sweep.watch import watched_names
@@ -36,6 +36,27 @@ def test_only_a_gradient_with_digits_can_lose_them(loss, lost):
     joint = joint_graph(graph, [0])
     found = batch_precision(graph, joint, watched_names(joint), usual_floor(torch.float32))
     assert len({e.node for e in found}) == lost
+
+
+def turned(proxies, x):
+    """Cosines with one vector for each class: how long these vectors are makes no difference (but for the floor)."""
+    unit = proxies / (proxies.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+    return torch.nn.functional.cross_entropy(8 * torch.nn.functional.normalize(x) @ unit.T, torch.arange(3))
+
+
+def turned_and_shifted(proxies, x):
+    """As much is lost of the only slope there is."""
+    return (1e6 + 0.3 * proxies.diagonal() - 1e6).square().sum() * x[0, 0] ** 2
+
+
+@pytest.mark.parametrize(("loss", "lost"), [(turned, False), (turned_and_shifted, True)])
+def test_a_slope_along_a_tensor_is_measured_by_its_whole_gradient(loss, lost):
+    tensors = {"proxies": torch.eye(3, 4), "x": X[:3, :4]}
+    batch = Batch(kwargs=tensors, whole=tensors)
+    joint = joint_graph(capture(Target("t", loss, "loss", None, (batch,), "function"), batch), [0])
+    axis, floor = Axis("batch", 0, "output", mode="scale", observed=(1.0, 1.0)), usual_floor(torch.float32)
+    assert mostly(beside(joint, axis, 1.0, torch.float32).slope, floor)
+    assert felt(joint, axis, 1.0, floor) == lost
 
 
 def product(w, x):

@@ -17,6 +17,7 @@ from nllcheck.axes import depends_on
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.numerics import plain_kernels
+from nllcheck.errors import raise_own
 from nllcheck.graphs import ancestors, refs
 from nllcheck.sweep.joint import cut
 from nllcheck.types import Graph
@@ -94,14 +95,23 @@ def _seen(graph: LossGraph, data: int, other: int) -> Tensor | None:
     if made is None:
         return None
     choice, seen = made
+    try:
+        if not _chooses(graph, data, other, choice, seen) or _counts_unseen(graph, data, other, choice, seen):
+            return None
+    except RuntimeError as error:  # code whose shapes depend on what stands here, as those of unique values do
+        raise_own(error)
+        return None
+    return seen if choice is given else torch.ones(value.shape, dtype=torch.bool)
+
+
+def _chooses(graph: LossGraph, data: int, other: int, choice: Tensor, seen: Tensor) -> bool:
+    """Does the loss read what is seen of the data, and nothing else of them?"""
+    value = graph.values[data]
     moved = _moved(value)
     before = _losses(graph, data, other, choice, value)
     same = _losses(graph, data, other, choice, torch.where(seen, value, moved))
     changed = _losses(graph, data, other, choice, torch.where(seen, moved, value))
-    chooses = bool(torch.isfinite(before)) and torch.equal(before, same) and not torch.equal(before, changed)
-    if not chooses or _counts_unseen(graph, data, other, choice, seen):
-        return None
-    return seen if choice is given else torch.ones(value.shape, dtype=torch.bool)
+    return bool(torch.isfinite(before)) and torch.equal(before, same) and not torch.equal(before, changed)
 
 
 def _counts_unseen(graph: LossGraph, data: int, other: int, choice: Tensor, seen: Tensor) -> bool:
