@@ -62,11 +62,14 @@ def beside(add: Add, counts: fx.Node, rows: fx.Node) -> fx.Node:
     return add(aten.reshape.default, (counts, [-1, *[1] * (len(shape_of(rows)) - 1)]))
 
 
-def widen(node: fx.Node, held: Mapping[fx.Node, Any], places: int) -> None:
-    """An op that gives a row for each row: what it says of its shape is set right. Raises NoFormError for others."""
+def widen(node: fx.Node, held: Mapping[fx.Node, Any], places: int, selected: int) -> None:
+    """An op that gives a row for each row: what it says of its shape is set right. Raises NoFormError for others.
+
+    `selected`: how many of the `places` count on the batch, where its shapes are from.
+    """
     shape = shape_of(node)
     if not (_is_plain(node, held, len(shape)) or _is_along(node, held) or _is_by_rows(node, held)):
-        if not _is_reshaped(node, held):
+        if not _is_reshaped(node, selected):
             raise NoFormError
         node.args = (node.args[0], [places, *shape[1:]])
     values = node.meta["val"]
@@ -130,13 +133,14 @@ def _is_by_rows(node: fx.Node, held: Mapping[fx.Node, Any]) -> bool:
     return False
 
 
-def _is_reshaped(node: fx.Node, held: Mapping[fx.Node, Any]) -> bool:
+def _is_reshaped(node: fx.Node, selected: int) -> bool:
     """Another shape of each row by itself: the first dimension stays."""
-    if ops.packet(str(node.target)) not in ("reshape", "expand"):
-        return False
     before, after = shape_of(node.args[0]), shape_of(node)
-    is_same = len(before) == len(after) or ops.packet(str(node.target)) == "reshape"
-    return is_same and bool(after) and before[0] == after[0]
+    if not after or after[0] != selected:
+        return False
+    if ops.packet(str(node.target)) == "expand":
+        return len(before) == len(after)
+    return ops.packet(str(node.target)) == "reshape" and math.prod(before[1:]) == math.prod(after[1:])
 
 
 def reduced(graph: fx.Graph, node: fx.Node, held: Mapping[fx.Node, Any], counts: fx.Node) -> fx.Node | None:
