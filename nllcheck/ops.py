@@ -137,6 +137,7 @@ TABLE: tuple[Op, ...] = (
                       "_fused_rms_norm", "_native_batch_norm_legit_no_training"), kind="norm"),
     Op("gamma_quantile", ("gamma_quantile",), bounds=(0.0, _INF)),  # what a sample is, see `capture/implicit.py`
     Op("dirichlet_quantile", ("dirichlet_quantile",), kind="other", bounds=(0.0, 1.0)),
+    Op("own_backward", ("own_backward",), kind="other"),  # what a custom function gives, see `capture/own.py`
     Op("dropout", ("native_dropout", "bernoulli"), kind="random"),
     Op("embedding", ("embedding",), kind="select"),
     # selection: the values are some of the input's

@@ -14,7 +14,7 @@ from nllcheck.axes.inside import inside_axes
 from nllcheck.axes.selection import steering
 from nllcheck.axes.spec import Spec, requested_axis
 from nllcheck.capture import LossGraph
-from nllcheck.capture.attempt import guarded_branches
+from nllcheck.capture.attempt import remarks_on
 from nllcheck.capture.rows import on_some_rows
 from nllcheck.compiled import as_compiled
 from nllcheck.density import density, has_question
@@ -94,7 +94,7 @@ def by_graph(
         facts=facts_of(target, graph.loss, "graph", whole, tables, options.seed, clock.seconds, settings_of(options)),
         findings=(*findings, *apart),
         sweeps=tables,
-        notes=(*_partly(part), *known.notes, *guarded_branches(graph), *_fused(had.swept), *told_so),
+        notes=(*_partly(part), *known.notes, *remarks_on(graph), *_fused(had.swept), *told_so),
         skipped=(*had.skipped, *complex_steps(whole), *unvaried, *untold(known.answer)),
         fail_on=options.fail_on,
         breaks=edges,

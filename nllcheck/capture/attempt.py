@@ -6,7 +6,8 @@ import warnings
 
 from nllcheck.capture import LossGraph, capture
 from nllcheck.capture.lines import site_of
-from nllcheck.capture.verify import disagreements
+from nllcheck.capture.own import derived
+from nllcheck.capture.verify import close_gradients, disagreements, replayed
 from nllcheck.errors import raise_own
 from nllcheck.target import Batch, Target
 from nllcheck.types import Site
@@ -42,19 +43,34 @@ def _tried(
         text = str(error).strip().splitlines()
         return None, (f"the loss could not be traced ({type(error).__name__}: {text[0][:160] if text else ''})",)
     own = graph.module.meta["own_backward"]
-    if own:
-        return None, _own_backward(own, wrong)
+    if own and wrong:
+        return None, (_own_backward(own), *wrong)
     if wrong:
         return None, (*wrong, *_branch_lines(graph))
     return graph, ()
 
 
-def _own_backward(names: tuple[str, ...], wrong: tuple[str, ...]) -> tuple[str, ...]:
-    """A graph has the derivative of the forward code, and this is not what training runs."""
-    own = f"{', '.join(names)} bring{'s its' if len(names) == 1 else ' their'} own backward"
-    differs = any("another gradient" in text for text in wrong)
-    meant = "which is not the derivative of its forward (a straight-through or reversed gradient is meant so)"
-    return (f"{own}, {meant}" if differs else own,)
+def _own_backward(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names)} bring{'s its' if len(names) == 1 else ' their'} own backward"
+
+
+def remarks_on(graph: LossGraph) -> tuple[str, ...]:
+    """What the captured graph holds for."""
+    return (*guarded_branches(graph), *_own_slopes(graph))
+
+
+def _own_slopes(graph: LossGraph) -> tuple[str, ...]:
+    """A remark on functions whose own backward is not the derivative of their forward, as far as the batch shows."""
+    names, tensors = graph.module.meta["own_backward"], [leaf.value for leaf in graph.program.leaves]
+    if not names:
+        return ()
+    _, own = replayed(graph, tensors)
+    with derived():
+        _, other = replayed(graph, tensors)
+    if len(own) == len(other) and close_gradients(own, other):
+        return ()
+    meant = "a straight-through or reversed gradient is meant so; torch.autograd.gradcheck tells of others"
+    return (f"{_own_backward(names)}, which is not the derivative of its forward: slopes here are its own ({meant})",)
 
 
 def _branch_lines(graph: LossGraph, told: frozenset[Site] = frozenset()) -> list[str]:

@@ -7,7 +7,7 @@ parts of Inductor at its first use, more than a second, and prepares every node 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,8 @@ def traced(function: Callable[..., Any], *tensors: torch.Tensor) -> fx.GraphModu
     tensor. A node carries the shape, strides and dtype of its value in `meta["val"]`, on the device "meta", and what
     `torch.fx.traceback.current_meta["custom"]` says at the time in `meta["custom"]`. Raises what the function raises.
     """
-    record = _Record()
+    record = Record()
+    _active.append(record)
     for k, tensor in enumerate(tensors):
         record.keep(tensor, record.graph.placeholder(f"tensors_{k}"))
     caches = torch.is_autocast_cache_enabled()
@@ -40,12 +41,21 @@ def traced(function: Callable[..., Any], *tensors: torch.Tensor) -> fx.GraphModu
         with record:
             result = function(*tensors)
     finally:
+        _active.remove(record)
         torch.set_autocast_cache_enabled(caches)
     record.graph.output(record.nodes_for(result))
     return _LazyGraphModule(record.root, record.graph)
 
 
-class _Record(Watching):
+_active: list[Record] = []
+
+
+def recording() -> Record | None:
+    """What is being recorded now, the innermost."""
+    return _active[-1] if _active else None
+
+
+class Record(Watching):
     """Notes each op; `nodes` knows which node's value a tensor is."""
 
     def __init__(self) -> None:
@@ -77,6 +87,23 @@ class _Record(Watching):
         for k, part in enumerate(value if isinstance(value, (tuple, list)) else ()):
             if isinstance(part, (torch.Tensor, tuple, list)):
                 self.keep(part, self.noted(operator.getitem, (node, k), {}))
+
+    def as_op(
+        self, op: Any, outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor], kept: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs as those of `op(*outputs, *inputs, *kept)`: other tensors, each with its node."""
+        given = self.nodes_for((*outputs, *inputs, *kept))
+        shown = tuple(aten.alias.default(t) for t in outputs)  # dispatched, so that the user's line is noted
+        nodes = [self.nodes[t] for t in shown]
+        if len(shown) == 1:
+            nodes[0].target, nodes[0].args = op, given
+            return shown
+        with self.graph.inserting_before(nodes[0]):
+            whole = self.graph.create_node("call_function", op, given, {}, op.__name__)
+        whole.meta = {**nodes[0].meta, "val": tuple(n.meta["val"] for n in nodes)}
+        for k, node in enumerate(nodes):
+            node.target, node.args = operator.getitem, (whole, k)
+        return shown
 
     def nodes_for(self, values: Any) -> Any:
         return pytree.tree_map_only(torch.Tensor, lambda t: self.nodes.get(t) or self.constant(t), values)

@@ -48,7 +48,7 @@ def _difference(graph: LossGraph, tensors: Sequence[torch.Tensor], where: str) -
     other, others = replayed(graph, tensors)
     if not _close(loss, other):
         return [f"{where} the loss is {loss:.7g}, the captured graph gives {other:.7g}"]
-    if math.isfinite(loss) and not _close_gradients(gradients, others):
+    if math.isfinite(loss) and not close_gradients(gradients, others):
         return [f"{where} the captured graph gives another gradient"]
     return []
 
@@ -112,7 +112,8 @@ def _close(a: float, b: float) -> bool:
 ROUNDING = 2e-6  # of the largest slope: what is left where a sum of such slopes is 0, of a bias before a batch norm
 
 
-def _close_gradients(some: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> bool:
+def close_gradients(some: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> bool:
+    """Are they the same but for rounding?"""
     sizes = [float(g.abs().amax()) for g in some if g.numel()]
     noise = ROUNDING * max((s for s in sizes if math.isfinite(s)), default=0.0)
     return all(_close_tensors(a, b, noise) for a, b in zip(some, others, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -128,7 +129,9 @@ def _born(graph: Graph, joint: Joint, culprit: Culprit, one: Trace, states: Birt
     if not here:
         return []
     k = here[0]
-    steps = [_step(graph, culprit.origin, "nan" if bool(states.nan[0, k]) else "inf", one, k, ops_of[k].phase)]  # type: ignore[union-attr]
+    born = _step(graph, culprit.origin, "nan" if bool(states.nan[0, k]) else "inf", one, k, ops_of[k].phase)  # type: ignore[union-attr]
+    written = ops_of[k].written  # type: ignore[union-attr]
+    steps = [replace(born, op=written[0], site=written[1]) if written else born]
     ends = states.to_loss[0] if culprit.phase == "forward" else states.to_gradient[0]
     later = [j for j in range(k + 1, len(one.names)) if bool(states.nan[0, j]) and bool(ends[j]) and ops_of[j]]
     if not bool(states.nan[0, k]) and later:

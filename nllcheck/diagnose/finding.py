@@ -9,7 +9,7 @@ from typing import Literal
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.wording import is_library, number
 from nllcheck.graphs import ancestors, refs
-from nllcheck.types import Axis, Event, Finding, Graph, Judged, Node, Ref, Severity, Site
+from nllcheck.types import Axis, ChainStep, Event, Finding, Graph, Judged, Node, Ref, Severity, Site
 
 
 def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Finding:
@@ -25,8 +25,8 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         verdict=judged.verdict,
         severity=severity,
         phase=event.phase,
-        op=op_name(graph, node),
-        site=edit_site(graph, event),
+        op=own.op if (own := in_own_backward(graph, event)) else op_name(graph, node),
+        site=own.site if own and own.site else edit_site(graph, event),
         message="",
         axis=axis.label if axis else None,
         threshold=event.threshold[1] if event.threshold and not found else None,
@@ -48,6 +48,13 @@ def base(graph: Graph, judged: Judged, severity: Severity, command: str) -> Find
         command=_command(event, command),
         term=_term(graph, event),
     )
+
+
+def in_own_backward(graph: Graph, event: Event) -> ChainStep | None:
+    """Where a failure begins in a backward that somebody wrote: that op of it, with its line."""
+    if graph.nodes[event.node].op != "own_backward" or event.phase != "backward":
+        return None
+    return next((s for s in event.chain if s.node == event.node and s.op != "own_backward"), None)
 
 
 def _who(graph: Graph, node: int | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from nllcheck.clamps import library_clamp
 from nllcheck.diagnose.builtin import DATA, DEAD, DIGITS, RAISES, UNEXPLAINED, Builtin
 from nllcheck.diagnose.explain import Explanation
-from nllcheck.diagnose.finding import op_name, where
+from nllcheck.diagnose.finding import in_own_backward, op_name, where
 from nllcheck.diagnose.wording import filled, sentence, special, substituted
 from nllcheck.graphs import refs
 from nllcheck.types import Event, Graph, Judged
@@ -55,7 +55,9 @@ def unruled(graph: Graph, judged: Judged) -> Words:
     after = f", after {first.op} {_harm(first.what)}" if first else ""
     half = "gradient of " if event.phase == "backward" and (not event.chain or _born_backward(event)) else ""
     nothing = " of an empty selection" if any(0 in graph.nodes[k].shape for k in refs(node)) else ""
-    message = f"The {half}{op_name(graph, node)}{nothing} gives {what} {place}{after}."
+    own = in_own_backward(graph, event)
+    name = f"{own.op} in the function's own backward" if own else f"{half}{op_name(graph, node)}{nothing}"
+    message = f"The {name} gives {what} {place}{after}."
     return built(UNEXPLAINED, and_detail(message, event))
 
 

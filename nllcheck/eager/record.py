@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from nllcheck.capture.custom import mark_in_backward
 from nllcheck.capture.lines import Mark
 from nllcheck.capture.numerics import quiet_numerics
+from nllcheck.capture.own import mark_in_backward
 from nllcheck.capture.program import Program
 from nllcheck.capture.sites import SiteMode, mark_here
 from nllcheck.sweep.program import extent

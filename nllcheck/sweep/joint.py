@@ -22,6 +22,7 @@ from nllcheck.axes import depends_on
 from nllcheck.axes.boundary import boundary
 from nllcheck.capture import LossGraph
 from nllcheck.capture.interpret import Runner, is_fixed
+from nllcheck.capture.lines import site_of
 from nllcheck.capture.mutation import out_of_place
 from nllcheck.capture.numerics import quiet_numerics
 from nllcheck.capture.plain import mark_of
@@ -29,9 +30,10 @@ from nllcheck.capture.tidy import is_kept, tidy
 from nllcheck.capture.tracer import traced
 from nllcheck.ops import row, rule_name
 from nllcheck.sweep.factor import with_failing_factors
-from nllcheck.types import Phase
+from nllcheck.types import Phase, Site
 
 _READ = torch.ops.aten._local_scalar_dense.default
+_GATHER = torch.ops.aten.gather.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class JointOp:
     origin: int  # index into Graph.nodes
     phase: Phase
     name: str  # the fx node's name
+    written: tuple[str, Site | None] | None = None  # in a backward that somebody wrote: the op, and its line
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +142,21 @@ def _ops(module: fx.GraphModule) -> dict[str, JointOp]:
     for node in module.graph.nodes:
         note = node.meta.get("custom") or {}
         if node.op == "call_function" and "origin" in note:
-            found[node.name] = JointOp(note["origin"], note["phase"], node.name)
+            found[node.name] = JointOp(note["origin"], note["phase"], node.name, _written(node))
     return found
+
+
+def _written(node: fx.Node) -> tuple[str, Site | None] | None:
+    note = node.meta["custom"]
+    mark = note.get("mark") if note["phase"] == "backward" else None
+    return (rule_name(str(node.target)), site_of(mark.frames)) if mark else None
 
 
 def cut(graph: LossGraph, moved: tuple[int, ...], with_ways: bool = False) -> fx.GraphModule:
     """The part of the forward graph that depends on `moved`, everything else a constant of the module.
 
     `with_ways`: with a node for each truth value of it that Python reads, NaN where it is not what the batch gave, so
-    that the code goes another way there than the captured one.
+    that the code goes another way there than the captured one; and where it raises, for a place that is out of bounds.
     """
     nodes = graph.fx_nodes
     live = depends_on(graph.graph, set(moved))
@@ -170,6 +179,8 @@ def cut(graph: LossGraph, moved: tuple[int, ...], with_ways: bool = False) -> fx
         elif i in live and node not in made and node.op == "call_function" and not is_fixed(node):
             made[node] = part.node_copy(node, lookup)
             made[node].meta["custom"] = {"mark": mark_of(node), "origin": i, "phase": "forward"}
+            if with_ways and node.target is _GATHER and index[node.all_input_nodes[1]] in live:
+                _keep_in_bounds(part, made[node], graph.graph.nodes[index[node.all_input_nodes[0]]].shape, i)
     loss = lookup(nodes[graph.graph.loss])
     part.output(loss)
     module = _LazyGraphModule(root, part)  # run node by node: no code is wanted of it
@@ -184,8 +195,23 @@ def _is_of_truth(node: fx.Node) -> bool:
 
 
 def _add_way(part: fx.Graph, read: fx.Node, on_batch: bool, origin: int) -> None:
+    _nan_where(part, part.call_function(torch.ops.aten.logical_not.default, (read,)) if on_batch else read, origin)
+
+
+def _keep_in_bounds(part: fx.Graph, gather: fx.Node, shape: tuple[int, ...], origin: int) -> None:
+    """At a place that the tensor does not have the code raises, as it does where a count of numbers is one of NaN; of
+    many points at once one such point would end all."""
     aten = torch.ops.aten
-    other = part.call_function(aten.logical_not.default, (read,)) if on_batch else read
+    place: Any = gather.args[2]
+    with part.inserting_before(gather):
+        inside = part.call_function(aten.clamp.default, (place, 0, shape[gather.args[1]] - 1))  # type: ignore[index]
+        inside.meta["custom"] = {"origin": origin, "phase": "forward"}
+        _nan_where(part, part.call_function(aten.ne.Tensor, (inside, place)), origin)
+    gather.args = (*gather.args[:2], inside, *gather.args[3:])
+
+
+def _nan_where(part: fx.Graph, other: fx.Node, origin: int) -> None:
+    aten = torch.ops.aten
     number = part.call_function(aten._to_copy.default, (other,), {"dtype": torch.float32})
     way = part.call_function(aten.masked_fill.Scalar, (number, other, math.nan))
     for node in (other, number, way):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from nllcheck.capture.verify import _close_gradients
+from nllcheck.capture.verify import close_gradients
 
 NAN, INF = math.nan, math.inf
 CASES = {
@@ -27,7 +27,7 @@ CASES = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_two_gradients_are_one(name, dtype):
     a, b, same = CASES[name]
-    assert _close_gradients([torch.tensor(a, dtype=dtype)], [torch.tensor(b, dtype=dtype)]) is same
+    assert close_gradients([torch.tensor(a, dtype=dtype)], [torch.tensor(b, dtype=dtype)]) is same
 
 
 @pytest.mark.parametrize(("away", "same"), [(1e-6, True), (1e-4, False)])
@@ -36,5 +36,5 @@ def test_what_is_left_of_large_slopes_that_cancel_is_rounding(away, same, other)
     """Of a bias before a batch norm, say; measured by the largest slope of all."""
     large = torch.tensor([other, -3.0 * other])
     some, others = ([large, torch.tensor([w * other])] for w in (1e-7, away))
-    assert _close_gradients(some, others) is same
-    assert _close_gradients([*some, torch.zeros(0)], [*others, torch.zeros(0)]) is same
+    assert close_gradients(some, others) is same
+    assert close_gradients([*some, torch.zeros(0)], [*others, torch.zeros(0)]) is same

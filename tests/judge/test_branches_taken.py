@@ -56,3 +56,22 @@ def test_what_fails_is_what_the_code_runs_there(loss):
     assert report.facts.capture == "graph"
     broken = {f.op for f in report.findings if f.kind in ("nan", "inf")}
     assert broken == ({CASES[loss]} if CASES[loss] else set())
+
+
+def sparse(s):
+    """Minus the largest share of a sparsemax (Martins and Astudillo, arXiv:1602.02068, algorithm 1): of infinities no
+    rank is in the support, and the code reads place -1 and raises."""
+    z = s - s.max()
+    falling = z.sort(descending=True)[0]
+    ranks = torch.arange(1, len(s) + 1).to(s)
+    support = (1 + ranks * falling > falling.cumsum(0)).sum()
+    threshold = (falling.cumsum(0).gather(0, support[None] - 1) - 1) / support
+    return 1 - (z - threshold).clamp(min=0).max()
+
+
+def test_one_point_where_a_place_is_out_of_bounds_does_not_end_the_sweep():
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        sparse(torch.full((6,), float("inf")))
+    report = nllcheck.check_function(sparse, {"s": S})
+    assert report.facts.capture == "graph"
+    assert not [f for f in report.findings if f.severity != "note"]
