@@ -6,7 +6,7 @@ import warnings
 
 from nllcheck.capture import LossGraph, capture
 from nllcheck.capture.lines import site_of
-from nllcheck.capture.own import derived
+from nllcheck.capture.own import OwnBackward, derived
 from nllcheck.capture.verify import close_gradients, disagreements, replayed
 from nllcheck.errors import raise_own
 from nllcheck.target import Batch, Target
@@ -47,6 +47,7 @@ def _tried(
         return None, (_own_backward(own), *wrong)
     if wrong:
         return None, (*wrong, *_branch_lines(graph))
+    _compare_derivatives(graph)
     return graph, ()
 
 
@@ -60,17 +61,26 @@ def remarks_on(graph: LossGraph) -> tuple[str, ...]:
 
 
 def _own_slopes(graph: LossGraph) -> tuple[str, ...]:
-    """A remark on functions whose own backward is not the derivative of their forward, as far as the batch shows."""
-    names, tensors = graph.module.meta["own_backward"], [leaf.value for leaf in graph.program.leaves]
-    if not names:
+    """A remark on functions whose own backward is not the derivative of their forward."""
+    ops = [n.target for n in graph.fx_nodes if isinstance(n.target, OwnBackward)]
+    if all(op.is_derivative for op in ops):
         return ()
+    names = tuple(dict.fromkeys(op.function.__qualname__ for op in ops))
+    meant = "a straight-through or reversed gradient is meant so; torch.autograd.gradcheck tells of others"
+    return (f"{_own_backward(names)}, which is not the derivative of its forward: slopes here are its own ({meant})",)
+
+
+def _compare_derivatives(graph: LossGraph) -> None:
+    """Finds out whether the backwards that somebody wrote are derivatives, on the batch; all of them, or none."""
+    ops = [n.target for n in graph.fx_nodes if isinstance(n.target, OwnBackward)]
+    if not ops:
+        return
+    tensors = [leaf.value for leaf in graph.program.leaves]
     _, own = replayed(graph, tensors)
     with derived():
         _, other = replayed(graph, tensors)
-    if len(own) == len(other) and close_gradients(own, other):
-        return ()
-    meant = "a straight-through or reversed gradient is meant so; torch.autograd.gradcheck tells of others"
-    return (f"{_own_backward(names)}, which is not the derivative of its forward: slopes here are its own ({meant})",)
+    for op in ops:
+        op.is_derivative = len(own) == len(other) and close_gradients(own, other)
 
 
 def _branch_lines(graph: LossGraph, told: frozenset[Site] = frozenset()) -> list[str]:

@@ -32,6 +32,7 @@ class Mark:
     inplace: bool
     output: str = ""  # "output", "output.mu": the model hands this value to the loss
     inside: tuple[str, ...] = ()  # the library's functions between the op and the user's line, innermost first
+    within: Frame | None = None  # where that is in the code of an installed package
     meant: str = ""  # the rule name of the op for which others stand, of which this is the last
 
 

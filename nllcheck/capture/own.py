@@ -98,7 +98,8 @@ class OwnBackward:
     """The op: `op(*outputs, *inputs, *kept) -> outputs`, one tensor where there is one output.
 
     `inputs`: the places of the tensors among the function's arguments, of which there are `arguments`. `held`: the
-    leaves of `spec`, which is the context's attributes and what it saved, with `Kept` for tensors.
+    leaves of `spec`, which is the context's attributes and what it saved, with `Kept` for tensors. `is_derivative`: is
+    the backward the derivative of the forward, as far as that was tried?
     """
 
     __name__ = "own_backward"
@@ -114,6 +115,7 @@ class OwnBackward:
         spec: pytree.TreeSpec,
     ) -> None:
         self.function, self.has_slope, self.results = function, tuple(has_slope), len(has_slope)
+        self.is_derivative = False
         self.inputs, self.arguments, self.held, self.spec = tuple(inputs), arguments, tuple(held), spec
 
     def __call__(self, *tensors: torch.Tensor) -> Any:

@@ -113,6 +113,7 @@ def _node(i: int, node: fx.Node, index: dict[fx.Node, int], name: str | None, va
         dtype="" if tensor is None else str(tensor.dtype).removeprefix("torch."),
         kwargs=tuple((k, _arg(v, index)) for k, v in sorted(node.kwargs.items())),
         inside=mark.inside if mark else (),
+        within=site_of((mark.within,)) if mark and mark.within else None,
         meant=mark.meant if mark else "",
     )
 

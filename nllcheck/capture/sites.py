@@ -26,6 +26,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FIXTURES = os.path.join(_PACKAGE, "_data") + os.sep
 _LIBRARIES = tuple({sysconfig.get_paths()[k] + os.sep for k in ("stdlib", "purelib", "platlib")})
 _ENTRY = os.path.join(_PACKAGE, "target.py")  # the frame that calls the user's code: nothing above it is theirs
+_CALLING = ("_wrapped_call_impl", "_call_impl")  # of a module, around its `forward`
 _INPLACE = re.compile(r"\.\w*[a-z0-9]_\(|[-+*/@]=")
 _PAST = re.compile(r"^\s*[\w.]+\.(detach\(\)|data)\.\w*[a-z0-9]_\(")
 
@@ -88,22 +89,24 @@ def _depth_hooks(mode: SiteMode, model: torch.nn.Module) -> list[Any]:
 
 def mark_here(in_model: bool) -> Mark:
     """The mark of the op being dispatched now: call it from inside a `__torch_dispatch__`."""
-    frames, inplace, inside = _walk(sys._getframe(1).f_back)
+    frames, inplace, inside, within = _walk(sys._getframe(1).f_back)
     wanted = own_forward[-1] if own_forward else torch.is_grad_enabled()
-    return Mark(frames, in_model, wanted, inplace, inside=inside)
+    return Mark(frames, in_model, wanted, inplace, inside=inside, within=within)
 
 
 own_forward: list[bool] = []  # while a custom function's `forward` runs: was the gradient wanted outside?
 
 
-def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool, tuple[str, ...]]:
+def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool, tuple[str, ...], Frame | None]:
     """User frames from the innermost out to the entry; library frames only where there is no other.
 
-    With whether the call was spelled in place, and the names of the library functions inside the innermost user frame.
+    With whether the call was spelled in place, the names of the library functions inside the innermost user frame, and
+    the innermost frame of an installed package there, torch left out.
     """
     own: list[Frame] = []
     inside: list[str] = []
     library: list[Frame] = []
+    within: Frame | None = None
     inplace: bool | None = None
     while frame is not None and frame.f_code.co_filename != _ENTRY:
         kind = _kind_of(frame.f_code.co_filename)
@@ -113,11 +116,13 @@ def _walk(frame: FrameType | None) -> tuple[tuple[Frame, ...], bool, tuple[str, 
             own.append(freeze(frame))
         elif kind == "library":
             library.append(freeze(frame))
-            inside += [] if own else [frame.f_code.co_qualname]
+            inside += [] if own or frame.f_code.co_name in _CALLING else [frame.f_code.co_qualname]
+            if within is None and not own and not frame.f_code.co_filename.startswith(_TORCH):
+                within = library[-1]
         frame = frame.f_back
     if frame is None:  # nobody's code: what stands above is who called the tool
-        return (), False, ()
-    return tuple(own) or tuple(library[:1]), bool(inplace), tuple(inside)
+        return (), False, (), None
+    return tuple(own) or tuple(library[:1]), bool(inplace), tuple(inside), within if own else None
 
 
 def is_own(frame: FrameType) -> bool:

@@ -9,7 +9,7 @@ from nllcheck.diagnose.broadcast import paired
 from nllcheck.diagnose.builtin import UNEXPLAINED
 from nllcheck.diagnose.density import with_density
 from nllcheck.diagnose.explain import Explanation, Table, explain, matches
-from nllcheck.diagnose.finding import base, is_meant, where
+from nllcheck.diagnose.finding import base, is_meant, where, with_library_line
 from nllcheck.diagnose.guards import thrown_away, with_idle_guards
 from nllcheck.diagnose.severity import severity_of, weighed_of
 from nllcheck.diagnose.signs import negative, signs, unbounded
@@ -140,7 +140,8 @@ def _failure(graph: Graph, group: list[Judged], table: Table, command: str) -> F
     measured = replace(base(graph, lead, severity, command), weighed=weighed)
     also = _also(lead, rest)
     texts = ruled(graph, lead, explanation) if explanation else unruled(graph, lead)
-    return with_idle_guards(graph, replace(measured, also=also, **texts), [j.event for j in group])
+    finding = with_library_line(graph, replace(measured, also=also, **texts), lead.event)
+    return with_idle_guards(graph, finding, [j.event for j in group])
 
 
 MOST_ALSO = 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Literal
 
@@ -55,6 +56,20 @@ def in_own_backward(graph: Graph, event: Event) -> ChainStep | None:
     if graph.nodes[event.node].op != "own_backward" or event.phase != "backward":
         return None
     return next((s for s in event.chain if s.node == event.node and s.op != "own_backward"), None)
+
+
+LONGEST = 70  # characters of a package's line that are shown
+
+
+def with_library_line(graph: Graph, finding: Finding, event: Event) -> Finding:
+    """The message with the line of an installed package that the op stands in, where it does."""
+    within = graph.nodes[event.node].within
+    if within is None:
+        return finding
+    place = f"{within.path.rpartition('-packages/')[2]}:{within.line}"
+    text = within.source if len(within.source) <= LONGEST else f"{within.source[:LONGEST].rstrip()} …"
+    line = f" ({text})" if text else ""
+    return replace(finding, message=f"{finding.message.rstrip('.')}; in {place}{line}.")
 
 
 def _who(graph: Graph, node: int | None) -> str | None:

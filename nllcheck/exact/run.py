@@ -12,6 +12,7 @@ from flint import acb, arb
 from torch import fx
 
 from nllcheck import ops
+from nllcheck.capture.own import OwnBackward
 from nllcheck.capture.plain import op_of
 from nllcheck.exact import forms, linalg, places
 from nllcheck.exact.ball import Ball, UndecidedError, ball_of, lift
@@ -186,6 +187,8 @@ def _apply(node: fx.Node, spelled: str, args: tuple[Any, ...], kwargs: dict[str,
         return _same(spelled, args[0], kwargs)
     if rearranges(node, spelled, args):
         return rearranged(node.target, args, kwargs)
+    if isinstance(node.target, OwnBackward) and node.target.is_derivative:
+        return args[0] if node.target.results == 1 else args[: node.target.results]
     raise UndecidedError(f"no exact form of {op_of(node)}")
 
 

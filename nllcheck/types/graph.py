@@ -45,6 +45,7 @@ class Node:
     dtype: str = ""  # "float32"
     kwargs: tuple[tuple[str, Arg], ...] = ()
     inside: tuple[str, ...] = ()  # the library's functions that the op stands in, innermost first
+    within: Site | None = None  # the line of an installed package that the op stands in, below the user's
     meant: str = ""  # the op that somebody wrote, where this is the last of those that stand for it
 
 

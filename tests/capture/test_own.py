@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 import nllcheck
 from nllcheck.capture import capture
-from nllcheck.capture.attempt import remarks_on
+from nllcheck.capture.attempt import captured, remarks_on
 from nllcheck.capture.interpret import Runner
 from nllcheck.capture.verify import disagreements, eager, replayed
 from nllcheck.target import Batch, Target
@@ -172,7 +172,10 @@ def test_it_runs_in_another_dtype_and_holds_no_number_of_the_batch(loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_backward_that_is_no_derivative_is_remarked_on(loss):
-    told = [text for text in remarks_on(graph_of(loss)) if "own backward" in text]
+    given = {"s": S, "y": Y}
+    batch = Batch(kwargs=given, whole=given)
+    graph, _ = captured(Target("loss", loss, "loss", None, (batch,), "function", target_names=("y",)), batch, 0)
+    told = [text for text in remarks_on(graph) if "own backward" in text]
     assert bool(told) == (loss not in IMPLIED)
 
 
@@ -203,3 +206,14 @@ def test_what_fails_in_the_backward_is_told_at_its_line_and_from_where_on():
         s = torch.full((5, 3), value).requires_grad_()
         (slope,) = torch.autograd.grad(risky(s, Y), s)
         assert bool(torch.isfinite(slope).all()) != broken
+
+
+def test_exact_arithmetic_takes_a_backward_that_is_the_derivative():
+    """The failure of another op is decided: with own backwards that are none, it is compared with float64."""
+
+    def late(s, y):
+        return -torch.log(1 - torch.tanh(Later.apply(s, 1.0)) ** 2).mean() + 0 * y.sum()
+
+    report = nllcheck.check_function(late, {"s": S, "y": Y}, target="y", effort="quick")
+    found = [f for f in report.findings if f.op == "log" and f.kind == "inf"]
+    assert found and {(f.verdict, f.reference) for f in found} == {("defect", "exact")}

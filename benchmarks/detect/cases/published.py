@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.detect.case import bug, classes, fill, modelled, normal, put, sound
+from benchmarks.detect.case import bits, bug, classes, fill, modelled, normal, put, sound
 
 TIES = "Breslow's partial likelihood with ties by unique times (Cox 1975; Breslow 1974), as survival libraries write it"
 ACCELERATED = "Weibull accelerated failure times (Kalbfleisch and Prentice 2002, section 2.2.2), rows of time and event"
@@ -17,6 +17,8 @@ CURVE = "cumulative hazards by the trapezoid rule over a grid of times, cut at e
 SPLINE = "neural spline flows with linear tails (Durkan et al., arXiv:1906.04032, section 3.1)"
 NONZERO = "triplet losses averaged over those above zero (Hermans et al., arXiv:1703.07737, section 2)"
 WEIGHED = "several tasks weighed by learned variances (Kendall et al., CVPR 2018, equation 7), held by the criterion"
+COMPRESSED = "learned compression: bounds with a backward of their own (Balle et al., ICLR 2018, section 3)"
+ANEW = "a function with a backward of its own, which computes anew what it has not kept"
 CENTRED = "proxies held by the criterion (Movshovitz-Attias et al., ICCV 2017, equation 5)"
 
 
@@ -160,12 +162,77 @@ class ProxiesWithAFloor(Proxies):
         return (x.square().sum(-1, keepdim=True) + 1e-6).sqrt()
 
 
+class Bounded(torch.autograd.Function):
+    """A lower bound, through which the slope passes where it leads back above it."""
+
+    @staticmethod
+    def forward(ctx, x, bound):
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp(min=bound)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * ((x >= ctx.bound) | (grad < 0)).to(grad), None
+
+
+def rate_of(out, codes, floor):
+    """Bits of rounded codes under a normal density of learned scale, each the mass of its own cell."""
+    scale = Bounded.apply(F.softplus(out), 0.11)
+    away = codes.abs()
+    upper, lower = (0.5 * torch.erfc((away + edge) / scale / 2**0.5) for edge in (-0.5, 0.5))
+    mass = Bounded.apply(upper - lower, 1e-9) if floor else upper - lower
+    return -torch.log2(mass).mean()  # <- here
+
+
+def rate_without_a_floor(out, codes):
+    return rate_of(out, codes, False)
+
+
+def rate_with_its_floor(out, codes):
+    return rate_of(out, codes, True)
+
+
+class Softplus(torch.autograd.Function):
+    """Saves memory: its slope is computed anew."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return F.softplus(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * torch.exp(x) / (1 + torch.exp(x))  # <- here
+
+
+class SoftplusKept(Softplus):
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * torch.sigmoid(x)
+
+
+def logistic_by_hand(out, y):
+    return (Softplus.apply(out[:, 0]) - y * out[:, 0]).mean()
+
+
+def logistic_by_sigmoid(out, y):
+    return (SoftplusKept.apply(out[:, 0]) - y * out[:, 0]).mean()
+
+
 weighed_by_logs, proxies, proxies_with_a_floor = WeighedByLogs(), Proxies(), ProxiesWithAFloor()
 
 
 def times_and_events(generator):
     times = torch.randint(1, 7, (12,), generator=generator) / 2
     return torch.stack((times, (torch.rand(12, generator=generator) < 0.7).float()), -1)
+
+
+def coded(generator):
+    return torch.round(2 * torch.randn(12, 2, generator=generator))
 
 
 def one():
@@ -207,5 +274,11 @@ CASES = (
     sound(weighed_by_logs, modelled(two, ROWS, PAIRS), WEIGHED),
     bug(proxies, modelled(four, ROWS, classes(12, 3)), "div sqrt", CENTRED,
         fill({"weight": 0.0, "bias": 0.0}), where=(Proxies.forward, Proxies.lengths), verdict="defect limit"),
+    bug(rate_without_a_floor, modelled(two, ROWS, coded), "log2 log", COMPRESSED, fill({"weight": 0.0, "bias": -9.0}),
+        where=(rate_of,)),
+    sound(rate_with_its_floor, modelled(two, ROWS, coded), COMPRESSED, fill({"weight": 0.0, "bias": -9.0})),
+    bug(logistic_by_hand, modelled(one, ROWS, bits(12)), "exp div mul", ANEW, fill({"weight": 0.0, "bias": 95.0}),
+        where=(Softplus.backward,)),
+    sound(logistic_by_sigmoid, modelled(one, ROWS, bits(12)), ANEW, fill({"weight": 0.0, "bias": 95.0})),
     sound(proxies_with_a_floor, modelled(four, ROWS, classes(12, 3)), CENTRED, fill({"weight": 0.0, "bias": 0.0})),
 )  # fmt: skip
