@@ -62,25 +62,27 @@ def remarks_on(graph: LossGraph) -> tuple[str, ...]:
 
 def _own_slopes(graph: LossGraph) -> tuple[str, ...]:
     """A remark on functions whose own backward is not the derivative of their forward."""
-    ops = [n.target for n in graph.fx_nodes if isinstance(n.target, OwnBackward)]
-    if all(op.is_derivative for op in ops):
-        return ()
-    names = tuple(dict.fromkeys(op.function.__qualname__ for op in ops))
+    names = tuple(dict.fromkeys(op.function.__qualname__ for op in _own_ops(graph) if not op.is_derivative))
+    its = "its" if len(names) == 1 else "their"
     meant = "a straight-through or reversed gradient is meant so; torch.autograd.gradcheck tells of others"
-    return (f"{_own_backward(names)}, which is not the derivative of its forward: slopes here are its own ({meant})",)
+    text = f"{_own_backward(names)}, which is not the derivative of {its} forward: slopes here are {its} own ({meant})"
+    return (text,) if names else ()
+
+
+def _own_ops(graph: LossGraph) -> list[OwnBackward]:
+    return [n.target for n in graph.fx_nodes if isinstance(n.target, OwnBackward)]
 
 
 def _compare_derivatives(graph: LossGraph) -> None:
-    """Finds out whether the backwards that somebody wrote are derivatives, on the batch; all of them, or none."""
-    ops = [n.target for n in graph.fx_nodes if isinstance(n.target, OwnBackward)]
-    if not ops:
-        return
-    tensors = [leaf.value for leaf in graph.program.leaves]
-    _, own = replayed(graph, tensors)
-    with derived():
-        _, other = replayed(graph, tensors)
-    for op in ops:
-        op.is_derivative = len(own) == len(other) and close_gradients(own, other)
+    """Finds out of each function with a backward that somebody wrote whether that is the derivative, on the batch."""
+    ops, tensors = _own_ops(graph), [leaf.value for leaf in graph.program.leaves]
+    own = replayed(graph, tensors)[1] if ops else []
+    for function in dict.fromkeys(op.function for op in ops):
+        with derived(function):
+            _, other = replayed(graph, tensors)
+        is_derivative = len(own) == len(other) and close_gradients(own, other)
+        for op in (op for op in ops if op.function is function):
+            op.is_derivative = is_derivative
 
 
 def _branch_lines(graph: LossGraph, told: frozenset[Site] = frozenset()) -> list[str]:

@@ -23,13 +23,13 @@ from nllcheck.capture.sites import freeze, is_own
 _APPLY = torch.autograd.function.BackwardCFunction.apply.__code__
 
 
-_derived: list[bool] = []
+_derived: list[type] = []
 
 
 @contextlib.contextmanager
-def derived() -> Iterator[None]:
-    """Meanwhile such ops have the derivative of their forward."""
-    _derived.append(True)
+def derived(function: type) -> Iterator[None]:
+    """Meanwhile the ops of this function have the derivative of their forward."""
+    _derived.append(function)
     try:
         yield
     finally:
@@ -119,7 +119,10 @@ class OwnBackward:
         self.inputs, self.arguments, self.held, self.spec = tuple(inputs), arguments, tuple(held), spec
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
-        outputs = tensors[: self.results] if _derived else _Own.apply(self, *tensors)  # type: ignore[no-untyped-call]
+        if self.function in _derived or not torch.is_grad_enabled():
+            outputs = tensors[: self.results]
+        else:
+            outputs = _Own.apply(self, *tensors)  # type: ignore[no-untyped-call]
         return outputs[0] if self.results == 1 else outputs
 
     def __str__(self) -> str:

@@ -217,3 +217,21 @@ def test_exact_arithmetic_takes_a_backward_that_is_the_derivative():
     report = nllcheck.check_function(late, {"s": S, "y": Y}, target="y", effort="quick")
     found = [f for f in report.findings if f.op == "log" and f.kind == "inf"]
     assert found and {(f.verdict, f.reference) for f in found} == {("defect", "exact")}
+
+
+class Kept(Risky):
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * torch.sigmoid(x)
+
+
+def test_the_density_test_runs_such_functions_and_only_those_that_are_no_derivative_are_named():
+    def logistic(s, y):
+        z = s[:, 0] + Straight.apply(s[:, 1])
+        return (Kept.apply(z) - y * z).mean()
+
+    given = {"s": S, "y": (Y > 0).float()}
+    notes = nllcheck.check_function(logistic, given, target="y", effort="quick").notes
+    assert any("A proper likelihood" in note for note in notes)
+    assert any(note.startswith("Straight brings its own backward") for note in notes)
