@@ -7,7 +7,6 @@ carries the index of the forward op that it differentiates.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +28,11 @@ from nllcheck.capture.plain import mark_of
 from nllcheck.capture.tidy import is_kept, tidy
 from nllcheck.capture.tracer import traced
 from nllcheck.ops import row, rule_name
+from nllcheck.sweep.bounds import keep_in_bounds, nan_where
 from nllcheck.sweep.factor import with_failing_factors
 from nllcheck.types import Phase, Site
 
 _READ = torch.ops.aten._local_scalar_dense.default
-_GATHER = torch.ops.aten.gather.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,9 @@ def _written(node: fx.Node) -> tuple[str, Site | None] | None:
 def cut(graph: LossGraph, moved: tuple[int, ...], with_ways: bool = False) -> fx.GraphModule:
     """The part of the forward graph that depends on `moved`, everything else a constant of the module.
 
-    `with_ways`: with a node for each truth value of it that Python reads, NaN where it is not what the batch gave, so
-    that the code goes another way there than the captured one; and where it raises, for a place that is out of bounds.
+    Places that it computes stay in bounds. `with_ways`: with a node for each truth value of it that Python reads, NaN
+    where it is not what the batch gave, so that the code goes another way there than the captured one; and one that is
+    NaN where it raises, for a place that is out of bounds.
     """
     nodes = graph.fx_nodes
     live = depends_on(graph.graph, set(moved))
@@ -164,6 +164,7 @@ def cut(graph: LossGraph, moved: tuple[int, ...], with_ways: bool = False) -> fx
     part = fx.Graph()
     made: dict[fx.Node, fx.Node] = {}
     index = {n: i for i, n in enumerate(nodes)}
+    places: dict[fx.Node, int] = {}  # whole numbers that the program computes
     for i in moved:
         made[nodes[i]] = part.placeholder(f"moved_{i}")
 
@@ -179,8 +180,11 @@ def cut(graph: LossGraph, moved: tuple[int, ...], with_ways: bool = False) -> fx
         elif i in live and node not in made and node.op == "call_function" and not is_fixed(node):
             made[node] = part.node_copy(node, lookup)
             made[node].meta["custom"] = {"mark": mark_of(node), "origin": i, "phase": "forward"}
-            if with_ways and node.target is _GATHER and index[node.all_input_nodes[1]] in live:
-                _keep_in_bounds(part, made[node], graph.graph.nodes[index[node.all_input_nodes[0]]].shape, i)
+            if node.all_input_nodes:
+                read = graph.graph.nodes[index[node.all_input_nodes[0]]].shape
+                keep_in_bounds(made[node], read, places, with_ways)
+            if graph.graph.nodes[i].dtype == "int64":
+                places[made[node]] = i
     loss = lookup(nodes[graph.graph.loss])
     part.output(loss)
     module = _LazyGraphModule(root, part)  # run node by node: no code is wanted of it
@@ -195,27 +199,7 @@ def _is_of_truth(node: fx.Node) -> bool:
 
 
 def _add_way(part: fx.Graph, read: fx.Node, on_batch: bool, origin: int) -> None:
-    _nan_where(part, part.call_function(torch.ops.aten.logical_not.default, (read,)) if on_batch else read, origin)
-
-
-def _keep_in_bounds(part: fx.Graph, gather: fx.Node, shape: tuple[int, ...], origin: int) -> None:
-    """At a place that the tensor does not have the code raises, as it does where a count of numbers is one of NaN; of
-    many points at once one such point would end all."""
-    aten = torch.ops.aten
-    place: Any = gather.args[2]
-    with part.inserting_before(gather):
-        inside = part.call_function(aten.clamp.default, (place, 0, shape[gather.args[1]] - 1))  # type: ignore[index]
-        inside.meta["custom"] = {"origin": origin, "phase": "forward"}
-        _nan_where(part, part.call_function(aten.ne.Tensor, (inside, place)), origin)
-    gather.args = (*gather.args[:2], inside, *gather.args[3:])
-
-
-def _nan_where(part: fx.Graph, other: fx.Node, origin: int) -> None:
-    aten = torch.ops.aten
-    number = part.call_function(aten._to_copy.default, (other,), {"dtype": torch.float32})
-    way = part.call_function(aten.masked_fill.Scalar, (number, other, math.nan))
-    for node in (other, number, way):
-        node.meta.setdefault("custom", {"origin": origin, "phase": "forward", "way": True})
+    nan_where(part, part.call_function(torch.ops.aten.logical_not.default, (read,)) if on_batch else read, origin)
 
 
 def _constant(part: fx.Graph, root: torch.nn.Module, i: int, value: Any) -> Any:

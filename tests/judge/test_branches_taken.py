@@ -69,9 +69,29 @@ def sparse(s):
     return 1 - (z - threshold).clamp(min=0).max()
 
 
-def test_one_point_where_a_place_is_out_of_bounds_does_not_end_the_sweep():
-    with pytest.raises(RuntimeError, match="out of bounds"):
-        sparse(torch.full((6,), float("inf")))
-    report = nllcheck.check_function(sparse, {"s": S})
+TABLE = torch.linspace(0, 1, 10)
+
+
+def looked_up(s):
+    place = ((s + 3) * 1.5).floor().long()
+    return ((s - TABLE[place]) ** 2).sum()
+
+
+def looked_up_in_rows(s):
+    place = ((s + 3) * 1.5).floor().long()
+    return ((s - torch.nn.functional.embedding(place, TABLE[:, None])[:, 0]) ** 2).sum()
+
+
+def counted_in(s):
+    place = ((s + 3) * 1.5).floor().long()
+    weight = s.tanh() + 2
+    return (torch.zeros(10).scatter_add(0, place, weight).clamp(min=0.1).log() * TABLE).sum()
+
+
+@pytest.mark.parametrize("loss", [sparse, looked_up, looked_up_in_rows, counted_in], ids=lambda f: f.__name__)
+def test_one_point_where_a_place_is_out_of_bounds_does_not_end_the_sweep(loss):
+    with pytest.raises((RuntimeError, IndexError), match=r"out of|out-of"):
+        loss(torch.full((6,), float("inf")))
+    report = nllcheck.check_function(loss, {"s": S})
     assert report.facts.capture == "graph"
     assert not [f for f in report.findings if f.severity != "note"]
