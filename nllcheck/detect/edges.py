@@ -44,12 +44,9 @@ def sides_of(trace: Trace, culprit: Culprit) -> list[list[tuple[int, int]]]:
     return [runs for _, runs in sorted(sides.items())]
 
 
-def thresholds(trace: Trace, sides: list[Side], sound: Bools, finite: Bools) -> list[Pair | None]:
-    """The failing edge nearest to the batch that the canonical evaluation confirms, of each side; all sides at once.
-
-    `sound`: where loss and gradient are finite; `finite`: where the loss is.
-    """
-    edges = [_edges(trace, s.runs, sound, sound if s.culprit.phase == "backward" else finite) for s in sides]
+def thresholds(trace: Trace, sides: list[Side], sound: Bools) -> list[Pair | None]:
+    """The failing edge nearest to the batch that the canonical evaluation confirms, of each side; all sides at once."""
+    edges = [_edges(trace, side.runs, sound) for side in sides]
     found: list[Pair | None] = [None] * len(sides)
     for attempt in range(max(map(len, edges), default=0)):
         left = [k for k, pair in enumerate(found) if pair is None and attempt < len(edges[k])]
@@ -59,9 +56,9 @@ def thresholds(trace: Trace, sides: list[Side], sound: Bools, finite: Bools) -> 
     return found
 
 
-def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools, own: Bools) -> list[Pair]:
+def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools) -> list[Pair]:
     """(good, failing) neighbours at the edges of the failing runs: those next to a sound point first, then
-    the nearest to the batch. `own`: where nothing fails of what the op's failure spoils."""
+    the nearest to the batch."""
     values = values_of(trace)
     pairs = [pair for run in runs for pair in _at_ends(*run) if 0 <= pair[0] < len(values)]
 
@@ -71,7 +68,7 @@ def _edges(trace: Trace, runs: list[tuple[int, int]], sound: Bools, own: Bools) 
 
     ranked = sorted(pairs, key=rank)
     on_batch = any(reach_of(trace.axis, values[k]) <= 1.0 for a, b in runs for k in (a, b, (a + b) // 2))
-    if on_batch and not any(own[good] for good, _ in ranked):
+    if on_batch and not any(sound[good] for good, _ in ranked):
         return []  # it fails everywhere: where another op takes the blame is no threshold
     return [(float(values[good]), float(values[bad])) for good, bad in ranked[:_EDGES]]
 

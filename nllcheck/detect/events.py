@@ -58,9 +58,7 @@ def axis_events(
     found = [c for c in culprits(joint, trace, born) if (c.origin, c.phase) not in known]
     found = _among(allowed, _without_fringes(graph, found))
     near = [c for c in found if not _is_far(trace, c)]
-    return _without_onsets(_located(graph, joint, trace, near, sound, born.loss_state == 0)), [
-        c.origin for c in found if _is_far(trace, c)
-    ]
+    return _without_onsets(_located(graph, joint, trace, near, sound)), [c.origin for c in found if _is_far(trace, c)]
 
 
 ONSET = 0.05  # a gradient that fails this little (of the value) before the loss does is the same failure;
@@ -120,13 +118,11 @@ def _is_rim(rim: Culprit, body: Culprit) -> bool:
     return all(b - a < 2 and bool(padded[a] | padded[b + 2]) for a, b in runs)
 
 
-def _located(
-    graph: LossGraph, joint: Joint, trace: Trace, found: list[Culprit], sound: Bools, finite: Bools
-) -> list[Event]:
+def _located(graph: LossGraph, joint: Joint, trace: Trace, found: list[Culprit], sound: Bools) -> list[Event]:
     """One event for each culprit and side of the batch's range (below, within, above) on which it fails."""
     single = Single(joint, trace.axis, trace.names)
     sides = [Side(failing_at(single, c), c, runs) for c in found for runs in sides_of(trace, c)]
-    pairs = thresholds(trace, sides, sound, finite)
+    pairs = thresholds(trace, sides, sound)
     events = [_on_side(graph, trace, side, pair) for side, pair in zip(sides, pairs, strict=True)]
     return [e for e in events if e]
 
